@@ -1,0 +1,20 @@
+from typing import Any
+
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from classifier.api.errors import NOTHING_HERE
+from classifier.permissions import VIEW
+
+
+class Needed(BasePermission):
+    """The permissions that a view names by method in `needs`. Who lacks one gets 404, as if nothing were there."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user.is_authenticated:
+            return False
+        needed = view.needs.get(request.method, view.needs.get("GET", VIEW))
+        if not request.user.has_perm(needed):
+            raise NotFound(NOTHING_HERE)
+        return True

@@ -1,0 +1,26 @@
+from uuid import UUID
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from classifier.api.schema import PREDICTION_EXAMPLES, errors
+from classifier.api.serializers import PredictionSerializer
+from classifier.models import Prediction
+
+
+class OnePrediction(APIView):
+    @extend_schema(
+        operation_id="prediction_retrieve",
+        responses={200: PredictionSerializer, **errors(401, 404)},
+        examples=PREDICTION_EXAMPLES,
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        """One model version's answer for one radiograph. It is finished when succeeded or failed.
+
+        No answer is a diagnosis. The model tells kinds of fracture apart; it cannot say that a bone is whole.
+        """
+        own = Prediction.objects.visible_to(request.user).select_related("model_version").defer("saliency")
+        return Response(PredictionSerializer(get_object_or_404(own, id=id)).data)

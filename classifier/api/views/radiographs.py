@@ -1,0 +1,133 @@
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import ListAPIView
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from classifier.api.schema import RADIOGRAPH_EXAMPLE, errors
+from classifier.api.serializers import RadiographFilterSerializer, RadiographSerializer, UploadSerializer
+from classifier.models import Radiograph
+from classifier.models.radiograph import RadiographQuerySet
+from classifier.services.receive_radiograph import receive_radiograph
+from classifier.services.trash_radiograph import trash_radiograph
+
+
+class Radiographs(ListAPIView[Radiograph]):
+    serializer_class = RadiographSerializer
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        operation_id="radiograph_list",
+        parameters=[RadiographFilterSerializer],
+        responses={200: RadiographSerializer(many=True), **errors(400, 401, 404)},
+        examples=[RADIOGRAPH_EXAMPLE],
+    )
+    def get(self, request: Request) -> Response:
+        """Your own radiographs, newest first, fifty a page."""
+        return self.list(request)
+
+    def get_queryset(self) -> RadiographQuerySet:
+        wanted = RadiographFilterSerializer(data=self.request.query_params)
+        wanted.is_valid(raise_exception=True)
+        own = Radiograph.objects.owned_by(self.request.user)
+        return own.matching(**wanted.validated_data).newest_first().with_predictions()
+
+    @extend_schema(
+        operation_id="radiograph_create",
+        request={"multipart/form-data": UploadSerializer},
+        responses={201: RadiographSerializer, **errors(400, 401, 413, 415, 429, 503, 507)},
+        examples=[RADIOGRAPH_EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """Send an X-ray. It is classified in the background: ask for its prediction until that is finished."""
+        sent = UploadSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        owner: Any = request.user
+        radiograph = receive_radiograph(owner=owner, upload=sent.validated_data["file"])
+        where = reverse("api_radiograph", args=[radiograph.id])
+        return Response(RadiographSerializer(radiograph).data, status=201, headers={"Location": where})
+
+
+class OneRadiograph(APIView):
+    @extend_schema(
+        operation_id="radiograph_retrieve",
+        responses={200: RadiographSerializer, **errors(401, 404)},
+        examples=[RADIOGRAPH_EXAMPLE],
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(RadiographSerializer(_visible(request, id)).data)
+
+    @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(401, 404)})
+    def delete(self, request: Request, id: UUID) -> Response:
+        """Put it into the trash, where its owner can restore it on the page; then it is gone for good."""
+        own = Radiograph.objects.owned_by(request.user)
+        trash_radiograph(radiograph=get_object_or_404(own, id=id))
+        return Response(status=204)
+
+
+class JsonErrorsOnly(BaseContentNegotiation):
+    """An image is an image whatever `Accept` says, and an error about it is JSON."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class Image(APIView):
+    content_negotiation_class = JsonErrorsOnly
+
+    @extend_schema(
+        operation_id="radiograph_image",
+        responses={(200, "image/png"): OpenApiTypes.BINARY, **errors(401, 404)},
+    )
+    def get(self, request: Request, id: UUID) -> HttpResponseBase:
+        """The X-ray as a PNG: upright, without EXIF and without DICOM header."""
+        radiograph = _visible(request, id)
+        return _file(request, radiograph, str(radiograph.image))
+
+
+class Thumbnail(APIView):
+    content_negotiation_class = JsonErrorsOnly
+
+    @extend_schema(
+        operation_id="radiograph_thumbnail",
+        responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **errors(401, 404)},
+    )
+    def get(self, request: Request, id: UUID) -> HttpResponseBase:
+        """A small JPEG of the X-ray."""
+        radiograph = _visible(request, id)
+        return _file(request, radiograph, str(radiograph.thumbnail))
+
+
+def _visible(request: Request, id: UUID) -> Radiograph:
+    return get_object_or_404(Radiograph.objects.visible_to(request.user).with_predictions(), id=id)
+
+
+def _file(request: Request, radiograph: Radiograph, path: str) -> HttpResponseBase:
+    # The file of an id never changes, but who asks may: a browser asks each time, and is told "not modified".
+    etag = f'"{PurePath(path).name}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    fresh = HttpResponse(headers=headers)
+    answer = get_conditional_response(request._request, etag=etag, response=fresh)
+    if answer is not None and answer is not fresh:
+        return answer
+    try:
+        file = default_storage.open(path)
+    except FileNotFoundError:
+        raise NotFound("The file of this radiograph is missing.") from None
+    return FileResponse(
+        file, filename=PurePath(radiograph.name).stem + PurePath(path).suffix, headers=headers
+    )

@@ -1,0 +1,1 @@
+"""The classifier: X-rays in, kinds of fracture out. Knows no Django; `python -m ml --help` works alone."""

@@ -1,0 +1,39 @@
+"""The command line: python -m ml train|predict|... (python -m ml --help)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+
+from ml import commands
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the process's exit code."""
+    # TensorFlow's chatter, should a command import it: it is no message to anybody.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parser = argparse.ArgumentParser(
+        prog="python -m ml", description="Tell kinds of bone fracture apart on X-rays."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    # Each module under ml/commands is a command: it declares its arguments, and imports late.
+    for module in sorted(info.name for info in pkgutil.iter_modules(commands.__path__)):
+        command = importlib.import_module(f"ml.commands.{module}")
+        summary = (command.__doc__ or "").strip().splitlines()[0]
+        subparser = subparsers.add_parser(module.replace("_", "-"), help=summary, description=command.__doc__)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""A single-frame radiographic DICOM file -> 8-bit pixels, as its own window shows them.
+
+Only the tags named here are parsed: the patient's name, and all else that the pixels do not need,
+is never read as a value.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import config, dcmread
+from pydicom.encaps import generate_frames
+from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from ml.image_limits import ImageRefused, check_size
+
+MAGIC_START, MAGIC_END = 128, 132
+
+# Projection radiography (PS3.3 C.7.3.1.1.1): computed, digital, film, fluoroscopic and angiographic
+# single shots, dental and panoramic; and OT, which digitised films declare. Mammograms (MG) are
+# X-rays too, but of no bone.
+RADIOGRAPHIC_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XA", "IO", "PX", "OT"})
+
+TAGS: list[Any] = [
+    *("Modality", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelData"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+]
+
+# pydicom's warnings quote the values they are about; a refusal here is one sentence of our own.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+def is_dicom(head: bytes) -> bool:
+    """Returns whether a file that begins with these bytes is a DICOM file (PS3.10 7.1)."""
+    return head[MAGIC_START:MAGIC_END] == b"DICM"
+
+
+def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
+    """Reads a DICOM file from its current position.
+
+    Returns:
+        uint8 pixels, (H, W), or (H, W, 3) for a colour capture. Values go through the modality LUT
+        or rescale, then the VOI LUT or window (PS3.3 C.11.1, C.11.2); without either, the values
+        that occur fill the range. MONOCHROME1 is inverted, so bone is bright.
+
+    Raises:
+        ImageRefused: it is no single-frame X-ray with pixels that can be decoded.
+    """
+    # A deflated file of 200 MB may inflate to 200 GB, and pydicom inflates before we could look.
+    if DeflatedExplicitVRLittleEndian.encode() in file.read(4096):
+        raise ImageRefused("The DICOM file is deflated as a whole, which is not supported.")
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            dataset = dcmread(file, specific_tags=TAGS)
+            _check(dataset)
+            return _display(dataset, pixel_array(dataset))
+    except (ImageRefused, MemoryError):
+        raise
+    # A hostile or odd file can make the decoders raise nearly anything, quoting what they read.
+    except Exception:
+        raise ImageRefused("The DICOM file is cut off, damaged, or compressed in an unknown way.") from None
+
+
+def _check(dataset: Any) -> None:
+    modality = str(dataset.get("Modality") or "")
+    if modality not in RADIOGRAPHIC_MODALITIES:
+        known = modality if modality.isalnum() and len(modality) <= 16 else "not stated"
+        raise ImageRefused(f"The DICOM file is not an X-ray of a bone (its modality is {known}).")
+    if "PixelData" not in dataset or not dataset.PixelData:
+        raise ImageRefused("The DICOM file contains no picture.")
+    if int(dataset.get("NumberOfFrames") or 1) != 1:
+        raise ImageRefused("The DICOM file holds several frames; one still picture is needed.")
+    check_size(int(dataset.Columns), int(dataset.Rows))
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        if size := _codestream_size(frame):
+            check_size(*size)
+    if dataset.BitsAllocated not in (8, 16):
+        raise ImageRefused(f"The DICOM file has {dataset.BitsAllocated} bits a pixel; 8 or 16 are supported.")
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold.
+
+    The DICOM header may claim less, and decoders go by the stream.
+    """
+    start = frame[:1024].find(b"\xff\x4f\xff\x51")
+    if start >= 0:
+        width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
+        return width - left, height - top
+    position = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while position + 9 <= len(frame):
+        marker, length = frame[position + 1], struct.unpack_from(">H", frame, position + 2)[0]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            height, width = struct.unpack_from(">2H", frame, position + 5)
+            return width, height
+        position += 2 + length
+    return None
+
+
+def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
+    if stored.ndim == 3:
+        return np.ascontiguousarray(stored, np.uint8)
+    # 8 or 16 bits: what becomes of each possible value is looked up, so the whole chain runs over
+    # at most 65,536 numbers and not over the pixels.
+    kind = np.iinfo(stored.dtype)
+    values = apply_modality_lut(np.arange(kind.min, kind.max + 1).astype(stored.dtype), dataset)
+    shown, low, high = _window(dataset, stored, values)
+    scaled = np.clip((shown - low) / ((high - low) or 1.0), 0, 1)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        scaled = 1 - scaled
+    table = np.rint(scaled * 255).astype(np.uint8)
+    return table[stored.astype(np.int32) - kind.min]
+
+
+def _window(
+    dataset: Any, stored: NDArray[Any], values: NDArray[Any]
+) -> tuple[NDArray[np.float64], float, float]:
+    """Returns what is shown for each value, and what counts as black and as white."""
+    if dataset.get("VOILUTSequence"):
+        entries, first, bits = (int(number) for number in dataset.VOILUTSequence[0].LUTDescriptor)
+        indices = np.rint(values).astype(np.int64).clip(first, first + (entries or 2**16) - 1)
+        return apply_voi(indices, dataset).astype(np.float64), 0.0, 2.0**bits - 1
+    if _has_window(dataset):
+        extremes = apply_windowing(np.array([-1e12, 1e12]), dataset)
+        return apply_windowing(values, dataset), float(extremes[0]), float(extremes[1])
+    values = values.astype(np.float64)
+    if dataset.BitsStored <= 8 and dataset.PixelRepresentation == 0 and "RescaleSlope" not in dataset:
+        return values, 0.0, 2.0**dataset.BitsStored - 1
+    occurring = np.unique(stored)
+    if "PixelPaddingValue" in dataset and occurring.size > 1:
+        occurring = occurring[occurring != dataset.PixelPaddingValue]
+    shown = values[occurring.astype(np.int64) - np.iinfo(stored.dtype).min]
+    return values, float(shown.min()), float(shown.max())
+
+
+def _has_window(dataset: Any) -> bool:
+    width, center = (np.atleast_1d(dataset.get(tag) or []) for tag in ("WindowWidth", "WindowCenter"))
+    return width.size > 0 and center.size > 0 and float(width[0]) >= 1

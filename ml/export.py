@@ -1,0 +1,162 @@
+"""A Keras model -> the files of a bundle: the model itself and the graph that serves it.
+
+Weights are first rounded so that both files hold the same numbers in half the space: the serving
+graph stores float16, and the Keras file, whose float32 weights then end in zero bits, is deflated.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+
+
+def load_keras(path: Path) -> keras.Model:
+    """Loads a bundle's model.keras; safe mode refuses any code inside."""
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def round_weights(model: keras.Model) -> None:
+    """Rounds the weights in place so that float16 holds them exactly, batch norm folded or not.
+
+    The converter folds each batch norm into the convolution before it, which multiplies the kernel
+    by gamma / sqrt(variance + epsilon). That factor is made a power of two first, by scaling kernel,
+    mean, variance and gamma together, so that rounded kernels stay rounded when folded. The function
+    is the same, in training as in inference.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            _round_with_convolution(layer)
+        elif isinstance(layer, keras.layers.Dense | keras.layers.Conv2D) and not _norm_after(layer):
+            layer.set_weights([_float16(array) for array in layer.get_weights()])
+
+
+def keras_file(model: keras.Model) -> bytes:
+    """Returns model.keras, deflated, and the same bytes for the same model whenever it is saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(path) as saved, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name in sorted(saved.namelist()):
+                content = saved.read(name)
+                if name.endswith(".json"):
+                    content = json.dumps(_without_chance(json.loads(content))).encode()
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                packed.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+        return buffer.getvalue()
+
+
+def serving_graph(model: keras.Model, described_by: Sequence[str], mirror: bool) -> bytes:
+    """Returns the LiteRT graph for one image, float32 (1, size, size, 3).
+
+    Its outputs: "logits" (1, classes); "features" (1, d), the outputs of the layers named in
+    described_by, pooled by their mean and their maximum; and, where pooled features feed the logits
+    directly, "class_maps" (1, h, w, classes), whose mean over the positions is what the logits are
+    but for the bias (Zhou et al. 2016).
+
+    Args:
+        mirror: logits and maps are averages over the image and its mirror image.
+    """
+    # Names of tensors go into the file; without this they would count what was built before.
+    keras.utils.clear_session()
+    outputs = {"logits": model.output, "features": _description(model, described_by)}
+    if has_class_maps(model):
+        head = model.get_layer("logits")
+        evidence = keras.layers.Conv2D(head.units, 1, use_bias=False, dtype="float32", name="class_maps")
+        outputs["class_maps"] = evidence(model.get_layer("features").input)
+        evidence.set_weights([head.get_weights()[0][np.newaxis, np.newaxis]])
+    network = keras.Model(model.input, outputs, name="serving")
+
+    def served(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not mirror:
+            return dict(network(image, training=False))
+        both = network(tf.concat([image, tf.reverse(image, [2])], axis=0), training=False)
+        means = {name: (value[:1] + value[1:]) / 2 for name, value in both.items() if name != "class_maps"}
+        if "class_maps" in both:
+            means["class_maps"] = (both["class_maps"][:1] + tf.reverse(both["class_maps"][1:], [2])) / 2
+        return means
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    shape = (1, *model.input.shape[1:])
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
+    archive.add_endpoint("serve", served, input_signature=signature)
+    with tempfile.TemporaryDirectory() as folder:
+        with redirect_stdout(io.StringIO()):
+            archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        return bytes(converter.convert())
+
+
+def has_class_maps(model: keras.Model) -> bool:
+    """Returns whether class evidence can be mapped: pooled features, a linear head, nothing between."""
+    pooled = isinstance(model.get_layer("features"), keras.layers.GlobalAveragePooling2D)
+    return (
+        pooled
+        and len(model.get_layer("logits").get_weights()[0]) == model.get_layer("features").output.shape[-1]
+    )
+
+
+def _without_chance(value: Any) -> Any:
+    """Returns a saved model's description without dates and addresses in memory."""
+    if isinstance(value, dict):
+        dropped = ("date_saved", "shared_object_id")
+        return {key: _without_chance(inner) for key, inner in value.items() if key not in dropped}
+    return [_without_chance(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _description(model: keras.Model, names: Sequence[str]) -> keras.KerasTensor:
+    pooled = []
+    for name in names:
+        output = model.get_layer(name).output
+        if len(output.shape) == 4:
+            pooled += [keras.ops.mean(output, axis=(1, 2)), keras.ops.max(output, axis=(1, 2))]
+        else:
+            pooled.append(output)
+    return pooled[0] if len(pooled) == 1 else keras.ops.concatenate(pooled, axis=-1)
+
+
+def _float16(array: NDArray[Any]) -> NDArray[np.float32]:
+    return array.astype(np.float16).astype(np.float32)
+
+
+def _norm_after(layer: keras.layers.Layer) -> bool:
+    following = [node.operation for node in layer._outbound_nodes]
+    return any(isinstance(operation, keras.layers.BatchNormalization) for operation in following)
+
+
+def _round_with_convolution(norm: keras.layers.BatchNormalization) -> None:
+    convolution = norm.input._keras_history.operation
+    if not isinstance(convolution, CONVOLUTIONS):
+        return
+    gamma, beta, mean, variance = (array.astype(np.float64) for array in norm.get_weights())
+    kernel = convolution.get_weights()[0].astype(np.float64)
+    factor = gamma / np.sqrt(variance + norm.epsilon)
+    power = np.sign(factor) * 2.0 ** np.round(np.log2(np.maximum(np.abs(factor), 2.0**-20)))
+    power[power == 0] = 1.0
+    scale = factor / power
+    dead = scale == 0
+    scale[dead] = 1.0
+    shape = (1, 1, -1, 1) if isinstance(convolution, keras.layers.DepthwiseConv2D) else (1, 1, 1, -1)
+    convolution.set_weights(
+        [_float16(kernel * scale.reshape(shape) * power.reshape(shape)) / power.reshape(shape)]
+    )
+    mean, variance = mean * scale, variance * scale**2
+    gamma = np.where(dead, 0.0, power * np.sqrt(variance + norm.epsilon))
+    beta = _float16(beta - mean * np.where(dead, 0.0, power)) + mean * np.where(dead, 0.0, power)
+    norm.set_weights([array.astype(np.float32) for array in (gamma, beta, mean, variance)])

@@ -1,0 +1,56 @@
+"""The Celery app: two queues for the work (predict, train), one for the beat's housekeeping (sweep)."""
+
+import os
+from typing import Any
+
+from celery import Celery, signals
+from celery.schedules import crontab
+from kombu.transport import TRANSPORT_ALIASES
+
+from portal import logs
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+TRANSPORT_ALIASES["filesystem"] = "portal.broker:Transport"
+
+app = Celery("callus")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+logs.follow_tasks()
+
+
+@app.on_after_configure.connect
+def schedule(sender: Celery, **kwargs: object) -> None:
+    from django.conf import settings
+
+    # No `expires`: a beat and a worker whose clocks differ would make such a message vanish unseen.
+    sender.conf.beat_schedule = {
+        "sweep": {
+            "task": "classifier.sweep",
+            "schedule": settings.SWEEP_SECONDS,
+            "options": {"queue": "sweep"},
+        },
+        "schedule": {
+            "task": "classifier.follow_schedule",
+            "schedule": settings.SCHEDULE_SECONDS,
+            "options": {"queue": "sweep"},
+        },
+        "purge": {
+            "task": "classifier.purge",
+            "schedule": crontab(hour=3, minute=17),
+            "options": {"queue": "sweep"},
+        },
+        "canaries": {
+            "task": "portal.send_canaries",
+            "schedule": settings.CANARY_SECONDS,
+            "options": {"queue": "sweep"},
+        },
+    }
+
+
+@signals.worker_ready.connect
+def watch_itself(sender: Any, **kwargs: object) -> None:
+    # Only a worker needs it, and it imports half of Celery.
+    from portal import watch
+
+    watch.start(sender.app)

@@ -1,0 +1,43 @@
+"""Reads settings from the environment; a wrong value stops the start with a sentence."""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable NAME, or the content of the file that NAME_FILE points to (for secrets)."""
+    if path := os.environ.get(f"{name}_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return os.environ.get(name, default).strip()
+
+
+def flag(name: str, default: bool = False) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value in ("", "default"):
+        return default
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ImproperlyConfigured(f"{name} must be true or false, received {value!r}.")
+
+
+def number(name: str, default: int, *, minimum: int = 1) -> int:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or int(value) < minimum:
+        raise ImproperlyConfigured(
+            f"{name} must be a whole number of at least {minimum}, received {value!r}."
+        )
+    return int(value)
+
+
+def choice(name: str, options: tuple[str, ...]) -> str:
+    """One of the options; the first is the default."""
+    value = os.environ.get(name, "").strip().lower() or options[0]
+    if value not in options:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}, received {value!r}.")
+    return value

@@ -1,0 +1,70 @@
+"""What surrounds every request: its id in the logs, and a sentence when the disk is full."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from classifier import trace
+from classifier.errors import StorageFull
+from classifier.storage import is_storage_full
+
+log = logging.getLogger(__name__)
+
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+
+
+class TraceMiddleware:
+    """Gives the request an id (that of X-Request-ID, when a proxy gave it one) and logs what became of it.
+
+    The route stands in the log, not the address, which may hold a token. What only reads is not logged.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        trace_id = given if ACCEPTABLE_ID.fullmatch(given) else trace.new()
+        started = time.perf_counter()
+        with trace.follow(trace_id):
+            response = self.get_response(request)
+            if request.method not in ("GET", "HEAD", "OPTIONS"):
+                log.info("request", extra=_facts(request, response, started))
+        response["X-Request-ID"] = trace_id
+        return response
+
+
+def _facts(request: HttpRequest, response: HttpResponse, started: float) -> dict[str, object]:
+    user = getattr(request, "user", None)
+    return {
+        "method": request.method,
+        "route": request.resolver_match.route if request.resolver_match else None,
+        "status": response.status_code,
+        "milliseconds": round((time.perf_counter() - started) * 1000),
+        "user": user.pk if user is not None and user.is_authenticated else None,
+    }
+
+
+class StorageFullMiddleware:
+    """A disk that fills up while a request is read or answered becomes a sentence, not a traceback."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, StorageFull) and not is_storage_full(exception):
+            return None
+        log.error("The storage is full: %s", exception)
+        error = StorageFull()
+        if request.path_info.startswith("/api/"):
+            return JsonResponse({"detail": str(error)}, status=error.status)
+        return render(
+            request, "error.html", {"title": "No space left", "message": error}, status=error.status
+        )

@@ -1,0 +1,79 @@
+"""The pictures of a radiograph, for its owner alone."""
+
+import io
+import logging
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from classifier.models import Radiograph
+from portal.pages.access import UserRequest, signed_in
+
+log = logging.getLogger(__name__)
+
+
+@signed_in
+@require_safe
+def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
+    radiograph = _visible(request, radiograph_id)
+    return picture(
+        request, lambda: radiograph.image.open(), f"image-{radiograph.id}", f"{_stem(radiograph)}.png"
+    )
+
+
+@signed_in
+@require_safe
+def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
+    radiograph = _visible(request, radiograph_id)
+    return picture(
+        request,
+        lambda: radiograph.thumbnail.open(),
+        f"thumbnail-{radiograph.id}",
+        f"{_stem(radiograph)}-small.jpg",
+    )
+
+
+@signed_in
+@require_safe
+def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
+    radiograph = _visible(request, radiograph_id)
+    prediction = radiograph.predictions.filter(saliency__isnull=False).newest_first().first()
+    if prediction is None:
+        raise Http404
+    return picture(
+        request,
+        lambda: io.BytesIO(prediction.saliency or b""),
+        f"saliency-{prediction.id}-{prediction.attempts}",
+        f"{_stem(radiograph)}-saliency.png",
+    )
+
+
+def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
+    return get_object_or_404(Radiograph.objects.visible_to(request.user), id=radiograph_id)
+
+
+def _stem(radiograph: Radiograph) -> str:
+    return PurePath(radiograph.name).stem
+
+
+def picture(request: UserRequest, open_file: Callable[[], Any], version: str, name: str) -> HttpResponseBase:
+    """The picture, or 304 when the browser has this version.
+
+    A browser may keep it but must ask each time, so that nobody sees it after its owner signed out.
+    """
+    etag = f'"{version}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    not_modified = get_conditional_response(request, etag=etag, response=HttpResponse(headers=headers))
+    if not_modified is not None and not_modified.status_code == 304:
+        return not_modified
+    try:
+        return FileResponse(open_file(), filename=name, headers=headers)
+    except FileNotFoundError as error:
+        log.exception("A picture is missing in the storage")
+        raise Http404 from error

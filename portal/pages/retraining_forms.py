@@ -1,0 +1,142 @@
+"""What people fill in on the pages of the retraining loop; the services check it once more."""
+
+from typing import Any
+
+from django import forms
+
+from classifier.models import DatasetVersion, Prediction, RetrainingSchedule, Review, TrainingRun
+from classifier.models.schedule import MAX_REVIEWS
+from classifier.models.training_run import MAX_BATCH_SIZE, MAX_EPOCHS, MAX_SEED
+from classifier.services.record_review import reviewable_classes
+from ml.classes import display_name
+from ml.recipes import RECIPES
+
+CLASS = "class:"
+
+
+def _recipes() -> list[tuple[str, str]]:
+    return [(recipe.name, f"{recipe.name}: {recipe.summary}") for recipe in RECIPES.values()]
+
+
+class DatasetField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """Newest first, each with what it holds."""
+
+    def label_from_instance(self, dataset: Any) -> str:
+        if dataset.state != DatasetVersion.State.SUCCEEDED:
+            return f"{dataset} (not ready yet)"
+        return f"{dataset}: {dataset.num_images} images in {len(dataset.classes)} classes"
+
+
+class ReviewForm(forms.Form):
+    """One question with one answer: a class, or that there is none."""
+
+    finding = forms.ChoiceField(label="What do you see?")
+    comment = forms.CharField(
+        label="Comment", required=False, max_length=2000, widget=forms.Textarea({"rows": 2})
+    )
+
+    def __init__(self, *args: Any, prediction: Prediction, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        classes = [(f"{CLASS}{name}", display_name(name)) for name in reviewable_classes(prediction)]
+        others = [
+            (Review.Verdict.NO_FRACTURE.value, "No fracture"),
+            (Review.Verdict.NOT_ASSESSABLE.value, "Not assessable"),
+        ]
+        self.fields["finding"].choices = [  # type: ignore[attr-defined]
+            ("", "Choose …"),
+            ("Kinds of fracture", classes),
+            ("Other", others),
+        ]
+
+    @property
+    def said(self) -> dict[str, str]:
+        """As record_review wants it."""
+        finding, comment = self.cleaned_data["finding"], self.cleaned_data["comment"]
+        if finding.startswith(CLASS):
+            return {"verdict": "class", "class_name": finding.removeprefix(CLASS), "comment": comment}
+        return {"verdict": finding, "comment": comment}
+
+
+class DatasetUploadForm(forms.Form):
+    file = forms.FileField(label="Zip of class folders", allow_empty_file=True)
+    note = forms.CharField(label="Note", required=False, max_length=500)
+    new_classes = forms.BooleanField(
+        label="Its classes may differ from those of the newest data set", required=False
+    )
+
+
+class DatasetFromReviewsForm(forms.Form):
+    parent = DatasetField(
+        label="Earlier data set",
+        queryset=DatasetVersion.objects.succeeded().newest_first().defer("report", "samples"),
+        empty_label=None,
+    )
+    note = forms.CharField(label="Note", required=False, max_length=500)
+
+
+class TrainingForm(forms.Form):
+    dataset_version = DatasetField(
+        label="Data set",
+        queryset=DatasetVersion.objects.exclude(state__in=("failed", "canceled"))
+        .newest_first()
+        .defer("report", "samples"),
+        empty_label=None,
+    )
+    recipe = forms.ChoiceField(label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial="top")
+    start = forms.ChoiceField(
+        label="Starting point",
+        choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
+        help_text="Weights can be taken over from a model of the same network only.",
+    )
+    epochs = forms.IntegerField(
+        label="Epochs",
+        required=False,
+        min_value=1,
+        max_value=MAX_EPOCHS,
+        help_text="Empty: as the recipe says.",
+    )
+    batch_size = forms.IntegerField(
+        label="Images in a batch",
+        required=False,
+        min_value=1,
+        max_value=MAX_BATCH_SIZE,
+        help_text="Empty: as the recipe says.",
+    )
+    seed = forms.IntegerField(
+        label="Seed",
+        min_value=0,
+        max_value=MAX_SEED,
+        initial=0,
+        help_text="The same data, recipe and seed give the same model.",
+    )
+
+
+class ScheduleForm(forms.Form):
+    mode = forms.ChoiceField(
+        label="Retrain",
+        choices=[(value, label[:1].upper() + label[1:]) for value, label in RetrainingSchedule.Mode.choices],
+        widget=forms.RadioSelect,
+    )
+    num_reviews = forms.IntegerField(
+        label="Number of new reviews",
+        min_value=1,
+        max_value=MAX_REVIEWS,
+        help_text="For “after a number of new reviews”.",
+    )
+    recipe = forms.ChoiceField(label="Recipe", choices=_recipes, required=False)
+
+
+class PromotionForm(forms.Form):
+    reason = forms.CharField(
+        label="Reason",
+        required=False,
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+        help_text="It is kept, with your name, on the page of promotions.",
+    )
+
+    def __init__(self, *args: Any, is_reason_needed: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What the browser asks for; whether it is needed is settled by the gate when it is sent.
+        if is_reason_needed:
+            self.fields["reason"].widget.attrs["required"] = True

@@ -1,0 +1,47 @@
+from django.urls import include, path
+
+from portal.pages import (
+    account,
+    files,
+    first_admin,
+    own_data,
+    predict_again,
+    radiographs,
+    reviews,
+    status,
+    trash,
+    upload,
+)
+
+urlpatterns = [
+    path("", upload.upload, name="upload"),
+    path("radiographs/", radiographs.history, name="history"),
+    path("radiographs/answers/", radiographs.answers, name="answers"),
+    path("radiographs/delete/", radiographs.delete, name="delete_radiographs"),
+    path("radiographs/trash/", trash.show, name="trash"),
+    path("radiographs/<uuid:radiograph_id>/restore/", trash.restore, name="restore_radiograph"),
+    path("radiographs/<uuid:radiograph_id>/remove/", trash.remove, name="remove_radiograph"),
+    path("radiographs/<uuid:radiograph_id>/", radiographs.show, name="radiograph"),
+    path("radiographs/<uuid:radiograph_id>/answer/", radiographs.answer, name="radiograph_answer"),
+    path("radiographs/<uuid:radiograph_id>/retry/", radiographs.retry, name="retry_radiograph"),
+    path("radiographs/<uuid:radiograph_id>/image/", files.image, name="radiograph_image"),
+    path("radiographs/<uuid:radiograph_id>/thumbnail/", files.thumbnail, name="radiograph_thumbnail"),
+    path("radiographs/<uuid:radiograph_id>/saliency/", files.saliency, name="radiograph_saliency"),
+    path(
+        "radiographs/<uuid:radiograph_id>/review/<uuid:prediction_id>/",
+        reviews.review,
+        name="review_radiograph",
+    ),
+    path("reviews/", reviews.worklist, name="worklist"),
+    path("predictions/again/", predict_again.again, name="predict_again"),
+    path("predictions/batches/<int:batch_id>/", predict_again.show, name="prediction_batch"),
+    path("predictions/batches/<int:batch_id>/progress/", predict_again.progress, name="batch_progress"),
+    path("", include("portal.pages.retraining_urls")),
+    path("account/", account.show, name="account"),
+    path("account/tokens/", account.create_token, name="create_token"),
+    path("account/tokens/<slug:token_key>/revoke/", account.revoke_token, name="revoke_token"),
+    path("account/export/", own_data.export, name="export_account"),
+    path("account/delete/", own_data.delete, name="delete_account"),
+    path("status/", status.show, name="status"),
+    path("first-admin/<str:token>/", first_admin.first_admin, name="first_admin"),
+]

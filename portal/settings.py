@@ -1,0 +1,370 @@
+"""Settings, read from the environment.
+
+Runs with nothing set: loopback only, SQLite, files and an embedded broker under var/.
+Stops on a value that is wrong or unsafe. docs/settings.md explains each variable.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from ml.images import MAX_BYTES
+from portal import env, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or BASE_DIR / "var").resolve()
+VERSION = re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]  # type: ignore[index]
+
+# Where people reach the portal: PUBLIC_URL drives hosts, CSRF, cookies and links in mails.
+PUBLIC_URL = env.text("PUBLIC_URL").rstrip("/")
+LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+_public = urlsplit(PUBLIC_URL)
+if PUBLIC_URL and (_public.scheme not in ("http", "https") or not _public.hostname):
+    raise ImproperlyConfigured(
+        f"PUBLIC_URL must look like https://callus.example.org, received {PUBLIC_URL!r}."
+    )
+IS_PUBLIC = bool(PUBLIC_URL) and _public.hostname not in ("127.0.0.1", "localhost", "::1")
+IS_TLS = _public.scheme == "https"
+ALLOWED_HOSTS = [*LOOPBACK_HOSTS, *([_public.hostname] if IS_PUBLIC and _public.hostname else [])]
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if PUBLIC_URL else []
+FORCE_SCRIPT_NAME = _public.path or None
+
+DEBUG = env.flag("DEBUG")
+if DEBUG and IS_PUBLIC:
+    raise ImproperlyConfigured(
+        "DEBUG shows internals to everybody: it works only without a public PUBLIC_URL."
+    )
+
+SECRET_KEY = env.text("SECRET_KEY")
+if SECRET_KEY:
+    secret_key.check_strength(SECRET_KEY)
+elif IS_PUBLIC:
+    raise ImproperlyConfigured("SECRET_KEY must be set when PUBLIC_URL is public.")
+else:
+    SECRET_KEY = secret_key.read_or_create(DATA_DIR / "secret_key")
+
+INSTALLED_APPS = [
+    "portal",
+    "classifier",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "csp",
+    "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    "portal.middleware.TraceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "portal.middleware.StorageFullMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.context.portal",
+            ],
+        },
+    },
+]
+
+# Database: SQLite in WAL mode, or DATABASE_URL. FULL keeps an acknowledged upload through a power cut.
+DATABASES = {
+    "default": dj_database_url.parse(env.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True)
+    if env.text("DATABASE_URL")
+    else {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_DIR / "callus.sqlite3",
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+        },
+    }
+}
+# Failed sign-ins and throttles are counted in the database: it is what all web processes share, on any number of
+# hosts, and what no page works without anyway.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "callus_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "process"},
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEST_RUNNER = "django.test.runner.DiscoverRunner"
+
+# Files: a folder nobody serves, or s3://BUCKET?endpoint_url=...&region_name=...
+# with the keys in the usual AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+FILES_DIR = DATA_DIR / "files"
+
+
+def _storage(url: str) -> dict[str, object]:
+    if not url:
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {
+                "location": FILES_DIR,
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        }
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.hostname:
+        raise ImproperlyConfigured(
+            f"STORAGE_URL must look like s3://BUCKET?endpoint_url=..., received {url!r}."
+        )
+    options = {
+        "bucket_name": parts.netloc,
+        "default_acl": None,
+        "querystring_auth": True,
+        **dict(parse_qsl(parts.query)),
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
+STORAGES = {
+    "default": _storage(env.text("STORAGE_URL")),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# In full: a relative one would be completed before the first request says what the path is.
+STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_HANDLERS = [
+    "portal.uploads.RefuseTooLarge",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "portal.uploads.TemporaryFile",
+]
+UPLOAD_MAX_BYTES = MAX_BYTES
+UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000)
+RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000)
+TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
+# A zip of class folders, from somebody who may train.
+DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
+
+# Accounts
+AUTH_USER_MODEL = "classifier.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {},
+        "MinimumLengthValidator": {"min_length": 10},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
+]
+SIGN_UP = env.choice("SIGN_UP", ("open", "closed"))
+ACCOUNT_ADAPTER = "portal.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "portal.pages.forms.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Five wrong passwords or codes lock a name for five minutes, ten of any name in a minute the address.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Callus"
+# Addresses are not verified here, and a second factor needs none.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+# Whose X-Forwarded-For is believed. Behind TLS there is a proxy: else nothing could speak TLS.
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 1 if IS_TLS else 0, minimum=0)
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "upload"
+
+# Mail: printed to the console unless EMAIL_HOST is set.
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.number("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_PASSWORD")
+EMAIL_USE_TLS = env.flag("EMAIL_TLS", default=True)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", f"callus@{_public.hostname or 'localhost'}")
+
+# REST API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "classifier.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["classifier.api.parsers.JSONParser", "classifier.api.parsers.FormParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "classifier.api.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "classifier.api.errors.handle",
+    "DEFAULT_THROTTLE_CLASSES": ["classifier.api.throttles.Reads", "classifier.api.throttles.Writes"],
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+API_READS_PER_MINUTE = env.number("API_READS_PER_MINUTE", 3000)
+API_WRITES_PER_MINUTE = env.number("API_WRITES_PER_MINUTE", 1200)
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=env.number("TOKEN_DAYS", 30))}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Callus",
+    "DESCRIPTION": "Classifies X-rays of broken bones into fracture types. No answer is a diagnosis.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "COMPONENT_SPLIT_REQUEST": True,  # a file is bytes when sent
+    "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
+    "AUTHENTICATION_WHITELIST": ["classifier.api.authentication.TokenAuthentication"],
+    "ENUM_NAME_OVERRIDES": {
+        "PredictionStateEnum": "classifier.models.Prediction.State",
+        "WorkStateEnum": "classifier.models.DatasetVersion.State",
+        "DatasetSourceEnum": "classifier.models.DatasetVersion.Source",
+        "ModelSourceEnum": "classifier.models.ModelVersion.Source",
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Celery: Redis, or the filesystem under var/broker. The database is the truth on either.
+REDIS_URL = env.text("REDIS_URL")
+WORKER_ROLE = env.text("CALLUS_ROLE", "web")
+BROKER_DIR = DATA_DIR / "broker"
+for _folder in (FILE_UPLOAD_TEMP_DIR, BROKER_DIR / "messages", BROKER_DIR / "control"):
+    _folder.mkdir(parents=True, exist_ok=True)
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        "visibility_timeout": env.number("CALLUS_VISIBILITY_SECONDS", 600),
+        # The index of unacknowledged messages is shared by default: one role's timeout would
+        # send another role's running task again.
+        "unacked_key": f"unacked.{WORKER_ROLE}",
+        "unacked_index_key": f"unacked_index.{WORKER_ROLE}",
+        "unacked_mutex_key": f"unacked_mutex.{WORKER_ROLE}",
+        "socket_connect_timeout": 1,
+        "socket_timeout": 1 if WORKER_ROLE == "web" else 30,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+    if REDIS_URL
+    else {
+        "data_folder_in": str(BROKER_DIR / "messages"),
+        "data_folder_out": str(BROKER_DIR / "messages"),
+        "control_folder": str(BROKER_DIR / "control"),
+        "polling_interval": 0.05,
+    }
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0}
+# Every task may be delivered any number of times: it is taken from the broker only when it is done, and its
+# job looks in the database whether there is something to do.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "predict"
+CELERY_TASK_ROUTES = {
+    "classifier.predict": {"queue": "predict"},
+    "classifier.build_dataset": {"queue": "train"},
+    "classifier.train": {"queue": "train"},
+    "classifier.compare": {"queue": "train"},
+    "classifier.sweep": {"queue": "sweep"},
+    "classifier.follow_schedule": {"queue": "sweep"},
+    "classifier.purge": {"queue": "sweep"},
+    "portal.send_canaries": {"queue": "sweep"},
+}
+CELERY_TIMEZONE = "UTC"
+SWEEP_SECONDS = env.number("CALLUS_SWEEP_SECONDS", 5)
+# How often the retraining schedule is looked at.
+SCHEDULE_SECONDS = env.number("CALLUS_SCHEDULE_SECONDS", 300)
+# How often a test task is sent through each queue, and by each idle worker to itself.
+CANARY_SECONDS = env.number("CALLUS_CANARY_SECONDS", 15)
+
+# A worker that stays silent for this long has lost its claim on a prediction.
+LEASE_SECONDS = env.number("CALLUS_LEASE_SECONDS", 60)
+PREDICTION_PROCESSES = env.number("CALLUS_PREDICTION_PROCESSES", 2)
+# Predictions are waited for, training is not.
+TRAINING_NICENESS = env.number("CALLUS_TRAINING_NICENESS", 10, minimum=0)
+
+# Prometheus reads /metrics with this as bearer token.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+
+# Security
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS else None
+SECURE_SSL_REDIRECT = IS_TLS
+# Asked by machines beside it, without the proxy. The path of PUBLIC_URL may stand before.
+SECURE_REDIRECT_EXEMPT = [r"(^|/)(livez|readyz|metrics)$"]
+SECURE_HSTS_SECONDS = 31_536_000 if IS_TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
+# Whether all of a domain's other hosts speak TLS is not ours to promise.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_TZ = True
+USE_I18N = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "portal.logs.KeyValueFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        # Its warnings are requests that were refused, with their addresses, which may hold a token.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,86 @@
+"""docs/api.md is right: its commands and its program are run against a real portal."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.client import Client
+from tests.ml.drawings import draw_bone
+from tests.ml.test_dicom import dicom
+from tests.servers import ROOT, Portal, running_portal
+
+PAGE = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+PASSWORD = "correct-horse-battery"
+
+
+def opened(path: Path) -> Image.Image:
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.S | re.M)
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    with running_portal(tmp_path_factory.mktemp("portal")) as portal:
+        portal.add_user("alice", PASSWORD)
+        yield portal
+
+
+def test_the_commands_lead_from_a_file_to_its_answer_and_clean_up(portal: Portal, tmp_path: Path) -> None:
+    Image.fromarray(draw_bone()).save(tmp_path / "wrist.jpg")
+    script = "\n".join(blocks("sh"))
+    assert script.count("curl ") >= 8
+    script = script.replace("http://127.0.0.1:8000", portal.url)
+    environment = {**os.environ, "NAME": "alice", "PASSWORD": PASSWORD}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"state":"succeeded"' in (tmp_path / "answer.json").read_text()
+    assert opened(tmp_path / "picture.png").size == opened(tmp_path / "wrist.jpg").size
+    assert opened(tmp_path / "small.jpg").format == "JPEG"
+    assert Client(portal.url, "alice", PASSWORD).get("radiographs/")["count"] == 0
+
+
+def send_to_callus(portal: Portal, folder: Path, content: bytes) -> "subprocess.CompletedProcess[str]":
+    (program,) = blocks("python")
+    (folder / "send_to_callus.py").write_text(program)
+    (folder / "study.dcm").write_bytes(content)
+    alice = Client(portal.url, "alice", PASSWORD)
+    token = alice.headers["Authorization"].removeprefix("Bearer ")
+    return subprocess.run(
+        [sys.executable, "-I", "send_to_callus.py", "study.dcm"],
+        cwd=folder,
+        env={"CALLUS_URL": portal.url, "CALLUS_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_program_sends_a_dicom_file_and_prints_the_answer(portal: Portal, tmp_path: Path) -> None:
+    done = send_to_callus(portal, tmp_path, dicom(draw_bone()))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Model version 1 - this is no diagnosis.\n")
+
+
+def test_the_program_says_why_a_file_was_refused(portal: Portal, tmp_path: Path) -> None:
+    done = send_to_callus(portal, tmp_path, dicom(Modality="CT"))
+    assert done.returncode == 1
+    assert "Callus refused it (400): The DICOM file is not an X-ray of a bone" in done.stderr

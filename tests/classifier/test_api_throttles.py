@@ -1,0 +1,45 @@
+from typing import Any
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+from classifier.models import User
+from tests.classifier.conftest import signed_in
+
+
+def test_one_person_who_sends_too_much_is_asked_to_wait_and_others_are_not(
+    alice: User, bob: User, settings: Any
+) -> None:
+    settings.API_WRITES_PER_MINUTE = 3
+    as_alice, as_bob = signed_in(alice), signed_in(bob)
+
+    def send(client: APIClient) -> Any:
+        return client.post("/api/v1/radiographs/", {}, format="multipart")
+
+    assert [send(as_alice).status_code for _ in range(4)] == [400, 400, 400, 429]
+    refused = send(as_alice)
+    assert "throttled" in refused.json()["detail"]
+    assert 0 < int(refused["Retry-After"]) <= 60
+    assert as_alice.get("/api/v1/radiographs/").status_code == 200
+    assert send(as_bob).status_code == 400
+
+
+def test_reading_has_a_limit_of_its_own(alice: User, settings: Any) -> None:
+    settings.API_READS_PER_MINUTE = 2
+    client = signed_in(alice)
+    assert [client.get("/api/v1/radiographs/").status_code for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.django_db
+def test_strangers_are_told_apart_by_what_our_own_proxy_says(settings: Any, client: Client) -> None:
+    settings.API_WRITES_PER_MINUTE = 1
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": 1}
+
+    def send(forwarded_for: str) -> int:
+        headers = {"X-Forwarded-For": forwarded_for}
+        return client.post("/api/v1/tokens/", {}, "application/json", headers=headers).status_code
+
+    assert send("192.0.2.1") == 400
+    assert send("6.6.6.6, 192.0.2.1") == 429, "what the client itself wrote into the header does not count"
+    assert send("192.0.2.2") == 400

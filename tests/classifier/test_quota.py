@@ -1,0 +1,35 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from classifier.models import ModelVersion, Radiograph
+from tests.classifier.conftest import send
+
+pytestmark = pytest.mark.usefixtures("model")
+
+
+def test_more_than_a_day_allows_is_refused_with_a_sentence_and_nothing_is_kept(
+    as_alice: APIClient, as_bob: APIClient, settings: Any, stored: Any
+) -> None:
+    settings.UPLOADS_PER_DAY = 2
+    assert [send(as_alice).status_code for _ in range(3)] == [201, 201, 429]
+    assert "You have sent 2 X-rays within 24 hours" in send(as_alice).json()["detail"]
+    assert len(stored()) == 4
+    assert send(as_bob).status_code == 201
+    Radiograph.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert send(as_alice).status_code == 201
+
+
+def test_who_keeps_too_many_must_delete_some_for_good(
+    as_alice: APIClient, settings: Any, model: ModelVersion
+) -> None:
+    settings.RADIOGRAPHS_PER_USER = 1
+    sent = send(as_alice).json()
+    refused = send(as_alice)
+    assert refused.status_code == 413
+    assert "You keep 1 X-rays" in refused.json()["detail"]
+    as_alice.delete(f"/api/v1/radiographs/{sent['id']}/")
+    assert send(as_alice).status_code == 413, "the trash counts"

@@ -1,0 +1,76 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+
+from classifier.models import ModelVersion, Promotion, User
+from classifier.services.register_shipped_model import register_shipped_model
+from ml.classes import FRACTURE_CLASSES
+from tests.ml.drawings import draw_bone
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Real X-rays for the tests that want them; they are no part of the project."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} with real X-rays is not here")
+    return folder
+
+
+@pytest.fixture
+def files(settings: Any, tmp_path: Path) -> Path:
+    """Where the default storage keeps its files: a folder for this test alone."""
+    folder = tmp_path / "files"
+    default = settings.STORAGES["default"]
+    options = {**default["OPTIONS"], "location": folder}
+    settings.STORAGES = {**settings.STORAGES, "default": {**default, "OPTIONS": options}}
+    return folder
+
+
+@pytest.fixture
+def no_failed_attempts() -> None:
+    """Sign-in counts them in the cache, which outlives a test."""
+    cache.clear()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", "alice@example.org", PASSWORD)
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", "bob@example.org", PASSWORD)
+
+
+@pytest.fixture
+def model(db: None) -> ModelVersion:
+    """A live model version, for tests in which nothing is predicted."""
+    version = ModelVersion.objects.create(
+        number=1,
+        checksum="0" * 64,
+        card={"classes": list(FRACTURE_CLASSES)},
+        source=ModelVersion.Source.SHIPPED,
+    )
+    Promotion.objects.create(model_version=version)
+    return version
+
+
+@pytest.fixture
+def live_model(db: None) -> ModelVersion:
+    """The shipped model, live."""
+    return register_shipped_model()
+
+
+def xray(name: str = "wrist.png", kind: str = "PNG", seed: int = 0) -> SimpleUploadedFile:
+    content = io.BytesIO()
+    Image.fromarray(draw_bone(seed=seed)).save(content, kind)
+    return SimpleUploadedFile(name, content.getvalue())

@@ -1,0 +1,122 @@
+"""`manage.py up`, the way a laptop user meets it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.servers import ROOT, Portal, wait_until
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Portal:
+    return Portal(tmp_path / "var")
+
+
+def children(portal: Portal) -> dict[str, int]:
+    """The running parts by a word of their command line."""
+    parts = {
+        "gunicorn": "web",
+        "--queues predict": "predict",
+        "--queues train": "train",
+        "beat --schedule": "beat",
+    }
+    found: dict[str, int] = {}
+    up = portal.processes["up"].pid
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if parent == up:
+            found.update({name: int(folder.name) for word, name in parts.items() if word in command})
+    return found
+
+
+def test_an_empty_portal_offers_one_link_to_make_the_first_admin(portal: Portal) -> None:
+    try:
+        portal.start_up()
+        wait_until(lambda: "first-admin" in portal.console(), what="the link on the console")
+        link = re.search(r"http://\S+/first-admin/\S+", portal.console())
+        assert link
+        http = urllib3.PoolManager()
+        assert http.request("GET", link[0]).status == 200
+        environment = {
+            "DJANGO_SUPERUSER_USERNAME": "root",
+            "DJANGO_SUPERUSER_PASSWORD": "correct-horse-battery",
+            "DJANGO_SUPERUSER_EMAIL": "root@example.org",
+        }
+        portal.manage("createsuperuser", "--noinput", extra=environment)
+        assert http.request("GET", link[0]).status == 404
+    finally:
+        portal.stop()
+
+
+def test_a_part_that_dies_is_started_again_and_the_console_says_so(portal: Portal) -> None:
+    try:
+        portal.start_up()
+        before = wait_until(
+            lambda: found if len(found := children(portal)) == 4 else None, what="all four parts"
+        )
+        assert isinstance(before, dict)
+        os.kill(before["predict"], signal.SIGKILL)
+        wait_until(
+            lambda: "The prediction worker was killed by SIGKILL" in portal.console(), what="the notice"
+        )
+        wait_until(
+            lambda: children(portal).get("predict", before["predict"]) != before["predict"], what="a new one"
+        )
+    finally:
+        portal.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ending_it_ends_all_its_parts(portal: Portal, number: signal.Signals) -> None:
+    portal.start_up()
+    parts = wait_until(lambda: found if len(found := children(portal)) == 4 else None, what="all four parts")
+    assert isinstance(parts, dict)
+    os.kill(portal.processes["up"].pid, number)
+    started = time.monotonic()
+    code = portal.processes["up"].wait(30)
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts.values()), what="all parts to end"
+    )
+    assert time.monotonic() - started < 20
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+
+
+def test_a_second_one_on_the_same_folder_is_refused(portal: Portal) -> None:
+    try:
+        portal.start_up()
+        second = subprocess.run(
+            [sys.executable, "manage.py", "up", "--bind", "127.0.0.1:1"],
+            cwd=ROOT,
+            env=portal.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "Callus is already running" in second.stderr
+    finally:
+        portal.stop()
+
+
+def test_it_does_not_bind_to_the_world_without_a_public_url(portal: Portal) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up", "--bind", "0.0.0.0:8000"],
+        cwd=ROOT,
+        env=portal.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Set PUBLIC_URL" in done.stderr

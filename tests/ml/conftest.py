@@ -1,0 +1,49 @@
+"""Drawn X-rays as a data set, and a small model trained on them once."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from ml.bundle import Bundle
+from ml.datasets import Item, Manifest, Split
+from tests.ml.drawings import write_data_set
+
+
+def split_of(number: int) -> Split:
+    return "test" if number < 3 else "validation" if number < 9 else "train"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """60 drawn X-rays of two classes; two at a time are one group."""
+    root = tmp_path_factory.mktemp("drawn")
+    items = []
+    for path in write_data_set(root, kinds=("Transverse", "Comminuted"), each=30, size=(112, 112)):
+        number = int(path.stem)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        group, label = f"{path.parent.name}-{number // 3}", path.parent.name
+        items.append(
+            Item(path.relative_to(root).as_posix(), sha256, 112, 112, label, group, split_of(number))
+        )
+    return Manifest.of(root, items)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """What the recipe "tiny" makes of the drawn X-rays."""
+    from ml.learning import Run
+    from ml.recipes import RECIPES
+    from ml.release import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return train(RECIPES["tiny"], drawn, folder / "bundle", Run(folder / "work"))
+
+
+@pytest.fixture(scope="session")
+def drawn_pixels(drawn: Manifest) -> list[np.ndarray]:
+    from ml.images import read_image
+
+    return [read_image(drawn.file(item)).pixels for item in drawn.items]

@@ -1,0 +1,89 @@
+"""Class activation maps lie where they should, agree with Grad-CAM, and depend on what was learnt."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.bundle import Bundle
+from ml.preprocessing import InputSpec, place, prepare
+from ml.saliency import class_activation
+from tests.ml.drawings import draw_bone
+
+BONES = [draw_bone(kind, seed, (112, 112)) for kind in ("Transverse", "Comminuted") for seed in range(5)]
+
+
+def served_map(graph: bytes, image: np.ndarray, class_index: int) -> np.ndarray:
+    from ml.inference import open_graph
+
+    return np.maximum(open_graph(graph, "litert").run(image)["class_maps"][..., class_index], 0)
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def test_a_spot_is_shown_where_it_is_in_the_picture() -> None:
+    pixels = np.full((300, 100), 90, np.uint8)
+    spec = InputSpec(96)
+    evidence = np.zeros((12, 12), np.float32)
+    evidence[2, 5] = 3.0  # upper part of the letterboxed picture
+    shown = class_activation(evidence, place(pixels, spec), pixels.shape, spec.size)
+    assert shown.shape == (256, 85)
+    row, column = np.unravel_index(shown.argmax(), shown.shape)
+    assert abs(row / 256 - 2.5 / 12) < 0.05
+    assert abs(column / 85 - (5.5 * 8 - 32) / 32) < 0.1
+    assert shown.max() == 1
+
+
+def test_what_was_trimmed_off_is_never_shown() -> None:
+    framed = np.full((240, 240), 10, np.uint8)
+    framed[60:180, 60:180] = draw_bone(size=(120, 120))
+    spec = InputSpec(96, trim=True)
+    shown = class_activation(np.ones((6, 6), np.float32), place(framed, spec), framed.shape, spec.size)
+    assert shown[:40].max() == 0
+    assert shown[100:150, 100:150].min() == 1
+
+
+def test_no_evidence_gives_an_empty_map() -> None:
+    pixels = np.zeros((80, 80), np.uint8)
+    evidence = -np.ones((4, 4), np.float32)
+    assert class_activation(evidence, place(pixels, InputSpec(64)), pixels.shape, 64).max() == 0
+
+
+def test_the_served_map_agrees_with_grad_cam(tiny_bundle: Bundle) -> None:
+    from ml.export import load_keras, serving_graph
+    from ml.gradcam import grad_cam
+
+    model = load_keras(tiny_bundle.file("model.keras"))
+    graph = serving_graph(model, ("features",), mirror=False)
+    spec = InputSpec(**tiny_bundle.card["input"])
+    for pixels in BONES:
+        image = prepare(pixels, spec)
+        for class_index in range(2):
+            served, gradient = served_map(graph, image, class_index), grad_cam(model, image, class_index)
+            assert served.shape == gradient.shape
+            if gradient.max() > 0:
+                assert correlation(served, gradient) > 0.999
+
+
+def test_a_model_with_random_weights_looks_elsewhere(tiny_bundle: Bundle) -> None:
+    """The sanity check of Adebayo et al. 2018: a map that survives it shows the picture, not the model."""
+    from ml import architectures
+    from ml.export import load_keras, serving_graph
+
+    spec = InputSpec(**tiny_bundle.card["input"])
+    trained = serving_graph(load_keras(tiny_bundle.file("model.keras")), ("features",), mirror=False)
+    random = architectures.build("tiny_cnn", spec.size, 2)
+    generator = np.random.default_rng(0)
+    random.set_weights(
+        [generator.normal(0, 0.3, array.shape) if array.ndim > 1 else array for array in random.get_weights()]
+    )
+    untrained = serving_graph(random, ("features",), mirror=False)
+    similar = []
+    for pixels in BONES:
+        image = prepare(pixels, spec)
+        maps = [served_map(graph, image, 0) for graph in (trained, untrained)]
+        if all(shown.std() > 0 for shown in maps):
+            similar.append(correlation(*maps))
+    assert len(similar) >= 3
+    assert abs(np.mean(similar)) < 0.5

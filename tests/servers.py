@@ -1,0 +1,251 @@
+"""Real servers for tests: Redis, PostgreSQL, and the portal as its users start it. Each ends with its context."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET_KEY = "a-key-for-tests-only-0123456789-abcdefghijklmnopqrstuvwxyz"
+PATIENCE_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], *, what: str, seconds: float = PATIENCE_SECONDS) -> object:
+    """The first true value of `condition`; looks every 50 ms, and fails loudly when time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"Waited {seconds:.0f} s in vain: {what}")
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Redis:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                *("--appendonly", "yes", "--save", "", "--loglevel", "warning"),
+            ],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(lambda: is_listening(self.port), what="redis-server to listen")
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.process.wait()
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[Redis]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: what Callus does on Redis is NOT tested")
+    server = Redis(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Postgres:
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self.binaries = binaries
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"postgres://callus@127.0.0.1:{self.port}/callus"
+        # PostgreSQL refuses to run as root.
+        self.become = (
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        )
+
+    def _run(self, command: str, *arguments: str) -> None:
+        # A file, not a pipe: the server that pg_ctl starts keeps it open.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [*self.become, str(self.binaries / command), *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                check=False,
+            )
+            output.seek(0)
+            assert done.returncode == 0, f"{command} failed: {output.read().decode(errors='replace')}"
+
+    def create(self) -> None:
+        if self.become:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self._run("initdb", "-D", str(self.folder), "-U", "callus", "--auth=trust", "--no-sync", "-E", "UTF8")
+        self.start()
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "callus", "callus")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        self._run("pg_ctl", "-D", str(self.folder), "-o", options, "-w", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-D", str(self.folder), "-m", mode, "-w", "stop")
+
+
+def find_postgres() -> Path | None:
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    binaries = find_postgres()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed: what Callus does on PostgreSQL is NOT tested")
+    # Not below pytest's own folder, which nobody but its owner may enter.
+    with tempfile.TemporaryDirectory(prefix="callus-postgres-") as folder:
+        server = Postgres(binaries, Path(folder))
+        server.create()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class Portal:
+    """Processes of one portal on one data folder, started by the commands that its users type."""
+
+    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data_dir = data_dir
+        self.log = data_dir / "console.log"
+        kept = {
+            name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
+        }
+        self.environment = {
+            **kept,
+            "CALLUS_DATA_DIR": str(data_dir),
+            "SECRET_KEY": SECRET_KEY,
+            # The other tests keep all processors busy; training would starve behind them.
+            "CALLUS_TRAINING_NICENESS": "0",
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            **(environment or {}),
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def manage(self, *arguments: str, extra: dict[str, str] | None = None) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**self.environment, **(extra or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `manage.py ARGUMENTS` as the process called `name`."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.processes[name]
+
+    def start_up(self) -> None:
+        self.start("up", "up", "--bind", f"127.0.0.1:{self.port}")
+        self.wait_until_live()
+
+    def start_set(self) -> None:
+        """The same processes as docker-compose.yml, each on its own."""
+        self.manage("prepare")
+        self.start("web", "web", "--bind", f"127.0.0.1:{self.port}")
+        self.start("predict", "worker", "predict")
+        self.start("train", "worker", "train")
+        self.start("beat", "beat")
+        self.wait_until_live()
+
+    def wait_until_live(self) -> None:
+        def live_or_ended() -> bool:
+            return self.is_live() or any(process.poll() is not None for process in self.processes.values())
+
+        wait_until(live_or_ended, what=f"{self.url}/livez")
+        assert self.is_live(), f"The portal did not start:\n{self.console()}"
+
+    def is_live(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/livez", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def add_user(self, name: str, password: str = "correct-horse-battery") -> None:
+        code = (
+            "from django.contrib.auth import get_user_model;"
+            f"get_user_model().objects.create_user({name!r}, password={password!r})"
+        )
+        self.manage("shell", "--no-imports", "-c", code)
+
+    def console(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.killpg(self.processes[name].pid, number)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def running_portal(data_dir: Path, environment: dict[str, str] | None = None) -> Iterator[Portal]:
+    """`manage.py up` on an empty data folder."""
+    portal = Portal(data_dir, environment)
+    try:
+        portal.start_up()
+        yield portal
+    finally:
+        portal.stop()

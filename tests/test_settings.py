@@ -1,0 +1,91 @@
+"""The portal stops on a setting that is wrong or unsafe, and says so in one sentence."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, SECRET_KEY
+
+
+def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={**kept, "CALLUS_DATA_DIR": str(tmp_path / "var"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_starts_with_nothing_set_and_keeps_a_key_of_its_own(tmp_path: Path) -> None:
+    assert check(tmp_path).returncode == 0
+    key_file = tmp_path / "var" / "secret_key"
+    key = key_file.read_text()
+    assert len(key) >= 50
+    assert key_file.stat().st_mode & 0o077 == 0
+    assert check(tmp_path).returncode == 0
+    assert key_file.read_text() == key
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"SECRET_KEY": "short"}, "SECRET_KEY is too weak"),
+        ({"SECRET_KEY": "a" * 60}, "SECRET_KEY is too weak"),
+        ({"PUBLIC_URL": "https://callus.example.org"}, "SECRET_KEY must be set"),
+        (
+            {"PUBLIC_URL": "https://callus.example.org", "SECRET_KEY": SECRET_KEY, "DEBUG": "1"},
+            "DEBUG shows internals",
+        ),
+        ({"PUBLIC_URL": "callus.example.org"}, "PUBLIC_URL must look like"),
+        ({"DEBUG": "perhaps"}, "DEBUG must be true or false"),
+        ({"SIGN_UP": "sometimes"}, "SIGN_UP must be one of open, closed"),
+        ({"STORAGE_URL": "ftp://files"}, "STORAGE_URL must look like"),
+        ({"CALLUS_LEASE_SECONDS": "0"}, "CALLUS_LEASE_SECONDS must be a whole number"),
+    ],
+)
+def test_an_unsafe_or_wrong_value_stops_the_start(
+    tmp_path: Path, environment: dict[str, str], sentence: str
+) -> None:
+    done = check(tmp_path, **environment)
+    assert done.returncode != 0
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("too short\n")
+    assert "SECRET_KEY is too weak" in check(tmp_path, SECRET_KEY_FILE=str(secret)).stderr
+    secret.write_text(SECRET_KEY + "\n")
+    assert check(tmp_path, SECRET_KEY_FILE=str(secret)).returncode == 0
+
+
+def test_the_production_profile_passes_djangos_deployment_check(tmp_path: Path) -> None:
+    environment = {"PUBLIC_URL": "https://callus.example.org", "SECRET_KEY": SECRET_KEY}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={**kept, "CALLUS_DATA_DIR": str(tmp_path / "var"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_is_explained() -> None:
+    names = set(
+        re.findall(
+            r'env\.(?:text|flag|number|choice)\(\s*"([A-Z_]+)"', (ROOT / "portal/settings.py").read_text()
+        )
+    )
+    assert len(names) > 15
+    explained = (ROOT / "docs/settings.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in explained] == []
