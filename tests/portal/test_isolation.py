@@ -1,5 +1,7 @@
 """What is one user's, no other user sees, changes or notices."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -15,9 +17,9 @@ def test_anothers_page_is_answered_like_one_that_does_not_exist(
     as_alice: Client, as_bob: Client, radiograph: Radiograph, page: str
 ) -> None:
     finish(radiograph)
-    own = as_alice.get(f"/radiographs/{radiograph.id}/{page}")
-    own.close()
+    own: Any = as_alice.get(f"/radiographs/{radiograph.id}/{page}")
     assert own.status_code == 200
+    assert own.getvalue()
     anothers = as_bob.get(f"/radiographs/{radiograph.id}/{page}")
     nobodys = as_bob.get(f"/radiographs/{NOBODYS_ID}/{page}")
     assert anothers.status_code == nobodys.status_code == 404
@@ -53,8 +55,8 @@ def test_a_picture_kept_by_the_browser_is_not_confirmed_to_another_user(
     as_alice: Client, as_bob: Client, radiograph: Radiograph
 ) -> None:
     path = f"/radiographs/{radiograph.id}/image/"
-    own = as_alice.get(path)
-    own.close()
+    own: Any = as_alice.get(path)
+    assert own.getvalue()
     assert as_bob.get(path, headers={"If-None-Match": own.headers["ETag"]}).status_code == 404
 
 
