@@ -17,3 +17,5 @@ CACHES = {**CACHES, "default": CACHES["process"]}  # noqa: F405
 if not os.environ.get("DATABASE_URL"):
     # A file, as users have it: in memory, SQLite refuses two writers at once instead of letting one wait.
     DATABASES["default"]["TEST"] = {"NAME": f"{os.environ['CALLUS_DATA_DIR']}/test.sqlite3"}  # noqa: F405
+# Else each test client would list all static files anew when it is made.
+WHITENOISE_AUTOREFRESH = True
