@@ -201,6 +201,8 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 # Five wrong passwords or codes lock a name for five minutes, ten of any name in a minute the address.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+# Who changes an e-mail address, to which a forgotten password's link is sent, types the password again.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Callus"
 # Addresses are not verified here, and a second factor needs none.
@@ -232,6 +234,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "classifier.api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": "classifier.api.metadata.NameAndDescription",
     "EXCEPTION_HANDLER": "classifier.api.errors.handle",
     "DEFAULT_THROTTLE_CLASSES": ["classifier.api.throttles.Reads", "classifier.api.throttles.Writes"],
     "NUM_PROXIES": TRUSTED_PROXIES,

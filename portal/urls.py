@@ -1,12 +1,12 @@
-from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path, re_path
 
 from classifier.api.views.nothing import nothing
 from portal import health
+from portal.admin import change_password, sign_in
 
-# One way to sign in: lockout and second factor hold for the administration too.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.login = sign_in  # type: ignore[method-assign, assignment]
+admin.site.password_change = change_password  # type: ignore[method-assign, assignment]
 
 urlpatterns = [
     path("", include("portal.pages.urls")),

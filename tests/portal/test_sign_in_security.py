@@ -4,8 +4,10 @@ import re
 import time
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.test import Client
 
@@ -70,6 +72,20 @@ def test_the_administration_has_no_sign_in_of_its_own(client: Client, alice: Use
     assert not is_signed_in(client)
 
 
+@pytest.mark.parametrize("page", ["/admin/login/", "/admin/password_change/"])
+def test_staff_can_try_no_passwords_in_the_administration(client: Client, alice: User, page: str) -> None:
+    User.objects.create_superuser("root", password=PASSWORD)
+    User.objects.filter(id=alice.id).update(is_staff=True)
+    client.force_login(alice)
+    new = "another-horse-battery"
+    wanted = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    answer = client.post(page, {"username": "root", "password": PASSWORD, **wanted})
+    assert answer.status_code == 302
+    assert client.session["_auth_user_id"] == str(alice.id)
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+
+
 def test_with_a_second_factor_the_password_alone_opens_nothing(
     client: Client, alice_with_phone: User
 ) -> None:
@@ -127,6 +143,34 @@ def test_a_person_sees_where_they_are_signed_in_and_signs_out_elsewhere(alice: U
     assert here.get("/radiographs/").status_code == 200
     assert lost_phone.get("/radiographs/").status_code == 302
     assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_admin_signs_somebody_out(client: Client, alice: User, several: bool) -> None:
+    client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+    client.get("/accounts/sessions/")
+    session = UserSession.objects.get(user=alice)
+    as_admin = Client()
+    as_admin.force_login(User.objects.create_superuser("root"))
+    page = "/admin/usersessions/usersession/"
+    if several:
+        chosen = {"action": "delete_selected", "_selected_action": [session.pk], "post": "yes"}
+        as_admin.post(page, chosen)
+    else:
+        as_admin.post(f"{page}{session.pk}/delete/", {"post": "yes"})
+    assert client.get("/radiographs/").status_code == 302
+
+
+def test_an_open_session_is_not_enough_to_move_the_account_to_another_address(
+    client: Client, alice: User
+) -> None:
+    client.force_login(alice)
+    new = {"action_add": "", "email": "mallory@example.org"}
+    assert client.post("/accounts/email/", new)["Location"].startswith("/accounts/reauthenticate/")
+    assert not EmailAddress.objects.filter(email=new["email"]).exists()
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    client.post("/accounts/email/", new)
+    assert EmailAddress.objects.get(email=new["email"]).user == alice
 
 
 @pytest.mark.parametrize("password", ["short-one", "1234567890123", "password123", "alice-alice"])
