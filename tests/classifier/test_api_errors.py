@@ -73,6 +73,12 @@ def test_a_method_that_is_not_allowed(as_alice: APIClient, method: str, path: st
     assert method.upper() not in answer["Allow"]
 
 
+def test_options_says_what_an_address_is_and_leaves_the_rest_to_the_schema(as_alice: APIClient) -> None:
+    answer = as_alice.options(RADIOGRAPHS)
+    assert answer.json() == {"name": "Radiographs", "description": ""}
+    assert answer["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [
