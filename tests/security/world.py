@@ -1,0 +1,169 @@
+"""A portal with one person of each kind and one thing of each kind, and what each person is answered there."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+from knox.models import AuthToken
+
+from classifier.models import (
+    AuditEntry,
+    ModelVersion,
+    Notification,
+    PredictionBatch,
+    Promotion,
+    RetrainingSchedule,
+    Review,
+    Site,
+    User,
+)
+from classifier.permissions import PROMOTE, REVIEW, TRAIN, VIEW
+from classifier.services.create_default_groups import create_default_groups
+from classifier.services.trash_radiograph import trash_radiograph
+from portal.models import QUEUES, Canary
+from tests.conftest import PASSWORD, xray
+from tests.portal.conftest import fail, finish, receive
+from tests.portal.retraining import compare, make_candidate, make_dataset, make_run, user_who_may
+from tests.security.complete_requests import Ids, arguments, fill
+
+# The columns of the tables and what each person may, besides `anonymous`.
+PEOPLE: dict[str, tuple[str, ...]] = {
+    "other": (),
+    "owner": (),
+    "reviewer": (REVIEW,),
+    "viewer": (VIEW,),
+    "trainer": (VIEW, TRAIN),
+    "promoter": (VIEW, PROMOTE),
+    "staff": (),
+    "admin": (),
+}
+
+# Parts of addresses that name nothing of a person's.
+PLAIN = {
+    "token": "no-token",
+    "key": "no-key",
+    "uidb36": "1",
+    "content_type_id": 1,
+    "object_id": 1,
+    "app_label": "classifier",
+    "url": "nothing-here",
+}
+
+
+@dataclass(frozen=True)
+class World:
+    ids: Ids
+    # The same names, of things that do not exist.
+    nobodys: Ids
+    sessions: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def ask(
+        self, person: str, method: str, address: str, *, existing: bool = True, with_session: bool = False
+    ) -> Any:
+        """The answer to a complete request, with `body` read to its end. What the request changed is undone.
+
+        The API is asked with a token, unless `with_session`.
+        """
+        ids = self.ids if existing else self.nobodys
+        self.client.cookies.clear()
+        headers = {"Accept": "text/html, application/json"}
+        if person != "anonymous" and address.startswith("/api/") and not with_session:
+            headers["Authorization"] = f"Bearer {self.tokens[person]}"
+        elif person != "anonymous":
+            self.client.cookies[settings.SESSION_COOKIE_NAME] = self.sessions[person]
+        cache.clear()
+        with transaction.atomic():
+            answer: Any = self.client.generic(
+                method, fill(address, ids), headers=headers, **arguments(method, address, ids)
+            )
+            answer.body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+            transaction.set_rollback(True)
+        return answer
+
+
+def make_world(model: ModelVersion) -> World:
+    """`model` is live at first; then another is."""
+    people = {name: user_who_may(name, *permissions) for name, permissions in PEOPLE.items()}
+    for user in people.values():
+        user.set_password(PASSWORD)
+    people["staff"].is_staff = True
+    people["admin"].is_staff = people["admin"].is_superuser = True
+    people["owner"].site = Site.objects.create(name="Ward 3", allows_training=True)
+    for user in people.values():
+        user.save()
+    # So that `admin` may delete their account.
+    root = User.objects.create_superuser("root")
+    make_rows_of_libraries(root)
+
+    world = World(_things(people, model), _nothing())
+    for name, user in people.items():
+        client = Client()
+        client.force_login(user)
+        world.sessions[name] = client.session.session_key or ""
+        world.tokens[name] = AuthToken.objects.create(user=user)[1]
+    return world
+
+
+def make_rows_of_libraries(user: User) -> None:
+    """One at least of each kind that the administration shows, where nothing else makes one."""
+    create_default_groups()
+    TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    UserSession.objects.create(user=user, session_key="a-session", ip="192.0.2.1", user_agent="A browser")
+    AuditEntry.objects.record(actor=user, action="tested", about=user)
+    now = timezone.now()
+    Canary.objects.bulk_create([Canary(queue=queue, sent_at=now, done_at=now) for queue in QUEUES])
+
+
+def _things(people: dict[str, User], model: ModelVersion) -> Ids:
+    owner = people["owner"]
+    radiograph, failed, trashed = (receive(owner, xray(name)) for name in ("a.png", "b.png", "c.png"))
+    prediction = finish(radiograph)
+    fail(failed)
+    trash_radiograph(radiograph=trashed)
+    Review.objects.create(
+        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], verdict="no_fracture"
+    )
+    dataset = make_dataset()
+    live = make_candidate(dataset)
+    Promotion.objects.create(model_version=live)
+    candidate = make_candidate(dataset)
+    run = make_run(dataset)
+    RetrainingSchedule.get()
+    Notification.objects.create(
+        user=people["trainer"], text="Done.", subject="training_run", subject_id=run.pk
+    )
+    EmailAddress.objects.create(user=owner, email=owner.email, primary=True)
+    return {
+        "radiograph_id": radiograph.id,
+        "failed_id": failed.id,
+        "trashed_id": trashed.id,
+        "prediction_id": prediction.id,
+        "batch_id": PredictionBatch.objects.create(model_version=model, created_by=owner).pk,
+        "dataset_id": dataset.pk,
+        "run_id": run.pk,
+        "number": candidate.number,
+        "comparison_id": compare(candidate, live).pk,
+        "token_key": AuthToken.objects.create(user=owner)[0].token_key,
+        **PLAIN,
+    }
+
+
+def _nothing() -> Ids:
+    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id")
+    things = ("radiograph_id", "failed_id", "trashed_id", "prediction_id")
+    return {
+        **dict.fromkeys(rows, 7_000_000),
+        **{name: uuid.uuid4() for name in things},
+        "token_key": "0123456789abcde",
+        **PLAIN,
+    }
