@@ -230,8 +230,9 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["classifier.api.parsers.JSONParser", "classifier.api.parsers.FormParser"],
+    "DEFAULT_PARSER_CLASSES": ["classifier.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "classifier.api.negotiation.WhateverIsAccepted",
     "DEFAULT_PAGINATION_CLASS": "classifier.api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": "classifier.api.metadata.NameAndDescription",
@@ -250,6 +251,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "COMPONENT_SPLIT_REQUEST": True,  # a file is bytes when sent
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "classifier.api.schema.refuse_null_characters",
+    ],
     "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
     "AUTHENTICATION_WHITELIST": ["classifier.api.authentication.TokenAuthentication"],
     "ENUM_NAME_OVERRIDES": {

@@ -43,7 +43,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if response and isinstance(error, exceptions.ValidationError):
         response.data = {"detail": " ".join(_sentences(error.detail))}
         if isinstance(error.detail, dict):
-            response.data["fields"] = error.detail
+            response.data["fields"] = {name: list(_sentences(inner)) for name, inner in error.detail.items()}
     return response
 
 
@@ -74,9 +74,16 @@ def _as_callus_error(error: Exception) -> CallusError | None:
 def _sentences(detail: Any, field: str = "") -> Iterator[str]:
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            yield from _sentences(inner, "" if name == api_settings.NON_FIELD_ERRORS_KEY else str(name))
+            yield from _sentences(inner, _path(field, name))
     elif isinstance(detail, list):
         for inner in detail:
             yield from _sentences(inner, field)
     else:
         yield f"{field}: {detail}" if field else str(detail)
+
+
+def _path(field: str, name: Any) -> str:
+    """Where it is wrong: `field`, or `field[2]` for the third of a list."""
+    if name == api_settings.NON_FIELD_ERRORS_KEY:
+        return field
+    return f"{field}[{name}]" if isinstance(name, int) else str(name)

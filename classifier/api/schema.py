@@ -11,11 +11,15 @@ ERRORS = {
     404: ("Not there, or not yours.", "There is nothing at this address that you may see."),
     409: ("Not in this state.", "Training run 3 is finished, or being stopped already."),
     413: ("Too large.", "This request is too large: a file may have up to 200 MB."),
-    415: ("Not multipart/form-data.", 'Unsupported media type "text/plain" in request.'),
-    429: ("Too many, for now.", "Too many failed login attempts. Try again later."),
-    503: ("Not ready yet.", "No model is live yet. Please try again in a minute."),
+    415: ("Not the kind of body that is asked for.", 'Unsupported media type "text/plain" in request.'),
+    429: ("Too many, for now.", "Request was throttled. Expected available in 20 seconds."),
+    503: ("Not ready.", "The database cannot be reached right now. Please try again in a minute."),
     507: ("No space left; nothing was stored.", "There is no space left to keep this file."),
 }
+
+ALWAYS = (401, 429, 503)
+# What may be wrong with a body, besides what it says.
+BODY = (400, 413, 415)
 
 PREDICTION_ID = "5b0a6f7e-4e57-4c8e-8a53-0a4ff1b0a1de"
 RADIOGRAPH: dict[str, Any] = {
@@ -81,13 +85,28 @@ class ErrorSerializer(serializers.Serializer[Any]):
     )
 
 
+def refuse_null_characters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Says of each text that may be sent that the character 0 is refused: no database keeps it.
+
+    A hook of drf-spectacular: what serializers refuse anyway, it does not see.
+    """
+    bodies = (part for name, part in result["components"]["schemas"].items() if name.endswith("Request"))
+    sent = [schema for body in bodies for schema in body["properties"].values()]
+    operations = (operation for path in result["paths"].values() for operation in path.values())
+    sent += [parameter["schema"] for each in operations for parameter in each.get("parameters", [])]
+    for schema in sent:
+        if schema.get("type") == "string" and not schema.keys() & {"format", "enum"}:
+            schema["pattern"] = r"^[^\u0000]*$"
+    return result
+
+
 def errors(*statuses: int) -> dict[int, OpenApiResponse]:
-    """The error responses of an operation."""
+    """The error responses of an operation: these, and those of all."""
     return {
         status: OpenApiResponse(
             ErrorSerializer,
             description=ERRORS[status][0],
             examples=[OpenApiExample("Error", {"detail": ERRORS[status][1]})],
         )
-        for status in statuses
+        for status in sorted({*statuses, *ALWAYS})
     }

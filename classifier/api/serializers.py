@@ -5,6 +5,24 @@ from rest_framework import serializers
 from classifier.models import Prediction, Radiograph
 
 
+class Text(serializers.CharField):
+    """What a person or program writes. REST framework takes a number for its digits; here it is none."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A whole number. REST framework takes digits in quotes, and 3.0; here they are none."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class TextOrNull(serializers.CharField):
     """The database keeps no text as "", the API says null."""
 
@@ -24,8 +42,8 @@ class NamesClass:
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=254)
-    password = serializers.CharField(max_length=4096, trim_whitespace=False)
+    username = Text(max_length=254)
+    password = Text(max_length=4096, trim_whitespace=False)
 
 
 class TokenSerializer(serializers.Serializer[Any]):
@@ -38,8 +56,8 @@ class UploadSerializer(serializers.Serializer[Any]):
 
 
 class RadiographFilterSerializer(NamesClass, serializers.Serializer[Any]):
-    name = serializers.CharField(required=False, allow_blank=True, help_text="A part of the file name.")
-    class_ = serializers.CharField(
+    name = Text(required=False, allow_blank=True, help_text="A part of the file name.")
+    class_ = Text(
         source="class_name", required=False, allow_blank=True, help_text="The predicted class, in full."
     )
     state = serializers.ChoiceField(Prediction.State.choices, required=False, allow_blank=True)

@@ -153,7 +153,7 @@ def test_a_zip_is_sent_and_waits_for_its_audit(as_tara: APIClient, model: ModelV
     neither = as_tara.post(f"{API}/dataset-versions/", {}, format="json")
     assert (neither.status_code, neither.json()["detail"]) == (
         400,
-        "Please send either a file or a parent.",
+        "parent: This field is required.",
     )
 
 

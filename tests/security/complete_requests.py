@@ -16,7 +16,7 @@ Ids = dict[str, Any]
 CLASSES = list(FRACTURE_CLASSES)
 DATASET = draw_zip(1, [BREAKS[number % len(BREAKS)] for number in range(len(CLASSES))], CLASSES)
 NEW_PASSWORD = "another-horse-battery"
-TRAINING = {"recipe": "tiny", "start": "scratch", "seed": "0"}
+TRAINING = {"recipe": "tiny", "start": "scratch", "seed": 0}
 
 # Of what the id is, where the address does not say it.
 KINDS = {

@@ -7,16 +7,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from classifier.api.schema import errors
-from classifier.api.views.radiographs import JsonErrorsOnly
 from classifier.services.export_account import export_account
 
 
 class AccountExport(APIView):
-    content_negotiation_class = JsonErrorsOnly
-
     @extend_schema(
         operation_id="account_export",
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors(401)},
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors()},
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """All your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""

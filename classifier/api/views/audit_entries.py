@@ -27,7 +27,7 @@ class AuditEntries(ListAPIView[AuditEntry]):
 
     @extend_schema(
         operation_id="audit_entry_list",
-        responses={200: AuditEntrySerializer(many=True), **errors(401, 404)},
+        responses={200: AuditEntrySerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """Who did what, newest first."""

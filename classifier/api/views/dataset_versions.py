@@ -6,14 +6,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.parsers import MultiPartParser
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.parsers import JSONParser
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
-from classifier.api.serializers import TextOrNull
+from classifier.api.schema import BODY, errors
+from classifier.api.serializers import Text, TextOrNull, Whole
 from classifier.models import DatasetVersion
 from classifier.models.dataset import DatasetVersionQuerySet
 from classifier.permissions import TRAIN, VIEW
@@ -43,22 +43,21 @@ class OneDatasetVersionSerializer(DatasetVersionSerializer):
         fields = [*DatasetVersionSerializer.Meta.fields, "report"]
 
 
-class NewDatasetVersionSerializer(serializers.Serializer[Any]):
+class DatasetFromZipSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
-        required=False, allow_empty_file=True, help_text="A zip with a folder of images for each class."
+        allow_empty_file=True, help_text="A zip with a folder of images for each class."
     )
     new_classes = serializers.BooleanField(
         default=False, help_text="The zip's classes may differ from those of the newest version."
     )
-    parent = serializers.IntegerField(  # type: ignore[assignment]
-        required=False, help_text="Instead of a file: the version to which reviewed radiographs are added."
-    )
-    note = serializers.CharField(required=False, allow_blank=True, max_length=500, default="")
+    note = Text(required=False, allow_blank=True, max_length=500, default="")
 
-    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
-        if ("file" in sent) == ("parent" in sent):
-            raise serializers.ValidationError("Please send either a file or a parent.")
-        return sent
+
+class DatasetFromReviewsSerializer(serializers.Serializer[Any]):
+    parent = Whole(  # type: ignore[assignment]
+        help_text="The version to which reviewed radiographs are added."
+    )
+    note = Text(required=False, allow_blank=True, max_length=500, default="")
 
 
 class DatasetVersions(ListAPIView[DatasetVersion]):
@@ -69,7 +68,7 @@ class DatasetVersions(ListAPIView[DatasetVersion]):
 
     @extend_schema(
         operation_id="dataset_version_list",
-        responses={200: DatasetVersionSerializer(many=True), **errors(401, 404)},
+        responses={200: DatasetVersionSerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """All data set versions, newest first, also those that were refused."""
@@ -81,23 +80,24 @@ class DatasetVersions(ListAPIView[DatasetVersion]):
     @extend_schema(
         operation_id="dataset_version_create",
         request={
-            "multipart/form-data": NewDatasetVersionSerializer,
-            "application/json": NewDatasetVersionSerializer,
+            "multipart/form-data": DatasetFromZipSerializer,
+            "application/json": DatasetFromReviewsSerializer,
         },
-        responses={201: DatasetVersionSerializer, **errors(400, 401, 404, 409, 413, 415, 507)},
+        responses={201: DatasetVersionSerializer, **errors(*BODY, 404, 409, 507)},
     )
     def post(self, request: Request) -> Response:
-        """Make a version from a zip, or from an earlier one and reviewed radiographs. A worker audits it."""
-        sent = NewDatasetVersionSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
-        wanted, user = sent.validated_data, _user(request)
-        if "file" in wanted:
-            dataset = request_dataset_from_zip(
-                user=user, upload=wanted["file"], new_classes=wanted["new_classes"], note=wanted["note"]
-            )
+        """Make a version from a zip (a form), or from an earlier one and reviewed radiographs (JSON).
+
+        A worker audits it.
+        """
+        data, user = request.data, _user(request)
+        if is_form_media_type(request.content_type):
+            wanted = _wanted(DatasetFromZipSerializer(data=data))
+            dataset = request_dataset_from_zip(user=user, upload=wanted.pop("file"), **wanted)
         else:
-            parent = get_object_or_404(DatasetVersion, id=wanted["parent"])
-            dataset = request_dataset_from_reviews(user=user, parent=parent, note=wanted["note"])
+            wanted = _wanted(DatasetFromReviewsSerializer(data=data))
+            parent = get_object_or_404(DatasetVersion, id=wanted.pop("parent"))
+            dataset = request_dataset_from_reviews(user=user, parent=parent, **wanted)
         where = reverse("api_dataset_version", args=[dataset.pk])
         return Response(DatasetVersionSerializer(dataset).data, status=201, headers={"Location": where})
 
@@ -108,7 +108,7 @@ class OneDatasetVersion(APIView):
 
     @extend_schema(
         operation_id="dataset_version_retrieve",
-        responses={200: OneDatasetVersionSerializer, **errors(401, 404)},
+        responses={200: OneDatasetVersionSerializer, **errors(404)},
     )
     def get(self, request: Request, id: int) -> Response:
         """One version with its progress, and what the audit found."""
@@ -117,3 +117,8 @@ class OneDatasetVersion(APIView):
 
 def _user(request: Request) -> Any:
     return request.user
+
+
+def _wanted(sent: serializers.Serializer[Any]) -> dict[str, Any]:
+    sent.is_valid(raise_exception=True)
+    return dict(sent.validated_data)

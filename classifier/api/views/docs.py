@@ -3,10 +3,13 @@
 from csp.decorators import csp_update
 from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.negotiation import DefaultContentNegotiation
 
 
 class Schema(SpectacularAPIView):
-    pass
+    """As YAML or JSON, whichever is asked for."""
+
+    content_negotiation_class = DefaultContentNegotiation
 
 
 # Swagger UI shows an image that it received as a blob.

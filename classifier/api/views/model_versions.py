@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
+from classifier.api.schema import BODY, errors
 from classifier.api.serializers import TextOrNull
 from classifier.api.views.promotions import PromotionSerializer, ReasonSerializer
 from classifier.models import Comparison, ModelVersion
@@ -75,7 +75,7 @@ class ModelVersions(ListAPIView[ModelVersion]):
 
     @extend_schema(
         operation_id="model_version_list",
-        responses={200: ModelVersionSerializer(many=True), **errors(401, 404)},
+        responses={200: ModelVersionSerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """All model versions, newest first."""
@@ -92,7 +92,7 @@ class OneModelVersion(APIView):
 
     @extend_schema(
         operation_id="model_version_retrieve",
-        responses={200: OneModelVersionSerializer, **errors(401, 404)},
+        responses={200: OneModelVersionSerializer, **errors(404)},
     )
     def get(self, request: Request, number: int) -> Response:
         """One version with its card and report."""
@@ -110,7 +110,7 @@ class PromoteModelVersion(APIView):
     @extend_schema(
         operation_id="model_version_promote",
         request=ReasonSerializer,
-        responses={201: PromotionSerializer, **errors(400, 401, 404, 409)},
+        responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
     )
     def post(self, request: Request, number: int) -> Response:
         """Make it live. Worse beyond chance, or not measured on the live model's test images: give a reason."""
@@ -129,7 +129,7 @@ class CompareModelVersion(APIView):
     @extend_schema(
         operation_id="model_version_compare",
         request=None,
-        responses={201: ComparisonSerializer, **errors(401, 404, 409, 503)},
+        responses={201: ComparisonSerializer, **errors(404, 409)},
     )
     def post(self, request: Request, number: int) -> Response:
         """Compare it with the live model, in the background, on the same frozen test images."""
@@ -145,7 +145,7 @@ class OneComparison(APIView):
 
     @extend_schema(
         operation_id="comparison_retrieve",
-        responses={200: ComparisonSerializer, **errors(401, 404)},
+        responses={200: ComparisonSerializer, **errors(404)},
     )
     def get(self, request: Request, id: int) -> Response:
         """Two models on the same test images: paired differences with intervals, and where they disagree."""

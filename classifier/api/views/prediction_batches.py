@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.errors import NOTHING_HERE
-from classifier.api.schema import errors
+from classifier.api.schema import BODY, errors
 from classifier.models import PredictionBatch, Radiograph
 from classifier.services.predict_again import MOST_AT_ONCE, predict_again
 
@@ -41,7 +41,7 @@ class PredictionBatches(APIView):
     @extend_schema(
         operation_id="prediction_batch_create",
         request=NewPredictionBatchSerializer,
-        responses={201: PredictionBatchSerializer, **errors(400, 401, 404, 409, 503)},
+        responses={201: PredictionBatchSerializer, **errors(*BODY, 404, 409)},
     )
     def post(self, request: Request) -> Response:
         """Ask the live model about radiographs again. Its answers stand beside the earlier ones."""
@@ -59,7 +59,7 @@ class PredictionBatches(APIView):
 class OnePredictionBatch(APIView):
     @extend_schema(
         operation_id="prediction_batch_retrieve",
-        responses={200: PredictionBatchSerializer, **errors(401, 404)},
+        responses={200: PredictionBatchSerializer, **errors(404)},
     )
     def get(self, request: Request, id: int) -> Response:
         """How far it is."""

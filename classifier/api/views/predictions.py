@@ -14,7 +14,7 @@ from classifier.models import Prediction
 class OnePrediction(APIView):
     @extend_schema(
         operation_id="prediction_retrieve",
-        responses={200: PredictionSerializer, **errors(401, 404)},
+        responses={200: PredictionSerializer, **errors(404)},
         examples=PREDICTION_EXAMPLES,
     )
     def get(self, request: Request, id: UUID) -> Response:

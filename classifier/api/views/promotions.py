@@ -8,8 +8,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
-from classifier.api.serializers import TextOrNull
+from classifier.api.schema import BODY, errors
+from classifier.api.serializers import Text, TextOrNull
 from classifier.models import Promotion
 from classifier.models.model_version import PromotionQuerySet
 from classifier.permissions import PROMOTE, VIEW
@@ -38,7 +38,7 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=500, default="")
+    reason = Text(required=False, allow_blank=True, max_length=500, default="")
 
 
 class Promotions(ListAPIView[Promotion]):
@@ -48,7 +48,7 @@ class Promotions(ListAPIView[Promotion]):
 
     @extend_schema(
         operation_id="promotion_list",
-        responses={200: PromotionSerializer(many=True), **errors(401, 404)},
+        responses={200: PromotionSerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """Which version was live from when, and who decided; the first is live now."""
@@ -66,7 +66,7 @@ class RollBack(APIView):
     @extend_schema(
         operation_id="promotion_roll_back",
         request=ReasonSerializer,
-        responses={201: PromotionSerializer, **errors(400, 401, 404, 409)},
+        responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
     )
     def post(self, request: Request) -> Response:
         """Make the version live again that was live before."""

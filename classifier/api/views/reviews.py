@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
-from classifier.api.serializers import NamesClass, TextOrNull
+from classifier.api.schema import BODY, errors
+from classifier.api.serializers import NamesClass, Text, TextOrNull
 from classifier.models import Prediction, Review
 from classifier.models.prediction import PredictionQuerySet
 from classifier.models.review import ReviewQuerySet
@@ -38,10 +38,10 @@ class ReviewSerializer(NamesClass, serializers.ModelSerializer[Review]):
 class NewReviewSerializer(NamesClass, serializers.Serializer[Any]):
     prediction = serializers.UUIDField()
     verdict = serializers.ChoiceField(Review.Verdict.choices)
-    class_ = serializers.CharField(
+    class_ = Text(
         source="class_name", required=False, allow_blank=True, help_text="With the verdict `class`."
     )
-    comment = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    comment = Text(required=False, allow_blank=True, max_length=2000)
 
 
 class ReviewFilterSerializer(serializers.Serializer[Any]):
@@ -56,14 +56,14 @@ class Reviews(ListAPIView[Review]):
     @extend_schema(
         operation_id="review_list",
         parameters=[ReviewFilterSerializer],
-        responses={200: ReviewSerializer(many=True), **errors(400, 401, 404)},
+        responses={200: ReviewSerializer(many=True), **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
         """All reviews, newest first. Of each reviewer the latest on a radiograph counts."""
         return self.list(request)
 
     def get_queryset(self) -> ReviewQuerySet:
-        wanted = ReviewFilterSerializer(data=self.request.query_params)
+        wanted = ReviewFilterSerializer(data=self.request.query_params.dict())
         wanted.is_valid(raise_exception=True)
         reviews = Review.objects.visible_to(self.request.user).filter(**wanted.validated_data)
         related = reviews.select_related("prediction__model_version", "reviewer")
@@ -72,7 +72,7 @@ class Reviews(ListAPIView[Review]):
     @extend_schema(
         operation_id="review_create",
         request=NewReviewSerializer,
-        responses={201: ReviewSerializer, **errors(400, 401, 404, 409)},
+        responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
     )
     def post(self, request: Request) -> Response:
         """Say what you see on a radiograph. Who changes their mind adds a review."""
@@ -109,7 +109,7 @@ class Worklist(ListAPIView[Prediction]):
 
     @extend_schema(
         operation_id="worklist",
-        responses={200: WorklistSerializer(many=True), **errors(401, 404)},
+        responses={200: WorklistSerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""

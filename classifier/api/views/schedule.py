@@ -7,8 +7,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
-from classifier.api.serializers import TextOrNull
+from classifier.api.schema import BODY, errors
+from classifier.api.serializers import TextOrNull, Whole
 from classifier.models import RetrainingSchedule
 from classifier.models.schedule import MAX_REVIEWS
 from classifier.permissions import TRAIN, VIEW
@@ -27,15 +27,15 @@ class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
 
 class NewScheduleSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(RetrainingSchedule.Mode.choices)
-    num_reviews = serializers.IntegerField(default=100, min_value=1, max_value=MAX_REVIEWS)
-    recipe = serializers.ChoiceField(list(RECIPES), required=False)
+    num_reviews = Whole(default=100, min_value=1, max_value=MAX_REVIEWS)
+    recipe = serializers.ChoiceField(list(RECIPES), default="top")
 
 
 class Schedule(APIView):
     permission_classes = [Needed]
     needs = {"GET": VIEW, "PUT": TRAIN}
 
-    @extend_schema(operation_id="schedule_retrieve", responses={200: ScheduleSerializer, **errors(401, 404)})
+    @extend_schema(operation_id="schedule_retrieve", responses={200: ScheduleSerializer, **errors(404)})
     def get(self, request: Request) -> Response:
         """When Callus retrains by itself. It never promotes by itself."""
         return Response(ScheduleSerializer(RetrainingSchedule.get()).data)
@@ -43,7 +43,7 @@ class Schedule(APIView):
     @extend_schema(
         operation_id="schedule_set",
         request=NewScheduleSerializer,
-        responses={200: ScheduleSerializer, **errors(400, 401, 404)},
+        responses={200: ScheduleSerializer, **errors(*BODY, 404)},
     )
     def put(self, request: Request) -> Response:
         sent = NewScheduleSerializer(data=request.data)

@@ -13,7 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.authentication import TokenAuthentication
-from classifier.api.schema import errors
+from classifier.api.parsers import FormParser, JSONParser
+from classifier.api.schema import BODY, errors
 from classifier.api.serializers import CredentialsSerializer, TokenSerializer
 from classifier.models import User
 
@@ -21,11 +22,12 @@ from classifier.models import User
 class Tokens(APIView):
     authentication_classes = []
     permission_classes = [AllowAny]
+    parser_classes = [JSONParser, FormParser]
 
     @extend_schema(
         operation_id="token_create",
         request=CredentialsSerializer,
-        responses={201: TokenSerializer, **errors(400, 401, 429)},
+        responses={201: TokenSerializer, **errors(*BODY)},
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -44,7 +46,7 @@ class Tokens(APIView):
 class CurrentToken(APIView):
     authentication_classes = [TokenAuthentication]
 
-    @extend_schema(operation_id="token_revoke", responses={204: None, **errors(401)})
+    @extend_schema(operation_id="token_revoke", responses={204: None, **errors()})
     def delete(self, request: Request) -> Response:
         """Revoke the token that this request carries."""
         token: Any = request.auth

@@ -10,8 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.api.permissions import Needed
-from classifier.api.schema import errors
-from classifier.api.serializers import TextOrNull
+from classifier.api.schema import BODY, errors
+from classifier.api.serializers import TextOrNull, Whole
 from classifier.models import DatasetVersion, TrainingRun
 from classifier.models.train_queue import ahead_of
 from classifier.models.training_run import MAX_BATCH_SIZE, MAX_EPOCHS, MAX_SEED, TrainingRunQuerySet
@@ -54,14 +54,12 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
 
 
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
-    dataset_version = serializers.IntegerField()
+    dataset_version = Whole()
     recipe = serializers.ChoiceField(list(RECIPES))
     start = serializers.ChoiceField(TrainingRun.Start.choices)
-    epochs = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_EPOCHS)
-    batch_size = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=MAX_BATCH_SIZE
-    )
-    seed = serializers.IntegerField(default=0, min_value=0, max_value=MAX_SEED)
+    epochs = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_EPOCHS)
+    batch_size = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_BATCH_SIZE)
+    seed = Whole(default=0, min_value=0, max_value=MAX_SEED)
 
 
 class TrainingRuns(ListAPIView[TrainingRun]):
@@ -71,7 +69,7 @@ class TrainingRuns(ListAPIView[TrainingRun]):
 
     @extend_schema(
         operation_id="training_run_list",
-        responses={200: TrainingRunSerializer(many=True), **errors(401, 404)},
+        responses={200: TrainingRunSerializer(many=True), **errors(404)},
     )
     def get(self, request: Request) -> Response:
         """All training runs, newest first."""
@@ -84,7 +82,7 @@ class TrainingRuns(ListAPIView[TrainingRun]):
     @extend_schema(
         operation_id="training_run_create",
         request=NewTrainingRunSerializer,
-        responses={201: TrainingRunSerializer, **errors(400, 401, 404, 409)},
+        responses={201: TrainingRunSerializer, **errors(*BODY, 404, 409)},
     )
     def post(self, request: Request) -> Response:
         """Start a run. It waits in the queue for its turn, and for its data set version to be ready."""
@@ -104,7 +102,7 @@ class OneTrainingRun(APIView):
 
     @extend_schema(
         operation_id="training_run_retrieve",
-        responses={200: OneTrainingRunSerializer, **errors(401, 404)},
+        responses={200: OneTrainingRunSerializer, **errors(404)},
     )
     def get(self, request: Request, id: int) -> Response:
         """One run with its progress, the figures of each epoch, and the end of its log."""
@@ -118,7 +116,7 @@ class CancelTrainingRun(APIView):
     @extend_schema(
         operation_id="training_run_cancel",
         request=None,
-        responses={200: TrainingRunSerializer, **errors(401, 404, 409)},
+        responses={200: TrainingRunSerializer, **errors(404, 409)},
     )
     def post(self, request: Request, id: int) -> Response:
         """Stop a run: at once if it waits, within seconds if it runs."""
