@@ -65,6 +65,8 @@ class World:
     nobodys: Ids
     sessions: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    # To be revoked.
+    spare_tokens: dict[str, str] = field(default_factory=dict)
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def ask(
@@ -110,7 +112,8 @@ def make_world(model: ModelVersion) -> World:
         client = Client()
         client.force_login(user)
         world.sessions[name] = client.session.session_key or ""
-        world.tokens[name] = AuthToken.objects.create(user=user)[1]
+        for tokens in (world.tokens, world.spare_tokens):
+            tokens[name] = AuthToken.objects.create(user=user)[1]
     return world
 
 
