@@ -42,7 +42,8 @@ class NamesClass:
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    username = Text(max_length=254)
+    # A name may be pasted with a space, and a space is no name: neither is told apart from a wrong one.
+    username = Text(max_length=254, trim_whitespace=False)
     password = Text(max_length=4096, trim_whitespace=False)
 
 

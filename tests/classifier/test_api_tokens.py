@@ -40,6 +40,11 @@ def test_credentials_may_come_as_a_form_and_the_name_may_be_the_e_mail_address(a
     assert answer.status_code == 201
 
 
+def test_a_space_around_the_name_does_no_harm_and_is_no_name(alice: User) -> None:
+    assert ask(APIClient(), " alice ").status_code == 201
+    assert ask(APIClient(), " ").status_code == 401
+
+
 def test_the_token_is_kept_as_a_hash_and_no_cache_keeps_the_answer(alice: User) -> None:
     answer = ask(APIClient())
     token = answer.json()["token"]

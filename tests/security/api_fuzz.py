@@ -79,6 +79,7 @@ def running_target(folder: Path) -> Iterator[Target]:
 
 def configuration(target: Target, person: str) -> str:
     lines = [
+        f"hooks = {json.dumps(str(Path(__file__).with_name('schemathesis_hooks.py')))}",
         f'auth.openapi.Bearer.bearer = "{target.tokens[person]}"',
         *(f"dictionaries.{name}.values = [{json.dumps(value)}]" for name, value in target.ids.items()),
         "[[operations]]",

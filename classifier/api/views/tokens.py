@@ -57,7 +57,7 @@ class CurrentToken(APIView):
 def _authenticate(request: Request, username: str, password: str) -> User:
     """Counts failed attempts together with those on the sign-in page, by address and by name."""
     try:
-        user = get_adapter().authenticate(request._request, username=username, password=password)
+        user = get_adapter().authenticate(request._request, username=username.strip(), password=password)
     except ValidationError as too_many:
         raise Throttled(detail=too_many.message) from too_many
     if user is None or not user.is_active:
