@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "portal.middleware.TraceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.NobodyKeepsIt",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -185,12 +186,13 @@ DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
 AUTH_USER_MODEL = "classifier.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    {"NAME": name, "OPTIONS": options}
     for name, options in {
-        "UserAttributeSimilarityValidator": {},
-        "MinimumLengthValidator": {"min_length": 10},
-        "CommonPasswordValidator": {},
-        "NumericPasswordValidator": {},
+        "django.contrib.auth.password_validation.UserAttributeSimilarityValidator": {},
+        "django.contrib.auth.password_validation.MinimumLengthValidator": {"min_length": 10},
+        "django.contrib.auth.password_validation.CommonPasswordValidator": {},
+        "django.contrib.auth.password_validation.NumericPasswordValidator": {},
+        "portal.passwords.TokensEndWithIt": {},
     }.items()
 ]
 SIGN_UP = env.choice("SIGN_UP", ("open", "closed"))

@@ -1,0 +1,151 @@
+"""What opens an account closes with it: sessions, tokens, and the addresses that signing in leads to."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.core.management import call_command
+from django.test import Client
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from classifier.models import User
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("no_failed_attempts", "files")
+NEW = "another-horse-battery"
+
+
+def sign_in(client: Client, **sent: str) -> Any:
+    return client.post("/accounts/login/", {"login": "alice", "password": PASSWORD, **sent})
+
+
+def is_signed_in(client: Client) -> bool:
+    return bool(client.get("/account/").status_code == 200)
+
+
+def test_a_session_that_somebody_else_chose_is_not_signed_in(client: Client, alice: User) -> None:
+    session = client.session
+    session["planted"] = True
+    session.save()
+    planted = session.session_key
+    sign_in(client)
+    assert is_signed_in(client)
+    theirs = Client()
+    theirs.cookies["sessionid"] = planted
+    assert client.cookies["sessionid"].value != planted
+    assert not is_signed_in(theirs)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example/",
+        "/\\evil.example/",
+        "\\\\evil.example/",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "http://testserver@evil.example/",
+        "/\t/evil.example/",
+    ],
+)
+def test_signing_in_leads_to_no_other_host(client: Client, alice: User, evil: str) -> None:
+    assert sign_in(client, next=evil)["Location"] == "/"
+    for answer in (
+        client.get("/accounts/login/", {"next": evil}),
+        client.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": evil}),
+        client.post("/accounts/logout/", {"next": evil}),
+        client.post(
+            "/accounts/signup/", {"username": "x" * 9, "password1": NEW, "password2": NEW, "next": evil}
+        ),
+    ):
+        assert answer["Location"] in ("/", "/accounts/login/")
+    stranger = Client()
+    through_admin = stranger.get("/admin/login/", {"next": evil})["Location"]
+    assert through_admin.startswith("/accounts/login/?next=")
+    stranger.get(through_admin)
+    assert sign_in(stranger, next=evil)["Location"] == "/"
+
+
+def test_signing_in_leads_back_to_the_page_one_came_from(client: Client, alice: User) -> None:
+    where = client.get("/radiographs/?name=wrist")["Location"]
+    assert where == "/accounts/login/?next=/radiographs/%3Fname%3Dwrist"
+    assert sign_in(client, next="/radiographs/?name=wrist")["Location"] == "/radiographs/?name=wrist"
+
+
+def by_the_person(alice: User) -> None:
+    client = Client()
+    sign_in(client)
+    sent = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+    client.post("/accounts/password/change/", sent)
+    assert is_signed_in(client), "who changes it stays signed in"
+
+
+def by_mail(alice: User) -> None:
+    client = Client()
+    client.post("/accounts/password/reset/", {"email": alice.email})
+    link = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
+    assert link
+    form = client.get(link[1])["Location"]
+    client.post(form, {"password1": NEW, "password2": NEW})
+
+
+def by_an_admin(alice: User) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    sent = {"password1": NEW, "password2": NEW, "usable_password": "true"}
+    client.post(f"/admin/classifier/user/{alice.pk}/password/", sent)
+
+
+def by_a_command(alice: User) -> None:
+    answers = iter([NEW, NEW])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("getpass.getpass", lambda prompt="": next(answers))
+        call_command("changepassword", "alice", stdout=io.StringIO())
+
+
+@pytest.mark.parametrize("change", [by_the_person, by_mail, by_an_admin, by_a_command])
+def test_a_new_password_ends_sessions_elsewhere_and_all_tokens(
+    alice: User, bob: User, change: Callable[[User], None]
+) -> None:
+    elsewhere = Client()
+    sign_in(elsewhere)
+    _, token = AuthToken.objects.create(alice)
+    _, bobs = AuthToken.objects.create(bob)
+    program = APIClient(headers={"Authorization": f"Bearer {token}"})
+    assert (is_signed_in(elsewhere), program.get("/api/v1/radiographs/").status_code) == (True, 200)
+    change(alice)
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+    assert (is_signed_in(elsewhere), program.get("/api/v1/radiographs/").status_code) == (False, 401)
+    others = APIClient(headers={"Authorization": f"Bearer {bobs}"})
+    assert others.get("/api/v1/radiographs/").status_code == 200
+
+
+def test_an_admin_who_deactivates_somebody_ends_sessions_and_tokens(alice: User) -> None:
+    client = Client()
+    sign_in(client)
+    _, token = AuthToken.objects.create(alice)
+    as_admin = Client()
+    as_admin.force_login(User.objects.create_superuser("root"))
+    page = f"/admin/classifier/user/{alice.pk}/change/"
+    joined = alice.date_joined
+    as_admin.post(
+        page,
+        {
+            "username": "alice",
+            "date_joined_0": joined.strftime("%Y-%m-%d"),
+            "date_joined_1": joined.strftime("%H:%M:%S"),
+        },
+    )
+    alice.refresh_from_db()
+    assert not alice.is_active
+    program = APIClient(headers={"Authorization": f"Bearer {token}"})
+    assert (is_signed_in(client), program.get("/api/v1/radiographs/").status_code) == (False, 401)
+    sign_in(client)
+    assert not is_signed_in(client)
