@@ -1,4 +1,4 @@
-"""What surrounds every request: its id in the logs, and a sentence when the disk is full."""
+"""What surrounds every request: its id in the logs, who may keep the answer, and a sentence when the disk is full."""
 
 import logging
 import re
@@ -47,6 +47,18 @@ def _facts(request: HttpRequest, response: HttpResponse, started: float) -> dict
         "milliseconds": round((time.perf_counter() - started) * 1000),
         "user": user.pk if user is not None and user.is_authenticated else None,
     }
+
+
+class NobodyKeepsIt:
+    """Pages hold personal data: no browser and no proxy keeps what says nothing else, also after signing out."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
 
 
 class StorageFullMiddleware:

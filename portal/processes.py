@@ -22,6 +22,8 @@ def check_bind(bind: str) -> str:
         raise ImproperlyConfigured(
             f"Set PUBLIC_URL before binding to {host}: Callus must know its own address."
         )
+    if host not in LOOPBACK and settings.DEBUG:
+        raise ImproperlyConfigured(f"DEBUG shows internals to everybody: do not bind to {host} with it.")
     return bind
 
 

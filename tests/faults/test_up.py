@@ -109,14 +109,23 @@ def test_a_second_one_on_the_same_folder_is_refused(portal: Portal) -> None:
         portal.stop()
 
 
-def test_it_does_not_bind_to_the_world_without_a_public_url(portal: Portal) -> None:
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({}, "Set PUBLIC_URL"),
+        ({"PUBLIC_URL": "http://localhost:8000", "DEBUG": "1"}, "DEBUG shows internals"),
+    ],
+)
+def test_it_does_not_bind_to_the_world_without_a_public_url_nor_with_debug(
+    portal: Portal, extra: dict[str, str], sentence: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "up", "--bind", "0.0.0.0:8000"],
         cwd=ROOT,
-        env=portal.environment,
+        env={**portal.environment, **extra},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode != 0
-    assert "Set PUBLIC_URL" in done.stderr
+    assert sentence in done.stderr

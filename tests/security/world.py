@@ -70,7 +70,14 @@ class World:
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def ask(
-        self, person: str, method: str, address: str, *, existing: bool = True, with_session: bool = False
+        self,
+        person: str,
+        method: str,
+        address: str,
+        *,
+        existing: bool = True,
+        with_session: bool = False,
+        headers: dict[str, str] | None = None,
     ) -> Any:
         """The answer to a complete request, with `body` read to its end. What the request changed is undone.
 
@@ -78,7 +85,7 @@ class World:
         """
         ids = self.ids if existing else self.nobodys
         self.client.cookies.clear()
-        headers = {"Accept": "text/html, application/json"}
+        headers = {"Accept": "text/html, application/json", **(headers or {})}
         if person != "anonymous" and address.startswith("/api/") and not with_session:
             headers["Authorization"] = f"Bearer {self.tokens[person]}"
         elif person != "anonymous":
