@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.security.api_fuzz --examples 500
 
-A real web process answers; nobody works, so what is queued stays queued.
+It asks a real web server.
 """
 
 import argparse
@@ -11,25 +11,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.servers import Portal
+from tests.security.live_world import LiveWorld, running_world
 
 # Who may do all, and who may do nothing but what everybody may.
 PEOPLE = ("admin", "owner")
-NO_LIMIT = "1000000000"
-SETTINGS = {name: NO_LIMIT for name in ("API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "UPLOADS_PER_DAY")}
-MAKE_WORLD = """
-import json
-from classifier.models import ModelVersion
-from tests.security.world import make_world
-world = make_world(ModelVersion.objects.live())
-print(json.dumps({"ids": world.ids, "tokens": world.tokens, "spare_tokens": world.spare_tokens}, default=str))
-"""
 # Where operations name something: half of the time something that exists.
 NAMED = {
     "path.id radiograph_id": ("radiograph_retrieve", "radiograph_image", "radiograph_thumbnail"),
@@ -56,28 +43,7 @@ RETRAINING = (
 )
 
 
-@dataclass(frozen=True)
-class Target:
-    url: str
-    ids: dict[str, Any]
-    tokens: dict[str, str]
-    spare_tokens: dict[str, str]
-
-
-@contextmanager
-def running_target(folder: Path) -> Iterator[Target]:
-    portal = Portal(folder, SETTINGS)
-    try:
-        portal.manage("prepare")
-        made = portal.manage("shell", "--no-imports", "-c", MAKE_WORLD)
-        portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
-        portal.wait_until_live()
-        yield Target(url=portal.url, **json.loads(made.splitlines()[-1]))
-    finally:
-        portal.stop()
-
-
-def configuration(target: Target, person: str) -> str:
+def configuration(target: LiveWorld, person: str) -> str:
     lines = [
         f"hooks = {json.dumps(str(Path(__file__).with_name('schemathesis_hooks.py')))}",
         f'auth.openapi.Bearer.bearer = "{target.tokens[person]}"',
@@ -103,7 +69,7 @@ def configuration(target: Target, person: str) -> str:
 
 
 def ask(
-    target: Target, person: str, folder: Path, *, examples: int, seed: int = 1
+    target: LiveWorld, person: str, folder: Path, *, examples: int, seed: int = 1
 ) -> "subprocess.CompletedProcess[str]":
     """All operations with all checks, which is the default. Says what is wrong, and how to ask so again."""
     config = folder / f"{person}.toml"
@@ -133,7 +99,7 @@ def main() -> None:
     failed = False
     with tempfile.TemporaryDirectory(prefix="callus-fuzz-") as name:
         folder = Path(name)
-        with running_target(folder / "portal") as target:
+        with running_world(folder / "portal") as target:
             for person in PEOPLE:
                 done = ask(target, person, folder, examples=asked.examples, seed=asked.seed)
                 sys.stdout.write(f"As {person}:\n{done.stdout}\n")

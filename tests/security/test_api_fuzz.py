@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.security.api_fuzz import PEOPLE, Target, ask, running_target
+from tests.security.api_fuzz import PEOPLE, ask
+from tests.security.live_world import LiveWorld, running_world
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with running_target(tmp_path_factory.mktemp("portal")) as target:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorld]:
+    with running_world(tmp_path_factory.mktemp("portal")) as target:
         yield target
 
 
 @pytest.mark.parametrize("person", PEOPLE)
 def test_the_api_does_what_its_schema_says_and_nothing_else(
-    target: Target, tmp_path: Path, person: str
+    target: LiveWorld, tmp_path: Path, person: str
 ) -> None:
     """A little of it; `python -m tests.security.api_fuzz` asks for longer."""
     done = ask(target, person, tmp_path, examples=5)
