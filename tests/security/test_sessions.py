@@ -1,6 +1,7 @@
 """What opens an account closes with it: sessions, tokens, and the addresses that signing in leads to."""
 
 import io
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from classifier.models import User
+from portal.first_admin import make_token
+from portal.logs import KeyValueFormatter
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("no_failed_attempts", "files")
@@ -76,6 +79,34 @@ def test_signing_in_leads_back_to_the_page_one_came_from(client: Client, alice: 
     where = client.get("/radiographs/?name=wrist")["Location"]
     assert where == "/accounts/login/?next=/radiographs/%3Fname%3Dwrist"
     assert sign_in(client, next="/radiographs/?name=wrist")["Location"] == "/radiographs/?name=wrist"
+
+
+def test_a_request_for_another_host_sends_no_mail_that_leads_there(client: Client, alice: User) -> None:
+    for headers in ({"Host": "evil.example"}, {"Host": "testserver", "X-Forwarded-Host": "evil.example"}):
+        client.post("/accounts/password/reset/", {"email": alice.email}, headers=headers)
+    assert [message for message in mail.outbox if "evil" in str(message.body)] == []
+    assert len(mail.outbox) == 1
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_no_log_holds_what_opens_an_account(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    client = Client(raise_request_exception=False)
+    token = client.post(
+        "/api/v1/tokens/", {"username": "alice", "password": PASSWORD}, "application/json"
+    ).json()
+    headers = {"Authorization": f"Bearer {token['token']}"}
+    client.post("/api/v1/prediction-batches/", {}, "application/json", headers=headers)
+    client.post(f"/first-admin/{make_token()}/", {"password1": NEW})
+    client.post("/accounts/password/reset/", {"email": alice.email})
+    key = str(mail.outbox[0].body).partition("/accounts/password/reset/key/")[2].split("/")[0]
+    client.post(f"/accounts/password/reset/key/{key}/")
+    sign_in(client)
+    secrets = (token["token"], PASSWORD, NEW, make_token().partition(":")[0], key)
+    requests = [record for record in caplog.records if record.name == "portal.middleware"]
+    assert len(requests) >= 6
+    said = "\n".join(KeyValueFormatter().format(record) for record in caplog.records)
+    assert [secret for secret in secrets if secret in said] == []
 
 
 def by_the_person(alice: User) -> None:
