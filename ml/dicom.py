@@ -98,7 +98,7 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
         raise
     # A hostile or odd file can make the decoders raise nearly anything, quoting what they read.
     except Exception:
-        raise ImageRefused("The DICOM file is cut off, damaged, or compressed in an unknown way.") from None
+        raise ImageRefused("The DICOM file is cut off or damaged.") from None
 
 
 def _check(dataset: Any) -> None:
@@ -121,31 +121,50 @@ def _check(dataset: Any) -> None:
     bits = int(dataset.BitsAllocated)
     if bits not in ((8, 16) if int(dataset.SamplesPerPixel) == 1 else (8,)):
         raise ImageRefused(f"The DICOM file has {bits} bits a sample; 8 are supported, or 16 in grey.")
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        if size := _codestream_size(frame):
-            check_size(*size)
-            if size != (dataset.Columns, dataset.Rows):
-                raise ImageRefused("The DICOM file's header and its compressed picture differ in size.")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_compressed:
+        if syntax not in DECODERS:
+            raise ImageRefused("The DICOM file is compressed in a way that Callus does not read.")
+        if syntax != RLELossless:
+            _check_codestream(dataset)
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold.
+def _check_codestream(dataset: Any) -> None:
+    """The header may claim less than the compressed stream holds, and decoders go by the stream."""
+    size = _codestream_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    check_size(*size)
+    if size != (dataset.Columns, dataset.Rows):
+        raise ImageRefused("The DICOM file's header and its compressed picture differ in size.")
 
-    The DICOM header may claim less, and decoders go by the stream.
-    """
-    start = frame[:1024].find(b"\xff\x4f\xff\x51")
-    if start >= 0:
+
+def _codestream_size(frame: bytes) -> tuple[int, int]:
+    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold."""
+    start = _codestream_start(frame)
+    if frame.startswith(b"\xff\x4f\xff\x51", start):
         width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
         return max(0, width - left), max(0, height - top)
-    position = 2 if frame[:2] == b"\xff\xd8" else len(frame)
-    while position + 9 <= len(frame) and frame[position] == 0xFF:
+    position = start + 2
+    while frame[position] == 0xFF:
         marker, length = frame[position + 1], struct.unpack_from(">H", frame, position + 2)[0]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             height, width = struct.unpack_from(">2H", frame, position + 5)
             return width, height
         position += 2 + length
-    return None
+    raise ValueError("neither JPEG 2000 nor JPEG")
+
+
+def _codestream_start(frame: bytes) -> int:
+    """Behind the boxes of a JP2 file, which some put into DICOM (T.800 I.4)."""
+    if not frame.startswith(b"\0\0\0\x0cjP  "):
+        return 0
+    position = 12
+    while frame[position + 4 : position + 8] != b"jp2c":
+        (length,) = struct.unpack_from(">I", frame, position)
+        # pydicom would step over a box without length for ever.
+        if length < 8:
+            raise ValueError("a box that does not end")
+        position += length
+    return position + 8
 
 
 def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:

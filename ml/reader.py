@@ -64,10 +64,14 @@ def read_in_fork(length: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _answer(length: int) -> NoReturn:
-    # Left to their default, these signals end a process even in the middle of a decoder.
+def start_clock() -> None:
+    """Left to their default, these signals end a process even in the middle of a decoder."""
     signal.setitimer(signal.ITIMER_PROF, MAX_CPU_SECONDS)
     signal.alarm(MAX_SECONDS)
+
+
+def _answer(length: int) -> NoReturn:
+    start_clock()
     output = sys.stdout.buffer
     try:
         image = read_image(sys.stdin.buffer.read(length))

@@ -160,7 +160,7 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
         pytest.param(
             dicom(transfer_syntax=DeflatedExplicitVRLittleEndian), "is deflated", id="deflated as a whole"
         ),
-        pytest.param(dicom()[:-500], "cut off, damaged", id="cut off"),
+        pytest.param(dicom()[:-500], "cut off or damaged", id="cut off"),
         pytest.param(dicom()[:140], "not an X-ray", id="cut off in the header"),
     ],
 )
@@ -180,6 +180,18 @@ def test_a_compressed_stream_of_another_size_than_its_header_says_is_refused() -
     data[mark + 5 : mark + 7] = (100).to_bytes(2)
     with pytest.raises(ImageRefused, match="differ in size"):
         read_image(bytes(data))
+
+
+def test_a_compressed_stream_of_another_kind_than_any_is_refused() -> None:
+    data = compress(dicom(draw_bone()), "jpeg lossless").replace(b"\xff\xd8\xff", b"\xff\xd7\xff")
+    with pytest.raises(ImageRefused, match="cut off or damaged"):
+        read_image(data)
+
+
+def test_a_compression_that_nothing_here_reads_is_refused() -> None:
+    retired = compress(dicom(draw_bone()), "jpeg lossless").replace(b"1.2.4.70", b"1.2.4.52")
+    with pytest.raises(ImageRefused, match="compressed in a way that Callus does not read"):
+        read_image(retired)
 
 
 def test_a_compressed_stream_larger_than_its_header_says_is_refused(shared: Path) -> None:

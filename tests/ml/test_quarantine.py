@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ml import images, quarantine
@@ -107,6 +109,17 @@ def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", code])
     with pytest.raises(ImageRefused, match=r"^The file takes longer to read than a real picture does\.$"):
         quarantine.read_image(LARGE)
+
+
+def test_a_file_that_would_never_be_read_to_its_end_is_refused_at_once() -> None:
+    """pydicom steps over the boxes before the picture, and on the spot over one whose length is 0."""
+    data = dcmread(io.BytesIO(compress(dicom(BONE), "jpeg 2000 lossless")))
+    frame = next(generate_frames(data.PixelData, number_of_frames=1))
+    data.PixelData = encapsulate([b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(8) + frame])
+    endless = io.BytesIO()
+    data.save_as(endless)
+    with pytest.raises(ImageRefused, match=r"^The DICOM file is cut off or damaged\.$"):
+        quarantine.read_image(endless.getvalue())
 
 
 def test_a_file_that_would_fill_the_memory_is_refused() -> None:
