@@ -51,7 +51,7 @@ COLOURS = {
     3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
 }
 
-# gdcm ends its process on one damaged file in fifty, so it reads only what none of the others can.
+# gdcm ends its process on some damaged files, so it reads only what none of the others can.
 DECODERS = {
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
     **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
@@ -93,7 +93,8 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
             dataset = dcmread(file, specific_tags=TAGS)
             _check(dataset)
             decoder = DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
-            return _display(dataset, pixel_array(dataset, decoding_plugin=decoder))
+            # index: else what is more than a picture's worth of bytes would count as more pictures.
+            return _display(dataset, pixel_array(dataset, index=0, decoding_plugin=decoder))
     except (ImageRefused, MemoryError):
         raise
     # A hostile or odd file can make the decoders raise nearly anything, quoting what they read.

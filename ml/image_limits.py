@@ -8,6 +8,11 @@ MAX_PIXELS = 64_000_000
 # Below this nothing of a fracture is left; the smallest published X-ray is 58 pixels wide.
 MIN_SIDE = 32
 
+# What a file does to the process that reads it.
+TOO_MUCH_MEMORY = "The file needs more memory than a real picture does."
+TOO_SLOW = "The file takes longer to read than a real picture does."
+CRASHES = "The file is so damaged that the decoder crashed on it."
+
 
 class ImageRefused(ValueError):
     """The picture cannot be used; str(error) is one sentence for the person, without patient data."""

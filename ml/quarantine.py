@@ -6,6 +6,7 @@ keeps it busy; here that process is ml.reader, which holds no secret, writes not
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
@@ -20,7 +21,7 @@ from typing import IO, BinaryIO, cast
 
 import numpy as np
 
-from ml.image_limits import ImageRefused
+from ml.image_limits import CRASHES, TOO_SLOW, ImageRefused
 from ml.images import DecodedImage, open_source
 
 # How many files one process has read at once, and so how many readers it may have.
@@ -30,19 +31,19 @@ COMMAND = [sys.executable, "-m", "ml.reader"]
 # A reader is told no more of its surroundings: no key, no password, no address of a database.
 PASSED_ON = ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH")
 
-OUT_OF_TIME = {128 + number for number in (signal.SIGPROF, signal.SIGALRM)}
+OUT_OF_TIME = (signal.SIGPROF, signal.SIGALRM)
 # By the system, when its memory is full, or by a person: the file need not be the reason.
-KILLED = {-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
+KILLED = (signal.SIGKILL, signal.SIGTERM)
 
 Reader = subprocess.Popen[bytes]
 
 
 class _Ended(Exception):
-    """The reader is gone; the code says how."""
+    """The reader is gone, by the signal of this number, or by itself (0)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
-        self.code = code
+        self.number = -code if code < 0 else max(0, code - 128)
 
 
 _free = BoundedSemaphore(MOST_READERS)
@@ -59,6 +60,13 @@ def _start_anew() -> None:
 os.register_at_fork(after_in_child=_start_anew)
 
 
+@atexit.register
+def end_idle_readers() -> None:
+    """They would end by themselves, when their input does."""
+    while _idle:
+        _end(_idle.pop())
+
+
 def read_image(source: Path | bytes | BinaryIO) -> DecodedImage:
     """Reads a picture as ml.images.read_image does, whatever the file does to its decoder.
 
@@ -70,16 +78,22 @@ def read_image(source: Path | bytes | BinaryIO) -> DecodedImage:
         try:
             return _read(file)
         except _Ended as ended:
-            if ended.code in KILLED:
-                with contextlib.suppress(_Ended):
-                    file.seek(0)
-                    return _read(file)
-                raise ImageRefused(
-                    "The server ran out of memory while it read the file. Please try again later."
-                ) from None
-            if ended.code in OUT_OF_TIME:
-                raise ImageRefused("The file takes longer to read than a real picture does.") from None
-            raise ImageRefused("The file is so damaged that the decoder crashed on it.") from None
+            if ended.number not in KILLED:
+                raise _refusal(ended) from None
+        try:
+            return _read(file)
+        except _Ended as ended:
+            raise _refusal(ended) from None
+
+
+def _refusal(ended: _Ended) -> Exception:
+    if ended.number in KILLED:
+        return ImageRefused("The server ran out of memory while it read the file; please try again later.")
+    if ended.number in OUT_OF_TIME:
+        return ImageRefused(TOO_SLOW)
+    if ended.number:
+        return ImageRefused(CRASHES)
+    return RuntimeError("ml.reader does not work here. Run `python -m ml.reader` to see why.")
 
 
 def _read(file: BinaryIO) -> DecodedImage:

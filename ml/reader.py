@@ -9,6 +9,7 @@ with a line of JSON and then the pixels. Where a decoder dies, it ends as that o
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import resource
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 # Loaded before the first fork, so that no file waits for them.
@@ -25,14 +27,14 @@ import openjpeg
 from pydicom.pixels import decoders
 
 from ml import dicom
-from ml.images import ImageRefused, read_image
+from ml.image_limits import CRASHES, TOO_MUCH_MEMORY, ImageRefused
+from ml.images import DecodedImage, read_image
 
 ASK = struct.Struct("<Q")
-# The largest pictures take 10 seconds and 1.2 GB; docs/file-intake.md has the figures.
+# The largest pictures take some 10 seconds and 1.3 GB; docs/file-intake.md has the figures.
 MAX_CPU_SECONDS = 30
 MAX_SECONDS = 120
-MAX_ADDRESS_BYTES = 1536 * 1024**2
-TOO_MUCH_MEMORY = "The file needs more memory than a real picture does."
+MAX_ADDRESS_BYTES = 2 * 1024**3
 LOADED = (gdcm, openjpeg, decoders, dicom)
 
 
@@ -47,6 +49,9 @@ def main() -> None:
 
 def limit_process() -> None:
     """Nothing can be written to a disk: no file, and no core dump, which would hold the picture."""
+    # Where memory runs short, the system ends this process before any other.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     for kind, most in (
         (resource.RLIMIT_AS, MAX_ADDRESS_BYTES),
         (resource.RLIMIT_FSIZE, 0),
@@ -73,16 +78,28 @@ def start_clock() -> None:
 def _answer(length: int) -> NoReturn:
     start_clock()
     output = sys.stdout.buffer
-    try:
-        image = read_image(sys.stdin.buffer.read(length))
-    except (ImageRefused, MemoryError) as error:
-        reason = str(error) if isinstance(error, ImageRefused) else TOO_MUCH_MEMORY
-        output.write(json.dumps({"refused": reason}).encode() + b"\n")
+    answer = _read(sys.stdin.buffer.read(length))
+    if isinstance(answer, str):
+        output.write(json.dumps({"refused": answer}).encode() + b"\n")
     else:
-        output.write(json.dumps({"format": image.format, "shape": image.pixels.shape}).encode() + b"\n")
-        output.write(np.ascontiguousarray(image.pixels).data)
+        pixels = np.ascontiguousarray(answer.pixels)
+        output.write(json.dumps({"format": answer.format, "shape": pixels.shape}).encode() + b"\n")
+        output.write(pixels.data)
     output.flush()
     os._exit(0)
+
+
+def _read(content: bytes) -> DecodedImage | str:
+    """Returns the picture, or why it is refused."""
+    try:
+        return read_image(content)
+    except ImageRefused as refused:
+        return str(refused)
+    except MemoryError:
+        return TOO_MUCH_MEMORY
+    # Whatever else comes out of a library, such as a panic of one that is written in Rust.
+    except BaseException:
+        return CRASHES
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ml.datasets import Item, Manifest
 
 
 def unpack_upload(dataset: DatasetVersion, hold: Hold, images: Path) -> None:
-    """Raises: zip_intake.ZipRefused"""
+    """Raises: ZipRefused"""
     with default_storage.open(dataset.upload) as upload:
         file = cast(BinaryIO, upload)
         contents = zip_intake.read_contents(file)

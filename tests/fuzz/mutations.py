@@ -144,10 +144,10 @@ def mutate_png(random: Random, content: bytes) -> bytes:
             (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP", b"acTL", b"fcTL", b"PLTE", b"tRNS")
         )
         chunks.insert(index, (name, random.choice((b"", b"\0", b"a\0\0", zlib.compress(bytes(10**6)), data))))
-    return content[:8] + b"".join(_png_chunk(kind, data) for kind, data in chunks)
+    return content[:8] + b"".join(png_chunk(kind, data) for kind, data in chunks)
 
 
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

@@ -1,29 +1,27 @@
-"""Reads one file as ml.reader does, in a fork with its limits, and says what that took."""
+"""Does something with broken files in a fork, with limits, and says what each of them took."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import resource
 import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-import numpy as np
+from ml.reader import start_clock
 
-from ml.image_limits import MAX_PIXELS, MIN_SIDE
-from ml.images import ImageRefused, read_image
-from ml.reader import TOO_MUCH_MEMORY, limit_process, start_clock
-
-# What is not allowed to happen: another exception, or pixels out of bounds.
-WRONG = "wrong"
+Doing = Callable[[bytes], tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: "read", "refused", "crashed" (the decoder ended its process), "too slow" or "wrong".
+    """kind: "read", "refused", "crashed" (a decoder ended its process), "too slow", or "wrong": what may not be.
 
-    said: the sentence of a refusal, or the details.
+    said: the sentence of a refusal, or the details. memory_mb: the most that the fork took until then.
     """
 
     kind: str
@@ -32,57 +30,55 @@ class Outcome:
     memory_mb: float
 
 
-def watch(content: bytes) -> Outcome:
+def watch(do: Doing, contents: Iterable[bytes], limit: Callable[[], None]) -> Iterator[Outcome]:
+    """What became of each in turn; ends after the first that ended the fork.
+
+    do(content) returns (kind, said). The contents are made in the fork.
+    """
     inlet, outlet = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(inlet)
-        _read(content, outlet)
+        _do_all(do, contents, limit, outlet)
     os.close(outlet)
+    is_busy = False
     with os.fdopen(inlet, "rb") as pipe:
-        told = pipe.read()
+        for line in pipe:
+            told = json.loads(line)
+            is_busy = told == "begun"
+            if not is_busy:
+                yield Outcome(*told)
     _, status, used = os.wait4(child, 0)
-    kind, said = json.loads(told) if told else _end(status)
-    return Outcome(kind, said, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    assert is_busy or status == 0, "the inputs cannot be made"
+    if is_busy:
+        yield Outcome(*_end(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def is_one_sentence(said: str) -> bool:
+    return bool(re.fullmatch(r"['\"A-Z].{10,1000}\.", said)) and said.isprintable() and ". " not in said
 
 
 def _end(status: int) -> tuple[str, str]:
     if not os.WIFSIGNALED(status):
-        return WRONG, f"exit code {os.WEXITSTATUS(status)}"
+        return "wrong", f"exit code {os.WEXITSTATUS(status)}"
     name = signal.Signals(os.WTERMSIG(status)).name
     return ("too slow" if name in ("SIGPROF", "SIGALRM") else "crashed"), name
 
 
-def _read(content: bytes, outlet: int) -> NoReturn:
+def _do_all(do: Doing, contents: Iterable[bytes], limit: Callable[[], None], outlet: int) -> NoReturn:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    limit_process()
-    start_clock()
-    outcome = _outcome(content)
-    os.write(outlet, json.dumps(outcome).encode())
+    limit()
+    for content in contents:
+        os.write(outlet, b'"begun"\n')
+        start_clock()
+        started = time.process_time()
+        try:
+            kind, said = do(content)
+        except BaseException as error:
+            kind, said = "wrong", repr(error)[:500]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        outcome = (kind, said, time.process_time() - started, memory)
+        os.write(outlet, json.dumps(outcome).encode() + b"\n")
     os._exit(0)
-
-
-def _outcome(content: bytes) -> tuple[str, str]:
-    try:
-        pixels = read_image(content).pixels
-    except ImageRefused as refused:
-        said = str(refused)
-        return ("refused" if is_one_sentence(said) else WRONG), said
-    except MemoryError:
-        return "refused", TOO_MUCH_MEMORY
-    except BaseException as error:
-        return WRONG, repr(error)[:500]
-    height, width, *colours = pixels.shape
-    is_fine = (
-        pixels.dtype == np.uint8
-        and min(height, width) >= MIN_SIDE
-        and height * width <= MAX_PIXELS
-        and colours in ([], [3])
-    )
-    return ("read" if is_fine else WRONG), f"{pixels.dtype} {pixels.shape}"
-
-
-def is_one_sentence(said: str) -> bool:
-    return bool(re.fullmatch(r"[A-Z][ -~]{10,180}\.", said)) and not re.search(r"[.!?] [A-Z]", said)

@@ -110,6 +110,12 @@ def test_without_a_window_the_occurring_values_fill_the_range_but_not_the_paddin
     assert image.pixels.max() == 255
 
 
+def test_bytes_behind_the_picture_are_no_second_one() -> None:
+    np.testing.assert_array_equal(
+        read_image(dicom(PixelData=RAMP.tobytes() * 3)).pixels, read_image(dicom()).pixels
+    )
+
+
 def test_eight_bits_without_a_window_are_left_alone() -> None:
     bone = draw_bone()
     np.testing.assert_array_equal(read_image(dicom(bone)).pixels, bone)

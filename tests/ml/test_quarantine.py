@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +37,7 @@ LARGE = encoded(Image.new("L", (8000, 8000)))
 def _new_readers() -> Iterator[None]:
     """Each test starts readers of its own, and leaves none behind that it has changed."""
     yield
-    while quarantine._idle:
-        quarantine._end(quarantine._idle.pop())
+    quarantine.end_idle_readers()
 
 
 def with_precision(syntax: str, frame_mark: bytes, bits: int) -> bytes:
@@ -142,20 +140,34 @@ def test_a_reader_that_was_killed_is_replaced() -> None:
     assert quarantine.read_image(PNG).pixels.shape == BONE.shape
 
 
+class KillsItsReaderOnce(io.BytesIO):
+    """Sent half, it ends the process that waits for the rest."""
+
+    reader = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 0 and self.reader:
+            children = Path(f"/proc/{self.reader}/task/{self.reader}/children")
+            child = wait_until(children.read_text, what="the reader to fork")
+            os.kill(int(str(child)), signal.SIGKILL)
+            self.reader = 0
+        return super().read(size)
+
+
 def test_a_file_is_read_again_when_its_reader_is_killed_meanwhile() -> None:
     quarantine.read_image(PNG)
     (reader,) = quarantine._idle
-    busy = threading.Thread(target=kill_while_it_reads, args=[reader.pid])
-    busy.start()
-    assert quarantine.read_image(LARGE).pixels.shape == (8000, 8000)
-    busy.join()
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
+    file = KillsItsReaderOnce(encoded(Image.fromarray(noise)))
+    file.reader = reader.pid
+    np.testing.assert_array_equal(quarantine.read_image(file).pixels, noise)
     assert reader.poll() is not None
 
 
-def kill_while_it_reads(reader: int) -> None:
-    children = Path(f"/proc/{reader}/task/{reader}/children")
-    wait_until(children.read_text, what="the reader to fork")
-    os.kill(int(children.read_text()), signal.SIGKILL)
+def test_a_reader_that_cannot_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
+    with pytest.raises(RuntimeError, match=r"Run `python -m ml.reader` to see why"):
+        quarantine.read_image(PNG)
 
 
 def test_many_at_once_share_two_readers() -> None:
