@@ -166,7 +166,7 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
             raise Http404 from error
 
     name = hashlib.sha256(path.encode()).hexdigest()[:16]
-    return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg")
+    return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg", "image/jpeg")
 
 
 def _facts(dataset_id: int) -> dict[str, Any]:

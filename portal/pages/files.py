@@ -23,7 +23,11 @@ log = logging.getLogger(__name__)
 def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
     return picture(
-        request, lambda: radiograph.image.open(), f"image-{radiograph.id}", f"{_stem(radiograph)}.png"
+        request,
+        lambda: radiograph.image.open(),
+        f"image-{radiograph.id}",
+        f"{_stem(radiograph)}.png",
+        "image/png",
     )
 
 
@@ -36,6 +40,7 @@ def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         lambda: radiograph.thumbnail.open(),
         f"thumbnail-{radiograph.id}",
         f"{_stem(radiograph)}-small.jpg",
+        "image/jpeg",
     )
 
 
@@ -51,6 +56,7 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         lambda: io.BytesIO(prediction.saliency or b""),
         f"saliency-{prediction.id}-{prediction.attempts}",
         f"{_stem(radiograph)}-saliency.png",
+        "image/png",
     )
 
 
@@ -62,8 +68,12 @@ def _stem(radiograph: Radiograph) -> str:
     return PurePath(radiograph.name).stem
 
 
-def picture(request: UserRequest, open_file: Callable[[], Any], version: str, name: str) -> HttpResponseBase:
+def picture(
+    request: UserRequest, open_file: Callable[[], Any], version: str, name: str, content_type: str
+) -> HttpResponseBase:
     """The picture, or 304 when the browser has this version.
+
+    Its type is said outright: Django would guess it from the name, which the person chose.
 
     A browser may keep it but must ask each time, so that nobody sees it after its owner signed out.
     """
@@ -73,7 +83,7 @@ def picture(request: UserRequest, open_file: Callable[[], Any], version: str, na
     if not_modified is not None and not_modified.status_code == 304:
         return not_modified
     try:
-        return FileResponse(open_file(), filename=name, headers=headers)
+        return FileResponse(open_file(), filename=name, headers=headers, content_type=content_type)
     except FileNotFoundError as error:
         log.exception("A picture is missing in the storage")
         raise Http404 from error
