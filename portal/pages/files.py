@@ -26,7 +26,7 @@ def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         request,
         lambda: radiograph.image.open(),
         f"image-{radiograph.id}",
-        f"{_stem(radiograph)}.png",
+        f"{_stem(request, radiograph)}.png",
         "image/png",
     )
 
@@ -39,7 +39,7 @@ def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         request,
         lambda: radiograph.thumbnail.open(),
         f"thumbnail-{radiograph.id}",
-        f"{_stem(radiograph)}-small.jpg",
+        f"{_stem(request, radiograph)}-small.jpg",
         "image/jpeg",
     )
 
@@ -55,7 +55,7 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         request,
         lambda: io.BytesIO(prediction.saliency or b""),
         f"saliency-{prediction.id}-{prediction.attempts}",
-        f"{_stem(radiograph)}-saliency.png",
+        f"{_stem(request, radiograph)}-saliency.png",
         "image/png",
     )
 
@@ -64,8 +64,8 @@ def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
     return get_object_or_404(Radiograph.objects.visible_to(request.user), id=radiograph_id)
 
 
-def _stem(radiograph: Radiograph) -> str:
-    return PurePath(radiograph.name).stem
+def _stem(request: UserRequest, radiograph: Radiograph) -> str:
+    return PurePath(radiograph.name_for(request.user)).stem
 
 
 def picture(

@@ -59,7 +59,11 @@ class Radiographs(ListAPIView[Radiograph]):
         owner: Any = request.user
         radiograph = receive_radiograph(owner=owner, upload=sent.validated_data["file"])
         where = reverse("api_radiograph", args=[radiograph.id])
-        return Response(RadiographSerializer(radiograph).data, status=201, headers={"Location": where})
+        return Response(
+            RadiographSerializer(radiograph, context={"request": request}).data,
+            status=201,
+            headers={"Location": where},
+        )
 
 
 class OneRadiograph(APIView):
@@ -69,7 +73,7 @@ class OneRadiograph(APIView):
         examples=[RADIOGRAPH_EXAMPLE],
     )
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(RadiographSerializer(_visible(request, id)).data)
+        return Response(RadiographSerializer(_visible(request, id), context={"request": request}).data)
 
     @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(401, 404)})
     def delete(self, request: Request, id: UUID) -> Response:
@@ -128,6 +132,6 @@ def _file(request: Request, radiograph: Radiograph, path: str, content_type: str
         file = default_storage.open(path)
     except FileNotFoundError:
         raise NotFound("The file of this radiograph is missing.") from None
-    name = PurePath(radiograph.name).stem + PurePath(path).suffix
+    name = PurePath(radiograph.name_for(request.user)).stem + PurePath(path).suffix
     # Said outright: Django would guess it from the name, which the person chose.
     return FileResponse(file, filename=name, headers=headers, content_type=content_type)
