@@ -29,6 +29,7 @@ __all__ = [
     "ImageRefused",
     "encode_png",
     "encode_thumbnail",
+    "is_dicom",
     "read_image",
 ]
 
@@ -116,6 +117,11 @@ def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
             file.close()
 
 
+def is_dicom(head: bytes) -> bool:
+    """Returns whether a file that begins with these bytes, 132 or more, is a DICOM file (PS3.10 7.1)."""
+    return head[DICOM_MARK_START:DICOM_MARK_END] == b"DICM"
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """Returns uint8 pixels, (H, W) or (H, W, 3), as a PNG that read_image turns into the same pixels."""
     buffer = io.BytesIO()
@@ -139,7 +145,7 @@ def _decode(file: BinaryIO) -> DecodedImage:
         return DecodedImage(_read_with_pillow(file, "JPEG"), "jpeg")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return DecodedImage(_read_with_pillow(file, "PNG"), "png")
-    if head[DICOM_MARK_START:] == b"DICM":
+    if is_dicom(head):
         # Not at the top: the web process never loads what reads DICOM, nor does a prediction worker.
         from ml import dicom
 
