@@ -116,6 +116,12 @@ def test_bytes_behind_the_picture_are_no_second_one() -> None:
     )
 
 
+def test_bits_that_are_no_part_of_the_picture_are_not_shown() -> None:
+    """Old devices drew an overlay, such as a name, into the bits above those that are stored."""
+    drawn = RAMP | (np.indices(RAMP.shape).sum(axis=0) % 16 << 12).astype(np.uint16)
+    np.testing.assert_array_equal(read_image(dicom(drawn)).pixels, read_image(dicom()).pixels)
+
+
 def test_eight_bits_without_a_window_are_left_alone() -> None:
     bone = draw_bone()
     np.testing.assert_array_equal(read_image(dicom(bone)).pixels, bone)

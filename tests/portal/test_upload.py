@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,16 @@ def test_a_file_that_is_coming_in_has_no_name_that_a_killed_process_could_leave(
     assert (file.read(), file.size, file.name) == (b"a patient", 9, "x.dcm")
     assert list(tmp_path.iterdir()) == []
     file.close()
+
+
+def test_files_that_are_not_kept_in_memory_arrive_whole(
+    as_alice: Client, model: ModelVersion, settings: Any
+) -> None:
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 100
+    sent = [xray("left.png", seed=1), xray("right.png", seed=2)]
+    assert as_alice.post("/", {"file": sent}).status_code == 200
+    checksums = {hashlib.sha256(file.open().read()).hexdigest() for file in sent}
+    assert set(Radiograph.objects.values_list("sha256", flat=True)) == checksums
 
 
 def test_too_many_files_in_one_form_are_refused(as_alice: Client, model: ModelVersion, settings: Any) -> None:
