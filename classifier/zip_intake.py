@@ -4,10 +4,7 @@ The table of contents is read and judged before a byte is unpacked; while unpack
 contents promised is held to.
 """
 
-import re
-import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -16,29 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from classifier import zip_checks
+from classifier.zip_checks import ZipRefused, look, shown
 from ml.datasets import IMAGE_SUFFIXES, PUBLISHED_PARTS
-from ml.images import MAX_BYTES
 
-MAX_ENTRIES = 100_000
-MAX_UNPACKED_BYTES = 20 * 1024**3
-# X-rays hardly get smaller in a zip; a hundredth leaves room for blank images and plain DICOM files.
-MAX_RATIO = 100
-RATIO_COUNTS_FROM = 10 * 1024**2
-MAX_CONTENTS_BYTES = 32 * 1024**2
-# File systems end at 255.
-MAX_NAME_BYTES = 200
-COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-MAX_SHOWN = 100
 CHUNK = 1024**2
-
-END_OF_CONTENTS = b"PK\x05\x06"
-END_OF_CONTENTS_64 = b"PK\x06\x06"
-LOCATOR_64 = b"PK\x06\x07"
-ENCRYPTED = 0x1
-
-
-class ZipRefused(ValueError):
-    """The zip cannot be used; str(error) is one sentence for the person."""
+# What zipfile raises, on a damaged entry.
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -68,25 +49,27 @@ def read_contents(file: BinaryIO) -> Contents:
     Raises:
         ZipRefused: it is no zip, or holds what no data set needs.
     """
-    _check_size_of_contents(file)
+    zip_checks.check_size_of_contents(file)
     try:
         with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError, EOFError) as error:
+            infos, contents_start = archive.infolist(), archive.start_dir
+    except (*BROKEN, OSError) as error:
         raise ZipRefused("This file is no zip, or it is damaged.") from error
-    if len(infos) > MAX_ENTRIES:
-        raise ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
+    if len(infos) > zip_checks.MAX_ENTRIES:
+        raise ZipRefused(f"This zip has more than {zip_checks.MAX_ENTRIES:,} entries.")
     for info in infos:
-        _check_entry(info)
+        zip_checks.check_entry(info)
+    zip_checks.check_places(infos, contents_start)
     files = [info for info in infos if not info.is_dir() and not _is_litter(info.filename)]
     images = [info for info in files if PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES]
-    _check_sizes(images, _size(file))
+    zip_checks.check_sizes(images, zip_checks.size_of(file))
     if not images:
         raise ZipRefused(
-            "This zip holds no image. It should have a folder for each class, with images inside."
+            "This zip holds no image; it should have a folder for each class, with images inside."
         )
     entries = _place(images)
     classes = sorted({entry.class_name for entry in entries})
+    _check_no_two_alike(classes)
     _check_no_empty_class(infos, images, classes)
     return Contents(sorted(entries, key=lambda entry: entry.path), classes, len(infos) - len(images))
 
@@ -96,10 +79,10 @@ def check_classes(found: list[str], expected: list[str]) -> None:
     unknown, missing = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
     if unknown:
         raise ZipRefused(
-            f"This zip has a class {unknown[0]!r} that is not known here. If new classes are meant, say so."
+            f"This zip has a class {unknown[0]!r} that is not known here; if new classes are meant, say so."
         )
     if missing:
-        raise ZipRefused(f"This zip has no class {missing[0]!r}. If other classes are meant, say so.")
+        raise ZipRefused(f"This zip has no class {missing[0]!r}; if other classes are meant, say so.")
 
 
 def unpack(file: BinaryIO, contents: Contents, folder: Path, tell: Callable[[int], None]) -> None:
@@ -108,17 +91,17 @@ def unpack(file: BinaryIO, contents: Contents, folder: Path, tell: Callable[[int
     Raises:
         ZipRefused: an entry is damaged, or is not what the table of contents says.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for number, entry in enumerate(contents.entries, start=1):
-                target = folder / entry.path
-                target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file) as archive:
+        for number, entry in enumerate(contents.entries, start=1):
+            target = folder / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
                 _write(archive, entry.info, target)
-                tell(number)
-    except ZipRefused:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError) as error:
-        raise ZipRefused(f"The zip is damaged: {error}.") from error
+            except ZipRefused:
+                raise
+            except BROKEN as error:
+                raise ZipRefused(f"{shown(entry.info)} is damaged and cannot be unpacked.") from error
+            tell(number)
 
 
 def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
@@ -127,39 +110,10 @@ def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> Non
         while chunk := source.read(CHUNK):
             written += len(chunk)
             if written > info.file_size:
-                raise ZipRefused(f"{_shown(info)} is larger than the zip says.")
+                raise ZipRefused(f"{shown(info)} is larger than the zip says.")
             copy.write(chunk)
-
-
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    name = info.orig_filename
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name or ".." in parts:
-        raise ZipRefused(f"The name {_shown(info)} leads out of its folder.")
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name) or not parts:
-        raise ZipRefused(f"The name {_shown(info)} has characters that no name should have.")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
-        raise ZipRefused(f"The name {_shown(info)} is too long: up to {MAX_NAME_BYTES} bytes are accepted.")
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        what = "a link" if kind == stat.S_IFLNK else "no plain file"
-        raise ZipRefused(f"{_shown(info)} is {what}; a data set needs files and folders only.")
-    if info.flag_bits & ENCRYPTED:
-        raise ZipRefused("This zip is encrypted. Please send it without a password.")
-    if info.compress_type not in COMPRESSIONS:
-        raise ZipRefused("This zip is compressed in a way that Callus does not read. Please use a plain zip.")
-
-
-def _check_sizes(images: list[zipfile.ZipInfo], zip_bytes: int) -> None:
-    unpacked = sum(info.file_size for info in images)
-    is_too_dense = unpacked > RATIO_COUNTS_FROM and unpacked > MAX_RATIO * zip_bytes
-    if unpacked > MAX_UNPACKED_BYTES or is_too_dense:
-        raise ZipRefused("This zip would grow too large when unpacked.")
-    for info in images:
-        if info.file_size > MAX_BYTES:
-            raise ZipRefused(
-                f"{_shown(info)} is too large: an image may have up to {MAX_BYTES // 1024**2} MB."
-            )
+    if written < info.file_size:
+        raise ZipRefused(f"{shown(info)} is smaller than the zip says.")
 
 
 def _place(images: list[zipfile.ZipInfo]) -> list[Entry]:
@@ -170,15 +124,15 @@ def _place(images: list[zipfile.ZipInfo]) -> list[Entry]:
         parts = [folder for folder in folders if folder.lower() in PUBLISHED_PARTS]
         names = [folder for folder in folders if folder.lower() not in PUBLISHED_PARTS]
         if not names:
-            raise ZipRefused(f"{_shown(info)} is in no class folder.")
+            raise ZipRefused(f"{shown(info)} is in no class folder.")
         if len(parts) > 1:
-            raise ZipRefused(f"{_shown(info)} is in {parts[0]} and in {parts[1]}.")
+            raise ZipRefused(f"{shown(info)} is in {parts[0]} and in {parts[1]}.")
         *root, class_name = names
         roots.add(tuple(root))
         path = PurePosixPath(class_name, *parts, name)
-        if str(path).lower() in taken:
-            raise ZipRefused(f"{_shown(info)} is in this zip twice.")
-        taken.add(str(path).lower())
+        if look(str(path)) in taken:
+            raise ZipRefused(f"{shown(info)} is in this zip twice, or beside a name that looks the same.")
+        taken.add(look(str(path)))
         entries.append(Entry(info, path))
     if len(roots) > 1:
         one, other = sorted("/".join(root) or "the top" for root in roots)[:2]
@@ -186,6 +140,14 @@ def _place(images: list[zipfile.ZipInfo]) -> list[Entry]:
             f"The class folders should lie side by side; some are in {one!r}, others in {other!r}."
         )
     return entries
+
+
+def _check_no_two_alike(classes: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in classes:
+        other = seen.setdefault(look(name), name)
+        if other != name:
+            raise ZipRefused(f"The classes {other!a} and {name!a} look the same.")
 
 
 def _check_no_empty_class(
@@ -210,31 +172,3 @@ def _check_no_empty_class(
 def _is_litter(name: str) -> bool:
     """What operating systems leave in zips."""
     return any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
-
-
-def _shown(info: zipfile.ZipInfo) -> str:
-    name = info.orig_filename
-    return ascii(name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "...")
-
-
-def _size(file: BinaryIO) -> int:
-    return file.seek(0, 2)
-
-
-def _check_size_of_contents(file: BinaryIO) -> None:
-    """Python reads the whole table of contents into memory, so its size is asked first."""
-    size = _size(file)
-    tail_size = min(size, 22 + 0xFFFF)
-    file.seek(size - tail_size)
-    tail = file.read(tail_size)
-    start = tail.rfind(END_OF_CONTENTS)
-    if start < 0 or len(tail) - start < 22:
-        raise ZipRefused("This file is no zip, or it is damaged.")
-    entries, contents_bytes = struct.unpack_from("<HI", tail, start + 10)
-    if tail[max(0, start - 20) : start].startswith(LOCATOR_64):
-        file.seek(max(0, size - tail_size + start - 20 - 56))
-        record = file.read(56)
-        if len(record) == 56 and record.startswith(END_OF_CONTENTS_64):
-            entries, contents_bytes = struct.unpack_from("<QQ", record, 32)
-    if entries > MAX_ENTRIES or contents_bytes > MAX_CONTENTS_BYTES:
-        raise ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")

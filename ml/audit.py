@@ -23,7 +23,8 @@ from ml.duplicates import Pair, find_duplicates
 from ml.events import Event, Remaining, Tell
 from ml.file_names import NameLink, find_name_links
 from ml.groups import connected, contradicting
-from ml.images import ImageRefused, read_image
+from ml.images import ImageRefused
+from ml.quarantine import read_image
 from ml.signatures import Signature, make_signature
 from ml.splits import Group, former_sides, split_groups
 from ml.workers import worker_pool

@@ -16,19 +16,52 @@ from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from ml.image_limits import ImageRefused, check_size
-
-MAGIC_START, MAGIC_END = 128, 132
+from ml.lookup import look_up
 
 # Projection radiography (PS3.3 C.7.3.1.1.1): computed, digital, film, fluoroscopic and angiographic
 # single shots, dental and panoramic; and OT, which digitised films declare. Mammograms (MG) are
 # X-rays too, but of no bone.
 RADIOGRAPHIC_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XA", "IO", "PX", "OT"})
+# What else is named when it is refused. Anything else could be any text, so it is not repeated.
+OTHER_MODALITIES = frozenset(
+    {
+        *("BMD", "CT", "DOC", "ECG", "ES", "GM", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT", "PR"),
+        *("PT", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "US", "XC"),
+    }
+)
+COLOURS = {
+    1: frozenset({"MONOCHROME1", "MONOCHROME2"}),
+    3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
+}
+
+# gdcm ends its process on some damaged files, so it reads only what none of the others can.
+DECODERS = {
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
+    **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
+    **dict.fromkeys((JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless), "gdcm"),
+    RLELossless: "pydicom",
+}
 
 TAGS: list[Any] = [
-    *("Modality", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("Modality", "BurnedInAnnotation"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelData"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
@@ -37,11 +70,6 @@ TAGS: list[Any] = [
 
 # pydicom's warnings quote the values they are about; a refusal here is one sentence of our own.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-
-
-def is_dicom(head: bytes) -> bool:
-    """Returns whether a file that begins with these bytes is a DICOM file (PS3.10 7.1)."""
-    return head[MAGIC_START:MAGIC_END] == b"DICM"
 
 
 def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
@@ -64,54 +92,88 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             dataset = dcmread(file, specific_tags=TAGS)
             _check(dataset)
-            return _display(dataset, pixel_array(dataset))
+            decoder = DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
+            # index: else what is more than a picture's worth of bytes would count as more pictures.
+            return _display(dataset, pixel_array(dataset, index=0, decoding_plugin=decoder))
     except (ImageRefused, MemoryError):
         raise
     # A hostile or odd file can make the decoders raise nearly anything, quoting what they read.
     except Exception:
-        raise ImageRefused("The DICOM file is cut off, damaged, or compressed in an unknown way.") from None
+        raise ImageRefused("The DICOM file is cut off or damaged.") from None
 
 
 def _check(dataset: Any) -> None:
     modality = str(dataset.get("Modality") or "")
     if modality not in RADIOGRAPHIC_MODALITIES:
-        known = modality if modality.isalnum() and len(modality) <= 16 else "not stated"
+        known = modality if modality in OTHER_MODALITIES else "unknown" if modality else "not stated"
         raise ImageRefused(f"The DICOM file is not an X-ray of a bone (its modality is {known}).")
     if "PixelData" not in dataset or not dataset.PixelData:
         raise ImageRefused("The DICOM file contains no picture.")
+    if dataset.get("BurnedInAnnotation") == "YES":
+        raise ImageRefused(
+            "The DICOM file says that its picture shows who the patient is (burned-in annotation); "
+            "please send one without."
+        )
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise ImageRefused("The DICOM file holds several frames; one still picture is needed.")
     check_size(int(dataset.Columns), int(dataset.Rows))
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        if size := _codestream_size(frame):
-            check_size(*size)
-    if dataset.BitsAllocated not in (8, 16):
-        raise ImageRefused(f"The DICOM file has {dataset.BitsAllocated} bits a pixel; 8 or 16 are supported.")
+    if dataset.PhotometricInterpretation not in COLOURS.get(int(dataset.SamplesPerPixel), ()):
+        raise ImageRefused("The DICOM file's colours are stored in a way that Callus does not read.")
+    bits = int(dataset.BitsAllocated)
+    if bits not in ((8, 16) if int(dataset.SamplesPerPixel) == 1 else (8,)):
+        raise ImageRefused(f"The DICOM file has {bits} bits a sample; 8 are supported, or 16 in grey.")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_compressed:
+        if syntax not in DECODERS:
+            raise ImageRefused("The DICOM file is compressed in a way that Callus does not read.")
+        if syntax != RLELossless:
+            _check_codestream(dataset)
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold.
+def _check_codestream(dataset: Any) -> None:
+    """The header may claim less than the compressed stream holds, and decoders go by the stream."""
+    size = _codestream_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    check_size(*size)
+    if size != (dataset.Columns, dataset.Rows):
+        raise ImageRefused("The DICOM file's header and its compressed picture differ in size.")
 
-    The DICOM header may claim less, and decoders go by the stream.
-    """
-    start = frame[:1024].find(b"\xff\x4f\xff\x51")
-    if start >= 0:
+
+def _codestream_size(frame: bytes) -> tuple[int, int]:
+    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold."""
+    start = _codestream_start(frame)
+    if frame.startswith(b"\xff\x4f\xff\x51", start):
         width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
-        return width - left, height - top
-    position = 2 if frame[:2] == b"\xff\xd8" else len(frame)
-    while position + 9 <= len(frame):
+        return max(0, width - left), max(0, height - top)
+    position = start + 2
+    while frame[position] == 0xFF:
         marker, length = frame[position + 1], struct.unpack_from(">H", frame, position + 2)[0]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             height, width = struct.unpack_from(">2H", frame, position + 5)
             return width, height
         position += 2 + length
-    return None
+    raise ValueError("neither JPEG 2000 nor JPEG")
+
+
+def _codestream_start(frame: bytes) -> int:
+    """Behind the boxes of a JP2 file, which some put into DICOM (T.800 I.4)."""
+    if not frame.startswith(b"\0\0\0\x0cjP  "):
+        return 0
+    position = 12
+    while frame[position + 4 : position + 8] != b"jp2c":
+        (length,) = struct.unpack_from(">I", frame, position)
+        # pydicom would step over a box without length for ever.
+        if length < 8:
+            raise ValueError("a box that does not end")
+        position += length
+    return position + 8
 
 
 def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
+    # What the compressed stream says of itself, which may be more than the header does.
+    if stored.dtype.itemsize > (2 if stored.ndim == 2 else 1):
+        raise ImageRefused("The DICOM file has more bits a sample than its header says.")
     if stored.ndim == 3:
-        return np.ascontiguousarray(stored, np.uint8)
+        return stored.view(np.uint8)
     # 8 or 16 bits: what becomes of each possible value is looked up, so the whole chain runs over
     # at most 65,536 numbers and not over the pixels.
     kind = np.iinfo(stored.dtype)
@@ -121,7 +183,8 @@ def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         scaled = 1 - scaled
     table = np.rint(scaled * 255).astype(np.uint8)
-    return table[stored.astype(np.int32) - kind.min]
+    # A negative value, read as unsigned, lies behind the positive ones.
+    return look_up(np.roll(table, kind.min), stored.view(stored.dtype.str.replace("i", "u")))
 
 
 def _window(

@@ -1,13 +1,14 @@
 """Bytes of a JPEG, PNG or DICOM file -> upright 8-bit pixels. Every limit and every refusal is here.
 
 A file's kind is told by its content, never by its name. Nothing but pixels leaves this module: no
-EXIF, no DICOM header, and no error text that could quote one.
+EXIF, no DICOM header, and no error text that could quote one. A file that nobody vouches for goes
+through ml.quarantine, because a hostile one can crash a decoder and the process that it is part of.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from ml import dicom
-from ml.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_size
+from ml.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_length, check_size
+from ml.lookup import ROWS, look_up
 
 __all__ = [
     "MAX_BYTES",
@@ -28,6 +29,7 @@ __all__ = [
     "ImageRefused",
     "encode_png",
     "encode_thumbnail",
+    "is_dicom",
     "read_image",
 ]
 
@@ -42,16 +44,18 @@ JPEG_SCAN = b"\xff\xda"
 PNG_END = b"IEND\xae\x42\x60\x82"
 # 65535 becomes 255: a 16-bit sample scaled, not clipped.
 SIXTEEN_TO_EIGHT: Pixels = np.rint(np.arange(2**16) / 257).astype(np.uint8)
+DICOM_MARK_START, DICOM_MARK_END = 128, 132
 EXIF_ORIENTATION = 0x0112
-# What undoes each EXIF orientation (Exif 2.32, tag 0x0112).
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What undoes each EXIF orientation (Exif 2.32, tag 0x0112), on (H, W, ...) pixels.
+UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda pixels: pixels,
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, 3),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
 }
 
 
@@ -86,22 +90,36 @@ def read_image(source: Path | bytes | BinaryIO) -> DecodedImage:
         ImageRefused: the file cannot be used; str(error) says why in one sentence.
         OSError: the path cannot be opened or read.
     """
-    with _open(source) as file:
-        size = file.seek(0, io.SEEK_END)
-        if size == 0:
-            raise ImageRefused("The file is empty.")
-        if size > MAX_BYTES:
-            raise ImageRefused(f"The file is larger than {MAX_BYTES // 1024**2} MB.")
+    with open_source(source) as file:
+        decoded = _decode(file)
+    # What a decoder made of the file, whatever the file's header had claimed.
+    check_size(decoded.width, decoded.height)
+    return decoded
+
+
+@contextmanager
+def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    """Opens what read_image takes, at its start.
+
+    Raises:
+        ImageRefused: it is empty, or larger than MAX_BYTES.
+    """
+    if isinstance(source, bytes):
+        file: BinaryIO = io.BytesIO(source)
+    else:
+        file = source.open("rb") if isinstance(source, Path) else source
+    try:
+        check_length(file.seek(0, io.SEEK_END))
         file.seek(0)
-        head = file.read(dicom.MAGIC_END)
-        file.seek(0)
-        if head.startswith(b"\xff\xd8\xff"):
-            return DecodedImage(_read_with_pillow(file, "JPEG"), "jpeg")
-        if head.startswith(b"\x89PNG\r\n\x1a\n"):
-            return DecodedImage(_read_with_pillow(file, "PNG"), "png")
-        if dicom.is_dicom(head):
-            return DecodedImage(_grey_if_colourless(dicom.read_pixels(file)), "dicom")
-        raise ImageRefused("The file is not a JPEG, PNG or DICOM image.")
+        yield file
+    finally:
+        if file is not source:
+            file.close()
+
+
+def is_dicom(head: bytes) -> bool:
+    """Returns whether a file that begins with these bytes, 132 or more, is a DICOM file (PS3.10 7.1)."""
+    return head[DICOM_MARK_START:DICOM_MARK_END] == b"DICM"
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -120,15 +138,19 @@ def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
     return buffer.getvalue()
 
 
-@contextmanager
-def _open(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-    elif isinstance(source, Path):
-        with source.open("rb") as file:
-            yield file
-    else:
-        yield source
+def _decode(file: BinaryIO) -> DecodedImage:
+    head = file.read(DICOM_MARK_END)
+    file.seek(0)
+    if head.startswith(b"\xff\xd8\xff"):
+        return DecodedImage(_read_with_pillow(file, "JPEG"), "jpeg")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return DecodedImage(_read_with_pillow(file, "PNG"), "png")
+    if is_dicom(head):
+        # Not at the top: the web process never loads what reads DICOM, nor does a prediction worker.
+        from ml import dicom
+
+        return DecodedImage(_grey_if_colourless(dicom.read_pixels(file)), "dicom")
+    raise ImageRefused("The file is not a JPEG, PNG or DICOM image.")
 
 
 def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
@@ -142,7 +164,9 @@ def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
             if kind == "PNG" and getattr(image, "n_frames", 1) > 1:
                 raise ImageRefused("The picture is animated; one still picture is needed.")
             image.load()
-            return _to_pixels(_turned_upright(image))
+            upright = _what_turns_upright(image)
+            pixels = _to_pixels(image)
+        return np.ascontiguousarray(upright(pixels))
     except (ImageRefused, MemoryError):
         raise
     # A hostile file can make a decoder raise nearly anything; the original text could quote it.
@@ -169,26 +193,31 @@ def _count(file: BinaryIO, mark: bytes) -> int:
     return found
 
 
-def _turned_upright(image: Image.Image) -> Image.Image:
+def _what_turns_upright(image: Image.Image) -> Callable[[Pixels], Pixels]:
     try:
-        orientation = image.getexif().get(EXIF_ORIENTATION)
-    # A picture is no worse for an unreadable EXIF block.
+        return UPRIGHT[image.getexif()[EXIF_ORIENTATION]]
+    # A picture is no worse for an EXIF block that is missing or cannot be read.
     except Exception:
-        return image
-    transpose = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if transpose is None else image.transpose(transpose)
+        return UPRIGHT[1]
 
 
 def _to_pixels(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
-        return np.take(SIXTEEN_TO_EIGHT, np.asarray(image))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
-    if image.mode in ("1", "L"):
+        return look_up(SIXTEEN_TO_EIGHT, np.asarray(image))
+    if image.mode in ("1", "L") and not image.has_transparency_data:
         return np.array(image.convert("L"))
-    return _grey_if_colourless(np.array(image.convert("RGB")))
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, ROWS):
+        rows = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        pixels[top : top + ROWS] = np.asarray(_on_black(rows).convert("RGB"))
+    return _grey_if_colourless(pixels)
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, image.convert("RGBA"))
 
 
 def _grey_if_colourless(pixels: Pixels) -> Pixels:

@@ -1,12 +1,14 @@
 """How an incoming file is read: a request that is too large is refused before, a full disk keeps no half of it."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
 
 from classifier.permissions import TRAIN
 
@@ -38,19 +40,38 @@ class RefuseTooLarge(FileUploadHandler):
         return None
 
 
-class TemporaryFile(TemporaryFileUploadHandler):
-    """Django leaves a file that could not be written to the garbage collector, on a disk that is full."""
+class TemporaryFile(FileUploadHandler):
+    """On the disk, but without a name: when the process is killed, the system removes it."""
+
+    def new_file(self, *arguments: Any, **options: Any) -> None:
+        super().new_file(*arguments, **options)
+        folder = settings.FILE_UPLOAD_TEMP_DIR
+        self.file = UploadedFile(
+            tempfile.TemporaryFile(dir=folder),  # noqa: SIM115 - it is closed with the request
+            self.file_name,
+            self.content_type,
+            0,
+            self.charset,
+            self.content_type_extra,
+        )
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        with self._removed_on_error():
-            super().receive_data_chunk(raw_data, start)
+        with self._closed_on_error():
+            self.file.write(raw_data)
 
     def file_complete(self, file_size: int) -> Any:
-        with self._removed_on_error():
-            return super().file_complete(file_size)
+        with self._closed_on_error():
+            self.file.seek(0)
+        self.file.size = file_size
+        return self.file
+
+    def upload_interrupted(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
 
     @contextlib.contextmanager
-    def _removed_on_error(self) -> Iterator[None]:
+    def _closed_on_error(self) -> Iterator[None]:
+        """Django would leave one that could not be written to the garbage collector, on a disk that is full."""
         try:
             yield
         except OSError:

@@ -32,6 +32,8 @@ HIDDEN = {
     "classifier.models.radiograph",  # its predictions refer to it
     "portal.celery",  # the app is made before the settings can be read
 }
+# What reads DICOM, and may be brought down by a file: only ml.reader loads it.
+DECODERS = {"pydicom", "gdcm", "openjpeg", "pylibjpeg"}
 HEAVY = ("tensorflow", "keras", "ai_edge_litert", "openvino", "matplotlib", "pandas", "sklearn")
 
 
@@ -136,7 +138,8 @@ def test_no_file_is_longer_than_can_be_read_at_once() -> None:
 
 @pytest.mark.parametrize("process", ["portal.urls", "portal.wsgi", "classifier.jobs.run_prediction"])
 def test_what_a_process_loads(process: str) -> None:
-    """Neither the web process nor the prediction worker ever loads TensorFlow; the web process no engine at all."""
+    """Neither the web process nor the prediction worker ever loads TensorFlow or what reads DICOM; the web
+    process no engine at all."""
     code = f"import django, sys; django.setup(); import {process}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -144,6 +147,7 @@ def test_what_a_process_loads(process: str) -> None:
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "django" in loaded
     assert loaded & {"tensorflow", "keras"} == set()
+    assert loaded & DECODERS == set()
     if process != "classifier.jobs.run_prediction":
         assert loaded & set(HEAVY) == set()
         assert "ml.inference" not in done.stdout.split()

@@ -71,12 +71,18 @@ class PredictionStateSerializer(serializers.ModelSerializer[Prediction]):
 
 
 class RadiographSerializer(serializers.ModelSerializer[Radiograph]):
+    name = serializers.SerializerMethodField(
+        help_text="The file name, for whoever sent it; for others its number."
+    )
     sha256 = serializers.CharField(help_text="Of the file as it was sent.")
     prediction = PredictionStateSerializer(help_text="The newest one.")
 
     class Meta:
         model = Radiograph
         fields = read_only_fields = ["id", "name", "sha256", "width", "height", "created_at", "prediction"]
+
+    def get_name(self, radiograph: Radiograph) -> str:
+        return radiograph.name_for(self.context["request"].user)
 
 
 class ProbabilitySerializer(NamesClass, serializers.Serializer[Any]):

@@ -22,7 +22,7 @@ from classifier.jobs.watch import watch
 from classifier.ml_process import CommandFailed, MlProcess, WorkFolderBusy, read_json
 from classifier.models import AuditEntry, DatasetVersion, Notification
 from classifier.storage import is_storage_full
-from classifier.zip_intake import ZipRefused
+from classifier.zip_checks import ZipRefused
 from ml.datasets import SPLITS, DatasetRefused, Manifest
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from django.core.files.storage import default_storage
 
 from classifier import dataset_archives, zip_intake
+from classifier.jobs.dicom_pictures import replace_dicom
 from classifier.jobs.hold import Hold
 from classifier.jobs.reviewed_images import is_reviewed_image, reviewed_images
 from classifier.models import DatasetVersion
@@ -16,11 +17,12 @@ from ml.datasets import Item, Manifest
 
 
 def unpack_upload(dataset: DatasetVersion, hold: Hold, images: Path) -> None:
-    """Raises: zip_intake.ZipRefused"""
+    """Raises: ZipRefused"""
     with default_storage.open(dataset.upload) as upload:
         file = cast(BinaryIO, upload)
         contents = zip_intake.read_contents(file)
         zip_intake.unpack(file, contents, images, hold.counts("unpack", len(contents.entries)))
+    replace_dicom(images, hold)
 
 
 def add_reviewed(dataset: DatasetVersion, hold: Hold, images: Path, groups: Path) -> dict[str, int]:

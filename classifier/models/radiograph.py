@@ -90,7 +90,12 @@ class Radiograph(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        # Not the file name, which may be a patient's: this stands in the audit log, which is kept.
+        return f"X-ray {str(self.id)[:8]}"
+
+    def name_for(self, user: Any) -> str:
+        """The file name, to its owner alone."""
+        return self.name if user.pk == self.owner_id else str(self)
 
     @property
     def prediction(self) -> Any:

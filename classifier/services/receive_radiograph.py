@@ -6,7 +6,6 @@ import unicodedata
 import uuid
 from datetime import timedelta
 from pathlib import PurePosixPath
-from threading import BoundedSemaphore
 from typing import Any, BinaryIO, cast
 
 from django.conf import settings
@@ -26,11 +25,9 @@ from classifier.errors import (
 )
 from classifier.models import ModelVersion, Prediction, Radiograph, User
 from classifier.models.radiograph import image_path, thumbnail_path
-from ml import images
+from ml import images, quarantine
 
 MAX_NAME = 200
-# The largest picture takes 0.6 GB while it is decoded: a few at a time in one process, whoever sends them.
-DECODING = BoundedSemaphore(2)
 
 
 def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
@@ -51,8 +48,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
     if live is None:
         raise ModelUnavailable()
     try:
-        with DECODING:
-            decoded = images.read_image(cast(BinaryIO, upload.file))
+        decoded = quarantine.read_image(cast(BinaryIO, upload.file))
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
 

@@ -12,6 +12,7 @@ from classifier import storage, tasks, zip_intake
 from classifier.errors import NotAllowedNow, StorageFull, UploadRefused, UploadTooLarge
 from classifier.models import AuditEntry, DatasetVersion, ModelVersion, Review, User
 from classifier.services.receive_radiograph import harmless_name
+from classifier.zip_checks import ZipRefused
 
 
 def request_dataset_from_zip(
@@ -35,7 +36,7 @@ def request_dataset_from_zip(
         contents = zip_intake.read_contents(cast(BinaryIO, upload.file))
         if not new_classes:
             zip_intake.check_classes(contents.classes, expected_classes())
-    except zip_intake.ZipRefused as refused:
+    except ZipRefused as refused:
         raise UploadRefused(str(refused)) from refused
     path = f"datasets/uploads/{uuid.uuid4()}.zip"
     upload.seek(0)

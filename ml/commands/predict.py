@@ -14,8 +14,9 @@ from typing import Any
 
 from ml.bundle import SHIPPED, BundleError, open_bundle
 from ml.classes import display_name
-from ml.images import ImageRefused, read_image
+from ml.images import ImageRefused
 from ml.inference import Prediction, Predictor
+from ml.quarantine import read_image
 from ml.quiet import quiet
 
 WARNING = "Not a diagnosis. The model tells kinds of fracture apart; it cannot say that a bone is whole."

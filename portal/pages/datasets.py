@@ -17,9 +17,8 @@ from classifier.errors import CallusError
 from classifier.models import DatasetVersion, Review
 from classifier.models.train_queue import ahead_of
 from classifier.permissions import TRAIN, VIEW
-from classifier.services.receive_radiograph import DECODING
 from classifier.services.request_dataset import request_dataset_from_reviews, request_dataset_from_zip
-from ml import images
+from ml import images, quarantine
 from ml.datasets import SPLITS
 from portal.pages.access import UserRequest, may, wants_json
 from portal.pages.files import picture
@@ -161,14 +160,13 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
     def thumbnail() -> Any:
         try:
             content = dataset_archives.read_image(dataset, path)
-            with DECODING:
-                small = images.encode_thumbnail(images.read_image(content).pixels, THUMBNAIL_SIDE)
-            return io.BytesIO(small)
+            pixels = quarantine.read_image(content).pixels
+            return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
         except (KeyError, images.ImageRefused) as error:
             raise Http404 from error
 
     name = hashlib.sha256(path.encode()).hexdigest()[:16]
-    return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg")
+    return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg", "image/jpeg")
 
 
 def _facts(dataset_id: int) -> dict[str, Any]:

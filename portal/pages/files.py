@@ -23,7 +23,11 @@ log = logging.getLogger(__name__)
 def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
     return picture(
-        request, lambda: radiograph.image.open(), f"image-{radiograph.id}", f"{_stem(radiograph)}.png"
+        request,
+        lambda: radiograph.image.open(),
+        f"image-{radiograph.id}",
+        f"{_stem(request, radiograph)}.png",
+        "image/png",
     )
 
 
@@ -35,7 +39,8 @@ def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         request,
         lambda: radiograph.thumbnail.open(),
         f"thumbnail-{radiograph.id}",
-        f"{_stem(radiograph)}-small.jpg",
+        f"{_stem(request, radiograph)}-small.jpg",
+        "image/jpeg",
     )
 
 
@@ -50,7 +55,8 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
         request,
         lambda: io.BytesIO(prediction.saliency or b""),
         f"saliency-{prediction.id}-{prediction.attempts}",
-        f"{_stem(radiograph)}-saliency.png",
+        f"{_stem(request, radiograph)}-saliency.png",
+        "image/png",
     )
 
 
@@ -58,12 +64,16 @@ def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
     return get_object_or_404(Radiograph.objects.visible_to(request.user), id=radiograph_id)
 
 
-def _stem(radiograph: Radiograph) -> str:
-    return PurePath(radiograph.name).stem
+def _stem(request: UserRequest, radiograph: Radiograph) -> str:
+    return PurePath(radiograph.name_for(request.user)).stem
 
 
-def picture(request: UserRequest, open_file: Callable[[], Any], version: str, name: str) -> HttpResponseBase:
+def picture(
+    request: UserRequest, open_file: Callable[[], Any], version: str, name: str, content_type: str
+) -> HttpResponseBase:
     """The picture, or 304 when the browser has this version.
+
+    Its type is said outright: Django would guess it from the name, which the person chose.
 
     A browser may keep it but must ask each time, so that nobody sees it after its owner signed out.
     """
@@ -73,7 +83,7 @@ def picture(request: UserRequest, open_file: Callable[[], Any], version: str, na
     if not_modified is not None and not_modified.status_code == 304:
         return not_modified
     try:
-        return FileResponse(open_file(), filename=name, headers=headers)
+        return FileResponse(open_file(), filename=name, headers=headers, content_type=content_type)
     except FileNotFoundError as error:
         log.exception("A picture is missing in the storage")
         raise Http404 from error

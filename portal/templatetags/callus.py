@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django import template
 
+from classifier.models import Radiograph, User
 from ml.classes import display_name
 
 register = template.Library()
@@ -24,6 +25,11 @@ def one_of(names: Iterable[str], at_most: int | None = None) -> str:
     if at_most and len(words) > at_most:
         words[at_most - 1 :] = [f"{len(words) - at_most + 1} others"]
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+@register.filter
+def name_for(radiograph: Radiograph, user: User) -> str:
+    return radiograph.name_for(user)
 
 
 @register.filter

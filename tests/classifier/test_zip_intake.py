@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from classifier import zip_intake
-from classifier.zip_intake import ZipRefused, check_classes, read_contents, unpack
+from classifier import zip_checks, zip_intake
+from classifier.zip_checks import ZipRefused
+from classifier.zip_intake import check_classes, read_contents, unpack
 from tests.data_sets import zip_of
 
 IMAGE = b"not looked into here"
@@ -139,14 +140,14 @@ def test_an_image_that_is_there_twice_is_refused() -> None:
 def test_more_than_a_hundred_thousand_entries_are_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for number in range(zip_intake.MAX_ENTRIES + 1):
+        for number in range(zip_checks.MAX_ENTRIES + 1):
             archive.writestr(zipfile.ZipInfo(f"A/{number}.png"), b"")
     assert refusal(content.getvalue()) == "This zip has more than 100,000 entries."
 
 
 def test_a_table_of_contents_that_would_fill_the_memory_is_refused_unread() -> None:
     data = bytearray(zip_of({"A/1.png": IMAGE}))
-    struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, zip_intake.MAX_CONTENTS_BYTES + 1)
+    struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, zip_checks.MAX_CONTENTS_BYTES + 1)
     assert "more than 100,000 entries" in refusal(bytes(data))
 
 
@@ -179,14 +180,11 @@ def test_a_damaged_entry_is_refused_while_unpacking(tmp_path: Path) -> None:
         unpack(file, read_contents(file), tmp_path, lambda number: None)
 
 
-def test_an_entry_that_claims_to_begin_before_the_file_is_refused_while_unpacking(tmp_path: Path) -> None:
+def test_an_entry_that_claims_to_begin_before_the_file_is_refused() -> None:
     data = bytearray(zip_of({"A/1.png": b"x" * 500}))
     # The table of contents is said to lie further back than it does, so the entry's place is negative.
     struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 16, 0x00FF0000)
-    file = io.BytesIO(bytes(data))
-
-    with pytest.raises(ZipRefused, match="damaged"):
-        unpack(file, read_contents(file), tmp_path, lambda number: None)
+    assert "entries overlap" in refusal(bytes(data))
 
 
 def test_images_are_unpacked_into_their_class_folders(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pydicom.uid import (
 )
 
 from ml.images import ImageRefused, read_image
+from tests.ml.compressed import compress
 from tests.ml.drawings import draw_bone
 
 PATIENT = "Secret^Name"
@@ -109,6 +110,18 @@ def test_without_a_window_the_occurring_values_fill_the_range_but_not_the_paddin
     assert image.pixels.max() == 255
 
 
+def test_bytes_behind_the_picture_are_no_second_one() -> None:
+    np.testing.assert_array_equal(
+        read_image(dicom(PixelData=RAMP.tobytes() * 3)).pixels, read_image(dicom()).pixels
+    )
+
+
+def test_bits_that_are_no_part_of_the_picture_are_not_shown() -> None:
+    """Old devices drew an overlay, such as a name, into the bits above those that are stored."""
+    drawn = RAMP | (np.indices(RAMP.shape).sum(axis=0) % 16 << 12).astype(np.uint16)
+    np.testing.assert_array_equal(read_image(dicom(drawn)).pixels, read_image(dicom()).pixels)
+
+
 def test_eight_bits_without_a_window_are_left_alone() -> None:
     bone = draw_bone()
     np.testing.assert_array_equal(read_image(dicom(bone)).pixels, bone)
@@ -143,13 +156,23 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
     [
         pytest.param(dicom(Modality="CT"), "its modality is CT", id="CT"),
         pytest.param(dicom(Modality=""), "its modality is not stated", id="no modality"),
+        pytest.param(dicom(Modality="MEIER"), "its modality is unknown", id="a name as modality"),
         pytest.param(dicom(None), "contains no picture", id="no pixels"),
+        pytest.param(dicom(BurnedInAnnotation="YES"), "shows who the patient is", id="burned-in name"),
+        pytest.param(dicom(PhotometricInterpretation="PALETTE COLOR"), "colours are stored", id="palette"),
+        pytest.param(dicom(PhotometricInterpretation="RGB"), "colours are stored", id="grey called colour"),
+        pytest.param(
+            dicom(SamplesPerPixel=3, PhotometricInterpretation="RGB"),
+            "16 bits a sample; 8 are supported, or 16 in grey",
+            id="colour of 16 bits",
+        ),
+        pytest.param(dicom(BitsAllocated=32), "32 bits a sample", id="32 bits"),
         pytest.param(dicom(np.stack([RAMP, RAMP]), NumberOfFrames=2), "several frames", id="two frames"),
         pytest.param(dicom(Rows=50_000, Columns=50_000), "50000 x 50000 pixels", id="too many pixels"),
         pytest.param(
             dicom(transfer_syntax=DeflatedExplicitVRLittleEndian), "is deflated", id="deflated as a whole"
         ),
-        pytest.param(dicom()[:-500], "cut off, damaged", id="cut off"),
+        pytest.param(dicom()[:-500], "cut off or damaged", id="cut off"),
         pytest.param(dicom()[:140], "not an X-ray", id="cut off in the header"),
     ],
 )
@@ -161,6 +184,26 @@ def test_what_is_no_single_xray_is_refused_in_one_sentence(
         read_image(data)
     assert PATIENT not in str(refusal.value) + caplog.text
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+def test_a_compressed_stream_of_another_size_than_its_header_says_is_refused() -> None:
+    data = bytearray(compress(dicom(draw_bone()), "jpeg lossless"))
+    mark = data.index(b"\xff\xc3")
+    data[mark + 5 : mark + 7] = (100).to_bytes(2)
+    with pytest.raises(ImageRefused, match="differ in size"):
+        read_image(bytes(data))
+
+
+def test_a_compressed_stream_of_another_kind_than_any_is_refused() -> None:
+    data = compress(dicom(draw_bone()), "jpeg lossless").replace(b"\xff\xd8\xff", b"\xff\xd7\xff")
+    with pytest.raises(ImageRefused, match="cut off or damaged"):
+        read_image(data)
+
+
+def test_a_compression_that_nothing_here_reads_is_refused() -> None:
+    retired = compress(dicom(draw_bone()), "jpeg lossless").replace(b"1.2.4.70", b"1.2.4.52")
+    with pytest.raises(ImageRefused, match="compressed in a way that Callus does not read"):
+        read_image(retired)
 
 
 def test_a_compressed_stream_larger_than_its_header_says_is_refused(shared: Path) -> None:

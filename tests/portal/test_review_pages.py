@@ -128,12 +128,12 @@ def test_the_worklist_is_for_reviewers(as_alice: Client, client: Client, radiogr
 def test_the_worklist_has_unsure_answers_first(
     as_rita: Client, as_alice: Client, alice: User, model: ModelVersion
 ) -> None:
-    surer, unsure, sure = (receive(alice, xray(f"{name}.png")) for name in ("surer", "unsure", "sure"))
+    surer, unsure, sure = (receive(alice) for _ in range(3))
     finish(surer, confidence=0.9, review_rank=2)
     finish(unsure, abstained=True, confidence=0.2, review_rank=0)
     finish(sure, confidence=0.6, review_rank=2)
     page = as_rita.get("/reviews/").text
-    assert re.findall(r"#reviews\">(\w+)\.png<", page) == ["unsure", "sure", "surer"]
+    assert re.findall(r"#reviews\">([^<]+)<", page) == [str(one) for one in (unsure, sure, surer)]
 
 
 def test_the_queries_of_the_worklist_do_not_grow_with_its_rows(

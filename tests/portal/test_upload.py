@@ -1,4 +1,6 @@
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from classifier.models import ModelVersion, Radiograph
+from portal.uploads import TemporaryFile
 from tests.conftest import xray
 
 JSON = {"Accept": "application/json"}
@@ -94,6 +97,30 @@ def test_a_request_over_the_limit_is_413_before_it_is_read(
     page = as_alice.post("/", huge())
     assert page.status_code == 413
     assert "This is too large: up to 1 MB can be sent at once." in page.text
+
+
+def test_a_file_that_is_coming_in_has_no_name_that_a_killed_process_could_leave(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path
+    handler = TemporaryFile()
+    handler.new_file("file", "x.dcm", "application/dicom", 9, None, {})
+    handler.receive_data_chunk(b"a patient", 0)
+    assert list(tmp_path.iterdir()) == []
+    file = handler.file_complete(9)
+    assert (file.read(), file.size, file.name) == (b"a patient", 9, "x.dcm")
+    assert list(tmp_path.iterdir()) == []
+    file.close()
+
+
+def test_files_that_are_not_kept_in_memory_arrive_whole(
+    as_alice: Client, model: ModelVersion, settings: Any
+) -> None:
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 100
+    sent = [xray("left.png", seed=1), xray("right.png", seed=2)]
+    assert as_alice.post("/", {"file": sent}).status_code == 200
+    checksums = {hashlib.sha256(file.open().read()).hexdigest() for file in sent}
+    assert set(Radiograph.objects.values_list("sha256", flat=True)) == checksums
 
 
 def test_too_many_files_in_one_form_are_refused(as_alice: Client, model: ModelVersion, settings: Any) -> None:

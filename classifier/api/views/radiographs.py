@@ -58,7 +58,11 @@ class Radiographs(ListAPIView[Radiograph]):
         owner: Any = request.user
         radiograph = receive_radiograph(owner=owner, upload=sent.validated_data["file"])
         where = reverse("api_radiograph", args=[radiograph.id])
-        return Response(RadiographSerializer(radiograph).data, status=201, headers={"Location": where})
+        return Response(
+            RadiographSerializer(radiograph, context={"request": request}).data,
+            status=201,
+            headers={"Location": where},
+        )
 
 
 class OneRadiograph(APIView):
@@ -68,7 +72,7 @@ class OneRadiograph(APIView):
         examples=[RADIOGRAPH_EXAMPLE],
     )
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(RadiographSerializer(_visible(request, id)).data)
+        return Response(RadiographSerializer(_visible(request, id), context={"request": request}).data)
 
     @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(404)})
     def delete(self, request: Request, id: UUID) -> Response:
@@ -86,7 +90,7 @@ class Image(APIView):
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         """The X-ray as a PNG: upright, without EXIF and without DICOM header."""
         radiograph = _visible(request, id)
-        return _file(request, radiograph, str(radiograph.image))
+        return _file(request, radiograph, str(radiograph.image), "image/png")
 
 
 class Thumbnail(APIView):
@@ -97,14 +101,14 @@ class Thumbnail(APIView):
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         """A small JPEG of the X-ray."""
         radiograph = _visible(request, id)
-        return _file(request, radiograph, str(radiograph.thumbnail))
+        return _file(request, radiograph, str(radiograph.thumbnail), "image/jpeg")
 
 
 def _visible(request: Request, id: UUID) -> Radiograph:
     return get_object_or_404(Radiograph.objects.visible_to(request.user).with_predictions(), id=id)
 
 
-def _file(request: Request, radiograph: Radiograph, path: str) -> HttpResponseBase:
+def _file(request: Request, radiograph: Radiograph, path: str, content_type: str) -> HttpResponseBase:
     # The file of an id never changes, but who asks may: a browser asks each time, and is told "not modified".
     etag = f'"{PurePath(path).name}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
@@ -116,6 +120,6 @@ def _file(request: Request, radiograph: Radiograph, path: str) -> HttpResponseBa
         file = default_storage.open(path)
     except FileNotFoundError:
         raise NotFound("The file of this radiograph is missing.") from None
-    return FileResponse(
-        file, filename=PurePath(radiograph.name).stem + PurePath(path).suffix, headers=headers
-    )
+    name = PurePath(radiograph.name_for(request.user)).stem + PurePath(path).suffix
+    # Said outright: Django would guess it from the name, which the person chose.
+    return FileResponse(file, filename=name, headers=headers, content_type=content_type)

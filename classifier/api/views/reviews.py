@@ -89,7 +89,7 @@ class Reviews(ListAPIView[Review]):
 class WorklistSerializer(NamesClass, serializers.ModelSerializer[Prediction]):
     prediction = serializers.UUIDField(source="id")
     radiograph = serializers.UUIDField(source="radiograph_id")
-    name = serializers.CharField(source="radiograph.name")
+    name = serializers.SerializerMethodField()
     why = serializers.CharField(source="get_review_rank_display")
     class_ = TextOrNull(source="class_name")
     model_version = serializers.IntegerField(source="model_version.number")
@@ -100,6 +100,9 @@ class WorklistSerializer(NamesClass, serializers.ModelSerializer[Prediction]):
             "prediction", "radiograph", "name", "why", "class_", "confidence", "abstained", "in_distribution",
             "model_version", "created_at",
         ]  # fmt: skip
+
+    def get_name(self, prediction: Prediction) -> str:
+        return prediction.radiograph.name_for(self.context["request"].user)
 
 
 class Worklist(ListAPIView[Prediction]):

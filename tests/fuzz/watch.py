@@ -1,0 +1,84 @@
+"""Does something with broken files in a fork, with limits, and says what each of them took."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ml.reader import start_clock
+
+Doing = Callable[[bytes], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """kind: "read", "refused", "crashed" (a decoder ended its process), "too slow", or "wrong": what may not be.
+
+    said: the sentence of a refusal, or the details. memory_mb: the most that the fork took until then.
+    """
+
+    kind: str
+    said: str
+    cpu_seconds: float
+    memory_mb: float
+
+
+def watch(do: Doing, contents: Iterable[bytes], limit: Callable[[], None]) -> Iterator[Outcome]:
+    """What became of each in turn; ends after the first that ended the fork.
+
+    do(content) returns (kind, said). The contents are made in the fork.
+    """
+    inlet, outlet = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(inlet)
+        _do_all(do, contents, limit, outlet)
+    os.close(outlet)
+    is_busy = False
+    with os.fdopen(inlet, "rb") as pipe:
+        for line in pipe:
+            told = json.loads(line)
+            is_busy = told == "begun"
+            if not is_busy:
+                yield Outcome(*told)
+    _, status, used = os.wait4(child, 0)
+    assert is_busy or status == 0, "the inputs cannot be made"
+    if is_busy:
+        yield Outcome(*_end(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def is_one_sentence(said: str) -> bool:
+    return bool(re.fullmatch(r"['\"A-Z].{10,1000}\.", said)) and said.isprintable() and ". " not in said
+
+
+def _end(status: int) -> tuple[str, str]:
+    if not os.WIFSIGNALED(status):
+        return "wrong", f"exit code {os.WEXITSTATUS(status)}"
+    name = signal.Signals(os.WTERMSIG(status)).name
+    return ("too slow" if name in ("SIGPROF", "SIGALRM") else "crashed"), name
+
+
+def _do_all(do: Doing, contents: Iterable[bytes], limit: Callable[[], None], outlet: int) -> NoReturn:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    limit()
+    for content in contents:
+        os.write(outlet, b'"begun"\n')
+        start_clock()
+        started = time.process_time()
+        try:
+            kind, said = do(content)
+        except BaseException as error:
+            kind, said = "wrong", repr(error)[:500]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        outcome = (kind, said, time.process_time() - started, memory)
+        os.write(outlet, json.dumps(outcome).encode() + b"\n")
+    os._exit(0)
