@@ -2,6 +2,7 @@ import uuid
 from datetime import datetime
 from typing import Any, Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -88,12 +89,27 @@ class Prediction(QueuedWork):
         UNREVIEWED = 2, "not reviewed yet"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    radiograph = models.ForeignKey(Radiograph, on_delete=models.CASCADE, related_name="predictions")
-    model_version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    # No index of its own: that of the constraint below begins with it.
+    radiograph = models.ForeignKey(
+        Radiograph, on_delete=models.CASCADE, related_name="predictions", db_index=False
+    )
+    # The radiograph's, which never changes: a search reads one index for all answers of a person. Empty only in
+    # rows that the release before this one makes while the tables change, until the next purge.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    model_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     # Set when it came of "predict again" for a selection.
     batch = models.ForeignKey(
-        "PredictionBatch", null=True, blank=True, on_delete=models.SET_NULL, related_name="predictions"
+        "PredictionBatch",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="predictions",
+        db_index=False,
     )
 
     # db_default: the release before this one makes rows without it while the tables change.
@@ -126,11 +142,18 @@ class Prediction(QueuedWork):
             models.Index(
                 fields=["send_at"], name="prediction_unfinished", condition=Q(state__in=["queued", "running"])
             ),
-            # The worker's question, at each claim: who is next?
-            models.Index(fields=["state", "turn", "created_at"], name="prediction_turn"),
+            # The worker's questions, at each claim: who is next, and what did a dead worker leave?
+            models.Index(
+                fields=["turn", "created_at"], name="prediction_waiting", condition=Q(state="queued")
+            ),
+            models.Index(fields=["lease_until"], name="prediction_running", condition=Q(state="running")),
             # What finished lately, for the metrics.
-            models.Index(fields=["finished_at"], name="prediction_finished"),
-            models.Index(fields=["class_name"], name="prediction_class"),
+            models.Index(
+                fields=["finished_at"], name="prediction_done", condition=Q(finished_at__isnull=False)
+            ),
+            # A person's search by class and state.
+            models.Index(fields=["owner", "class_name", "state", "radiograph"], name="prediction_search"),
+            models.Index(fields=["batch"], name="prediction_batch", condition=Q(batch__isnull=False)),
             models.Index(
                 fields=["review_rank", "confidence", "id"],
                 name="prediction_worklist",

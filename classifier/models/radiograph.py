@@ -3,8 +3,11 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import OuterRef
 
 from classifier.permissions import REVIEW
+
+IN_TRASH = models.Q(deleted_at__isnull=False)
 
 
 def image_path(radiograph: "Radiograph", name: str = "") -> str:
@@ -45,16 +48,21 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
         if name:
             found = found.filter(name__icontains=name)
         if class_name or state:
-            answers = {"class_name": class_name, "state": state}
-            wanted = {f"predictions__{field}": value for field, value in answers.items() if value}
-            found = found.filter(**wanted).distinct()
+            from classifier.models.prediction import Prediction
+
+            wanted = {"class_name": class_name, "state": state}
+            answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
+            found = found.filter(
+                models.Exists(answers.filter(radiograph=OuterRef("id"), owner=OuterRef("owner")))
+            )
         return found
 
     def with_predictions(self) -> Self:
-        """Each with its predictions, newest first; without the saliency pictures, which lists do not show."""
+        """Each with its predictions, newest first; without what is long and not shown in lists."""
         from classifier.models.prediction import Prediction
 
-        newest_first = Prediction.objects.newest_first().defer("saliency").select_related("model_version")
+        long = ("saliency", "model_version__card", "model_version__report")
+        newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*long)
         with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
         return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
 
@@ -67,7 +75,10 @@ class Radiograph(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs")
+    # No index of its own: radiograph_own begins with it.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs", db_index=False
+    )
     name = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
     width = models.PositiveIntegerField()
@@ -83,10 +94,13 @@ class Radiograph(models.Model):
     class Meta:
         permissions = [("review_radiograph", "Can see and review everybody's X-rays")]
         indexes = [
-            models.Index(fields=["owner", "-created_at", "-id"], name="radiograph_history"),
+            # All that pages, counts and searches of a person's own X-rays ask for: they read it alone.
+            models.Index(fields=["owner", "-created_at", "-id", "deleted_at", "name"], name="radiograph_own"),
+            # A person's trash; and what the purge finds in everybody's.
             models.Index(
-                fields=["deleted_at"], name="radiograph_trash", condition=models.Q(deleted_at__isnull=False)
+                fields=["owner", "-deleted_at", "-id"], name="radiograph_own_trash", condition=IN_TRASH
             ),
+            models.Index(fields=["deleted_at"], name="radiograph_trash", condition=IN_TRASH),
         ]
 
     def __str__(self) -> str:

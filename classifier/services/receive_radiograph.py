@@ -74,7 +74,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
             prediction = Prediction.objects.create(
-                radiograph=radiograph, model_version=live, turn=turn, trace=trace.current.get()
+                radiograph=radiograph, owner=owner, model_version=live, turn=turn, trace=trace.current.get()
             )
             tasks.send_on_commit(tasks.predict, prediction.id)
     except BaseException as error:

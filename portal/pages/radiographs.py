@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from classifier.errors import NotAllowedNow
 from classifier.models import Consensus, ModelVersion, Prediction, Radiograph, Review
+from classifier.paging import Pages
 from classifier.permissions import REVIEW
 from classifier.services.retry_prediction import retry_prediction
 from classifier.services.trash_radiograph import trash_radiograph
@@ -31,7 +31,7 @@ def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
     wanted = form.cleaned_data if form.is_valid() else {}
     found = Radiograph.objects.owned_by(request.user).matching(**wanted)
-    pages = Paginator(found.newest_first().with_predictions(), PAGE_SIZE)
+    pages = Pages(found.newest_first().with_predictions(), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     context = {
         "form": form,
