@@ -4,10 +4,16 @@ from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from classifier.models import AuditEntry, Notification, Prediction, Radiograph, Review, User
+from classifier.models import AuditEntry, Notification, Prediction, PredictionBatch, Radiograph, Review, User
 from classifier.paging import FirstPages
 from ml.classes import FRACTURE_CLASSES
 
+PEOPLE = {
+    "made-typical": "500 X-rays",
+    "made-heavy": "20,000 X-rays",
+    "made-reviewer": "a reviewer",
+    "made-admin": "an admin",
+}
 SEARCHES = {
     "by name": {"name": "wrist"},
     "by a rare name": {"name": "-0042"},
@@ -27,10 +33,12 @@ class Page:
     name: str
     person: str
     address: str
+    # Otherwise it grows by its nature: its plans are looked at, its time is not.
+    is_timed: bool = True
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        return self.group, self.name, self.person
+    def who(self) -> str:
+        return f"{PEOPLE[self.person]}, {self.group}"
 
 
 def pages() -> list[Page]:
@@ -93,6 +101,7 @@ def _of_a_reviewer(person: str) -> list[Page]:
 def _of_an_admin(person: str) -> list[Page]:
     told = Notification.objects.of(User.objects.get(username=person)).count()
     oldest = AuditEntry.objects.order_by("id")[0].pk
+    batch = PredictionBatch.objects.order_by("id")[0].pk
     found = [
         ("notifications", "first page", "/notifications/"),
         ("notifications", "a page far back", f"/notifications/?page={max(1, told // 24)}"),
@@ -102,8 +111,18 @@ def _of_an_admin(person: str) -> list[Page]:
         ("API", "audit entries, a page far back", f"/api/v1/audit-entries/?cursor={_cursor(oldest + 60)}"),
         ("status", "status page", "/status/"),
         ("status", "metrics", "/metrics"),
+        ("predicted again", "a batch of them", f"/predictions/batches/{batch}/"),
+        ("predicted again", "how far it is", f"/predictions/batches/{batch}/progress/"),
     ]
-    return [Page(group, name, person, address) for group, name, address in found]
+    # They count all rows.
+    uncounted = [
+        ("administration", "all X-rays", "/admin/classifier/radiograph/"),
+        ("administration", "all predictions", "/admin/classifier/prediction/"),
+    ]
+    return [
+        *(Page(group, name, person, address) for group, name, address in found),
+        *(Page(group, name, person, address, is_timed=False) for group, name, address in uncounted),
+    ]
 
 
 def _cursor(before: int) -> str:

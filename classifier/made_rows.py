@@ -30,7 +30,7 @@ FORMS = ("{bone}-{day}-{n:04}.png", "{day}_{bone}.jpg", "IM-{n:04}-0001.dcm", "C
 FIRST = 0.85
 IN_TRASH, FAILED, UNSURE, NO_XRAY, REVIEWED = 0.02, 0.015, 0.25, 0.04, 0.1
 # What waits depends on the workers, not on the age of the portal.
-WAITING, RUNNING = 20, 4
+WAITING, RUNNING = 500, 4
 
 
 class Maker:
@@ -48,31 +48,36 @@ class Maker:
     def rows(self, predictions: int) -> Iterator[models.Model]:
         """All rows in the order in which time would bring them, what is referred to before what refers to it."""
         num_first = round(predictions * FIRST)
-        waiting_from = num_first - min(WAITING + RUNNING, num_first // 5)
-        answered_early = range(num_first * (len(self.versions) - 1) // len(self.versions))
+        num_waiting = min(WAITING + RUNNING, num_first // 5)
+        answered_early = range((num_first - num_waiting) * (len(self.versions) - 1) // len(self.versions))
         again = set(self.random.sample(answered_early, predictions - num_first))
-        for number, owner in enumerate(self._owners(num_first)):
+        for number, owner in enumerate(self._owners(num_first, num_waiting)):
             at = self.now - YEARS * (1 - (number + self.random.random()) / num_first)
             version = self.versions[number * len(self.versions) // num_first]
             radiograph = self._radiograph(owner, at)
-            if number >= waiting_from:
+            if number >= num_first - num_waiting:
                 yield from (radiograph, self._waiting(radiograph, version, at))
             else:
                 yield from self._answered(radiograph, version, is_asked_again=number in again)
         yield from self._answered_again()
-        yield from self._notifications(predictions // 200)
+        yield from self._notifications(max(60, predictions // 200))
 
-    def _owners(self, number: int) -> list[User]:
-        """Whose each X-ray is: one person has 500 in the end and one 20,000, the others share the rest unevenly."""
+    def _owners(self, number: int, num_waiting: int) -> list[User]:
+        """Whose each X-ray is, the oldest first: one person has 500 and one 20,000, the others share the rest unevenly.
+
+        What waits is of the others.
+        """
         named = {"made-typical": 500, "made-heavy": 20_000}
         owners = [
             self.people[name] for name, most in named.items() for _ in range(min(most, number * 2 // 5))
         ]
+        num_others = number - len(owners)
         others = [person for name, person in self.people.items() if name not in named]
         shares = [self.random.expovariate(1) for _ in others]
-        owners += self.random.choices(others, shares, k=number - len(owners))
+        waiting = self.random.choices(others, shares, k=min(num_waiting, num_others))
+        owners += self.random.choices(others, shares, k=num_others - len(waiting))
         self.random.shuffle(owners)
-        return owners
+        return owners + waiting
 
     def _answered(
         self, radiograph: Radiograph, version: ModelVersion, *, is_asked_again: bool

@@ -45,6 +45,10 @@ class Migration(migrations.Migration):
         ),
         AddIndex(
             model_name='radiograph',
+            index=models.Index(fields=['-created_at', '-id'], name='radiograph_newest'),
+        ),
+        AddIndex(
+            model_name='radiograph',
             index=models.Index(condition=models.Q(('deleted_at__isnull', False)), fields=['owner', '-deleted_at', '-id'], name='radiograph_own_trash'),
         ),
         RemoveIndex(

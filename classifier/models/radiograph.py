@@ -96,6 +96,8 @@ class Radiograph(models.Model):
         indexes = [
             # All that pages, counts and searches of a person's own X-rays ask for: they read it alone.
             models.Index(fields=["owner", "-created_at", "-id", "deleted_at", "name"], name="radiograph_own"),
+            # Everybody's, in the administration.
+            models.Index(fields=["-created_at", "-id"], name="radiograph_newest"),
             # A person's trash; and what the purge finds in everybody's.
             models.Index(
                 fields=["owner", "-deleted_at", "-id"], name="radiograph_own_trash", condition=IN_TRASH

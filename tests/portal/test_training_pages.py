@@ -197,7 +197,6 @@ def test_the_audit_log_is_read_and_never_written(as_tess: Client, alice: User, m
     page = as_tess.get("/audit-log/").text
     assert "looked 59: Model 1" in page
     assert "looked 5:" not in page
-    assert "looked 5:" in as_tess.get("/audit-log/?page=2").text
     assert "&lt;b&gt;why&lt;/b&gt;" in page
     for send in (as_tess.post, as_tess.put, as_tess.delete):
         assert send("/audit-log/").status_code == 405

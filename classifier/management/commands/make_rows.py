@@ -64,6 +64,7 @@ def _people(number: int) -> dict[str, User]:
                 email=name + NOWHERE,
                 password=make_password(None),
                 is_superuser=name == "made-admin",
+                is_staff=name == "made-admin",
             )
             for name in names
         )
