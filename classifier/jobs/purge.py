@@ -12,12 +12,13 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from classifier import stored_files
-from classifier.models import AuditEntry, Prediction, Radiograph
+from classifier.models import AuditEntry, Prediction, Radiograph, WriteCount
 from classifier.removal import remove_radiographs
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
+DAY_SECONDS = 24 * 3600.0
 # A file is written before its row: one without a row may be on its way, but not for a day.
 ORPHAN_AFTER = timedelta(days=1)
 
@@ -33,6 +34,7 @@ class Purged:
 def purge() -> Purged:
     """Remove for good what has been in the trash for TRASH_DAYS, and files that no row names; say what was done."""
     _fill_owners()
+    WriteCount.objects.past(DAY_SECONDS).delete()
     done = Purged(radiographs=empty_trash(), orphans=_remove_orphans())
     log.info("purged", extra=asdict(done))
     if done != Purged():
