@@ -175,8 +175,8 @@ FILE_UPLOAD_HANDLERS = [
     "portal.uploads.TemporaryFile",
 ]
 UPLOAD_MAX_BYTES = MAX_BYTES
-UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000)
-RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000)
+UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000, minimum=0)
+RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000, minimum=0)
 TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
 # A zip of class folders, from somebody who may train.
 DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
