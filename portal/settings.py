@@ -298,6 +298,9 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Celery would close the database's connection before and after each task: PostgreSQL spends more on a new one than
+# on a prediction. portal/celery.py closes it when Django would.
+CELERY_DB_REUSE_MAX = 2**31
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "predict"
 CELERY_TASK_ROUTES = {
