@@ -16,7 +16,6 @@ PEOPLE = {
 }
 SEARCHES = {
     "by name": {"name": "wrist"},
-    "by a rare name": {"name": "-0042"},
     "by a name that is not there": {"name": "zebra"},
     "by class": {"class": FRACTURE_CLASSES[0]},
     "by state": {"state": "succeeded"},
@@ -58,11 +57,12 @@ def _of_a_person(person: str) -> list[Page]:
     prediction = one.predictions.get()
     shown = [("waiting", f"{row.id}:{row.prediction.state}") for row in own.with_predictions()[:24]]
     history, api = "/radiographs/", "/api/v1/radiographs/"
-    deep, api_deep = own.count() // 24, own.count() // 50
+    deep, api_deep = max(1, own.count() // 24), max(1, own.count() // 50)
+    searches = {**SEARCHES, "by one X-ray's name": {"name": own.reverse()[0].name}}
     found = [
         ("history", "first page", history),
         ("history", "a page far back", f"{history}?page={deep}"),
-        *(("history", f"search {how}", f"{history}?{_query(wanted)}") for how, wanted in SEARCHES.items()),
+        *(("history", f"search {how}", f"{history}?{_query(wanted)}") for how, wanted in searches.items()),
         ("trash", "first page", f"{history}trash/"),
         ("upload", "the newest six", "/"),
         ("result", "an X-ray with its answer", f"{history}{one.id}/"),
@@ -70,7 +70,7 @@ def _of_a_person(person: str) -> list[Page]:
         ("result", "poll for 24 answers", f"{history}answers/?{urlencode(shown)}"),
         ("API", "list, first page", api),
         ("API", "list, a page far back", f"{api}?page={api_deep}"),
-        *(("API", f"list {how}", f"{api}?{urlencode(wanted)}") for how, wanted in SEARCHES.items()),
+        *(("API", f"list {how}", f"{api}?{urlencode(wanted)}") for how, wanted in searches.items()),
         ("API", "one radiograph", f"{api}{one.id}/"),
         ("API", "one prediction", f"/api/v1/predictions/{prediction.id}/"),
     ]
@@ -87,11 +87,11 @@ def _of_a_reviewer(person: str) -> list[Page]:
     deep = min(Prediction.objects.worklist().count(), FirstPages.most)
     found = [
         ("reviews", "worklist, first page", "/reviews/"),
-        ("reviews", "worklist, a page far back", f"/reviews/?page={deep // 24}"),
+        ("reviews", "worklist, a page far back", f"/reviews/?page={max(1, deep // 24)}"),
         ("reviews", "an X-ray to review", f"/radiographs/{unsure.radiograph_id}/"),
         ("reviews", "an X-ray with reviews", f"/radiographs/{review.radiograph_id}/"),
         ("API", "worklist, first page", "/api/v1/reviews/worklist/"),
-        ("API", "worklist, a page far back", f"/api/v1/reviews/worklist/?page={deep // 50}"),
+        ("API", "worklist, a page far back", f"/api/v1/reviews/worklist/?page={max(1, deep // 50)}"),
         ("API", "reviews, first page", "/api/v1/reviews/"),
         ("API", "reviews of an X-ray", f"/api/v1/reviews/?radiograph={review.radiograph_id}"),
     ]

@@ -31,12 +31,13 @@ FIRST = 0.85
 IN_TRASH, FAILED, UNSURE, NO_XRAY, REVIEWED = 0.02, 0.015, 0.25, 0.04, 0.1
 # What waits depends on the workers, not on the age of the portal.
 WAITING, RUNNING = 500, 4
+QUEUE = timedelta(minutes=10)
 
 
 class Maker:
     """Makes rows for these people and versions, the same ones for the same seed; the versions oldest first."""
 
-    def __init__(self, people: dict[str, User], versions: list[ModelVersion], seed: int = 0) -> None:
+    def __init__(self, people: dict[str, User], versions: list[ModelVersion], seed: int) -> None:
         self.people = people
         self.versions = versions
         self.random = random.Random(seed)  # noqa: S311 - no secret comes of it
@@ -51,14 +52,16 @@ class Maker:
         num_waiting = min(WAITING + RUNNING, num_first // 5)
         answered_early = range((num_first - num_waiting) * (len(self.versions) - 1) // len(self.versions))
         again = set(self.random.sample(answered_early, predictions - num_first))
+        num_answered = num_first - num_waiting
         for number, owner in enumerate(self._owners(num_first, num_waiting)):
-            at = self.now - YEARS * (1 - (number + self.random.random()) / num_first)
             version = self.versions[number * len(self.versions) // num_first]
-            radiograph = self._radiograph(owner, at)
-            if number >= num_first - num_waiting:
-                yield from (radiograph, self._waiting(radiograph, version, at))
-            else:
+            if number < num_answered:
+                age = YEARS * (1 - (number + self.random.random()) / num_answered)
+                radiograph = self._radiograph(owner, self.now - QUEUE - age)
                 yield from self._answered(radiograph, version, is_asked_again=number in again)
+            else:
+                radiograph = self._radiograph(owner, self.now - QUEUE * (num_first - number) / num_waiting)
+                yield from (radiograph, self._waiting(radiograph, version))
         yield from self._answered_again()
         yield from self._notifications(max(60, predictions // 200))
 
@@ -95,13 +98,14 @@ class Maker:
             prediction.review_rank = None
         yield from (radiograph, prediction, *reviews)
 
-    def _waiting(self, radiograph: Radiograph, version: ModelVersion, at: datetime) -> Prediction:
+    def _waiting(self, radiograph: Radiograph, version: ModelVersion) -> Prediction:
         prediction = Prediction(
             id=self._id(),
             radiograph=radiograph,
             owner_id=radiograph.owner_id,
             model_version=version,
-            created_at=at,
+            send_at=radiograph.created_at,
+            created_at=radiograph.created_at,
             trace=self._id().hex,
         )
         if self.random.random() < RUNNING / (WAITING + RUNNING):

@@ -153,6 +153,28 @@ def test_the_queries_of_the_worklist_do_not_grow_with_its_rows(
     assert num_queries(as_rita, "/reviews/") == with_one
 
 
+def test_of_a_long_worklist_the_first_thousand_are_listed(
+    as_rita: Client, alice: User, model: ModelVersion
+) -> None:
+    def add(number: int) -> None:
+        radiographs = Radiograph.objects.bulk_create(
+            Radiograph(owner=alice, name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
+        )
+        Prediction.objects.bulk_create(
+            Prediction(radiograph=row, model_version=model, state="succeeded", review_rank=0, confidence=0.1)
+            for row in radiographs
+        )
+
+    add(1000)
+    assert "1,000 X-rays to review" in as_rita.get("/reviews/").text
+    assert "More than" not in as_rita.get("/reviews/").text
+    add(500)
+    assert "More than 1,000 X-rays to review" in as_rita.get("/reviews/").text
+    last = as_rita.get("/reviews/?page=42").text
+    assert len(re.findall("#reviews", last)) == 1000 - 41 * 24
+    assert 'aria-current="page">42<' in as_rita.get("/reviews/?page=43").text, "the last one"
+
+
 def test_predicting_again_adds_an_answer_beside_the_old_one(
     as_alice: Client, as_bob: Client, radiograph: Radiograph
 ) -> None:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
 from classifier.made_rows import Maker
-from classifier.models import ModelVersion, Promotion, User
+from classifier.models import ModelVersion, Prediction, Promotion, User
 
 # Nobody can sign in as one of them: they have no password.
 NOWHERE = "@made.invalid"
@@ -43,7 +43,8 @@ class Command(BaseCommand):
         live = ModelVersion.objects.live()
         if live is None:
             raise CommandError("Run manage.py prepare first.")
-        maker = Maker(_people(options["users"]), _versions(live))
+        # Another run on the same database makes other rows.
+        maker = Maker(_people(options["users"]), _versions(live), seed=Prediction.objects.count())
         rows = maker.rows(options["predictions"])
         made = 0
         while some := list(islice(rows, AT_ONCE)):
