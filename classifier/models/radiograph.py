@@ -3,7 +3,6 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef
 
 from classifier.permissions import REVIEW
 
@@ -43,8 +42,9 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def matching(self, *, name: str = "", class_name: str = "", state: str = "") -> Self:
-        found = self
+    def found_by(self, user: Any, *, name: str = "", class_name: str = "", state: str = "") -> Self:
+        """What of this user's own fits a search; class and state are those of one of its predictions."""
+        found = self.owned_by(user)
         if name:
             found = found.filter(name__icontains=name)
         if class_name or state:
@@ -52,9 +52,8 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
 
             wanted = {"class_name": class_name, "state": state}
             answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
-            found = found.filter(
-                models.Exists(answers.filter(radiograph=OuterRef("id"), owner=OuterRef("owner")))
-            )
+            # By their owner, not by radiograph: the database then reads all of them once, in one index.
+            found = found.filter(id__in=answers.filter(owner=user).values("radiograph"))
         return found
 
     def with_predictions(self) -> Self:

@@ -1,12 +1,13 @@
 """However many rows there are, a page asks as many queries, and so does what workers and the beat do."""
 
+import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks.turns import things_to_do
-from classifier.models import ModelVersion, Prediction
+from classifier.models import ModelVersion, Prediction, Radiograph, User
 from classifier.services.create_default_groups import create_default_groups
 
 
@@ -33,3 +34,12 @@ def test_more_rows_take_no_more_queries(
     assert Prediction.objects.count() == 2400
     assert len(few) > 70
     assert num_queries() == few
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a table this small as a whole")
+def test_a_search_reads_one_index_of_x_rays_and_one_of_answers(alice: User) -> None:
+    found = Radiograph.objects.found_by(alice, name="wrist", class_name="Spiral Fracture", state="succeeded")
+    plan = found.newest_first().values("pk").explain()
+    assert "COVERING INDEX radiograph_own (owner_id=?" in plan
+    assert "COVERING INDEX prediction_search (owner_id=? AND class_name=? AND state=?)" in plan
+    assert "CORRELATED" not in plan, "that would look through the answers for each X-ray anew"

@@ -43,8 +43,8 @@ class Radiographs(ListAPIView[Radiograph]):
     def get_queryset(self) -> RadiographQuerySet:
         wanted = RadiographFilterSerializer(data=self.request.query_params)
         wanted.is_valid(raise_exception=True)
-        own = Radiograph.objects.owned_by(self.request.user)
-        return own.matching(**wanted.validated_data).newest_first().with_predictions()
+        found = Radiograph.objects.found_by(self.request.user, **wanted.validated_data)
+        return found.newest_first().with_predictions()
 
     @extend_schema(
         operation_id="radiograph_create",
