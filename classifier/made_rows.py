@@ -30,7 +30,7 @@ FORMS = ("{bone}-{day}-{n:04}.png", "{day}_{bone}.jpg", "IM-{n:04}-0001.dcm", "C
 FIRST = 0.85
 IN_TRASH, FAILED, UNSURE, NO_XRAY, REVIEWED = 0.02, 0.015, 0.25, 0.04, 0.1
 # What waits depends on the workers, not on the age of the portal.
-WAITING, RUNNING = 500, 4
+WAITING, RUNNING = 150, 4
 QUEUE = timedelta(minutes=10)
 
 

@@ -21,6 +21,13 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
             return self.filter(radiograph__deleted_at=None)
         return self.filter(radiograph__in=Radiograph.objects.visible_to(user))
 
+    def one_for(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
+        """The one with this id, unless this user may not see it; see RadiographQuerySet.one_for."""
+        found = (
+            self.select_related("radiograph").filter(radiograph__deleted_at=None, id=prediction_id).first()
+        )
+        return found if found and (found.radiograph.owner_id == user.pk or may_see_all(user)) else None
+
     def worklist(self) -> Self:
         """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""
         kept = self.filter(radiograph__deleted_at=None)

@@ -34,6 +34,15 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
         """What this user sent; only they may delete it."""
         return self.kept().filter(owner=user) if user.is_authenticated else self.none()
 
+    def one_for(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
+        """The one with this id, unless this user may not see it.
+
+        What somebody may do is looked up for what is not their own alone. Nearly all is: a page of the history asks
+        for two dozen pictures.
+        """
+        found = self.kept().filter(id=radiograph_id).first()
+        return found if found and (found.owner_id == user.pk or may_see_all(user)) else None
+
     def in_trash_of(self, user: Any) -> Self:
         """What this user deleted and may still restore; the last one first."""
         trash = self.filter(owner=user, deleted_at__isnull=False) if user.is_authenticated else self.none()

@@ -107,8 +107,9 @@ def delete(request: UserRequest) -> HttpResponse:
 
 
 def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
-    visible = Radiograph.objects.visible_to(request.user).with_predictions()
-    radiograph = get_object_or_404(visible, id=radiograph_id)
+    radiograph = Radiograph.objects.with_predictions().one_for(request.user, radiograph_id)
+    if radiograph is None:
+        raise Http404
     prediction = radiograph.prediction
     pause = _pause(prediction)
     return {

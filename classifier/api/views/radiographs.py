@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from classifier.api.errors import NOTHING_HERE
 from classifier.api.schema import RADIOGRAPH_EXAMPLE, errors
 from classifier.api.serializers import RadiographFilterSerializer, RadiographSerializer, UploadSerializer
 from classifier.models import Radiograph
@@ -69,7 +70,8 @@ class OneRadiograph(APIView):
         examples=[RADIOGRAPH_EXAMPLE],
     )
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(RadiographSerializer(_visible(request, id)).data)
+        radiograph = _visible(request, id, Radiograph.objects.with_predictions())
+        return Response(RadiographSerializer(radiograph).data)
 
     @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(401, 404)})
     def delete(self, request: Request, id: UUID) -> Response:
@@ -112,8 +114,12 @@ class Thumbnail(APIView):
         return _file(request, radiograph, str(radiograph.thumbnail))
 
 
-def _visible(request: Request, id: UUID) -> Radiograph:
-    return get_object_or_404(Radiograph.objects.visible_to(request.user).with_predictions(), id=id)
+def _visible(request: Request, id: UUID, radiographs: RadiographQuerySet | None = None) -> Radiograph:
+    known = Radiograph.objects.all() if radiographs is None else radiographs
+    radiograph = known.one_for(request.user, id)
+    if radiograph is None:
+        raise NotFound(NOTHING_HERE)
+    return radiograph
 
 
 def _file(request: Request, radiograph: Radiograph, path: str) -> HttpResponseBase:
