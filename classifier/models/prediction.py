@@ -3,7 +3,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -12,7 +12,6 @@ from .radiograph import Radiograph, may_see_all
 
 # Turns of "predict again": whoever uploads now comes first.
 BACKGROUND = 1_000_000_000
-CANDIDATES = 8
 
 
 class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
@@ -49,24 +48,17 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
     def claim_fairest(self, lease_until: datetime) -> "Prediction | None":
         """Give the caller the prediction whose turn it is, or None when none waits.
 
-        Any number of workers may ask at once: each tries the first few until one is its own.
+        Any number of workers may ask at once: each looks past those that the others are about to claim, instead of
+        waiting for them in vain. SQLite has one writer at a time, so nobody is in the way.
         """
-        while True:
-            candidates = self._next_few()
-            if not candidates:
-                return None
-            for prediction_id in candidates:
-                if claimed := self.claim(prediction_id, lease_until):
-                    return claimed
-
-    def _next_few(self) -> list[uuid.UUID]:
-        claimable = self.claimable(timezone.now())
-        abandoned = claimable.filter(state="running").order_by("lease_until")
-        queued = claimable.filter(state="queued").order_by("turn", "created_at")
-        for some in (abandoned, queued):
-            if found := list(some.values_list("id", flat=True)[:CANDIDATES]):
-                return found
-        return []
+        with transaction.atomic():
+            claimable = self.claimable(timezone.now()).select_for_update(skip_locked=True, no_key=True)
+            abandoned = claimable.filter(state="running").order_by("lease_until")
+            queued = claimable.filter(state="queued").order_by("turn", "created_at")
+            for some in (abandoned, queued):
+                if prediction_id := some.values_list("id", flat=True).first():
+                    return self.claim(prediction_id, lease_until)
+        return None
 
 
 class Prediction(QueuedWork):
