@@ -90,7 +90,8 @@ def _read_plan(known: dict[str, Index], who: str, plan: list[str]) -> None:
         index = known[name]
         if who not in index.used_by:
             index.used_by.append(who)
-        index.proof = index.proof or " ".join([_short(line), *map(_short, _details(plan[place + 1 :]))])
+        details = [_cut(_short(detail)) for detail in _details(plan[place + 1 :])]
+        index.proof = index.proof or "; ".join([_short(line), *details])
 
 
 def _details(lines: list[str]) -> list[str]:
@@ -105,5 +106,9 @@ def _details(lines: list[str]) -> list[str]:
 
 
 def _short(line: str) -> str:
-    text = COST.sub("", line.replace("->", "")).strip()
+    return COST.sub("", line.replace("->", "")).replace("  ", " ").strip()
+
+
+def _cut(text: str) -> str:
+    """A condition may list two dozen ids."""
     return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " …"

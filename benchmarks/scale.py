@@ -81,10 +81,7 @@ def report(
             measured, options.predictions, f"{machine}; median of {options.rounds * AT_ONCE} each"
         ),
         "indexes": uses(found, machine),
-        "tables": table(
-            ["table", "rows", "MB of rows", "MB of indexes"],
-            [[f"`{name}`", f"{rows:,}", f"{heap:.0f}", f"{index:.0f}"] for name, rows, heap, index in sizes],
-        ),
+        "tables": space(sizes, options.predictions),
     }
     for name, text in places.items():
         if options.predictions == MANY:
@@ -113,6 +110,13 @@ def uses(found: "dict[str, Index]", how: str) -> str:
     unused = [name for name, index in found.items() if not index.used_by]
     header = ["index", "MB", "used by, among others", "the plan"]
     return f"{table(header, rows)}\n\n{how}. Indexes without use: {', '.join(unused) or 'none'}."
+
+
+def space(sizes: list[tuple[str, int, float, float]], predictions: int) -> str:
+    rows = [[f"`{name}`", f"{rows:,}", f"{heap:.0f}", f"{index:.0f}"] for name, rows, heap, index in sizes]
+    each = sum(heap + index for _, _, heap, index in sizes) * 1e6 / predictions
+    told = f"{each:,.0f} bytes a prediction with all that belongs to it, its heat map left out."
+    return f"{table(['table', 'rows', 'MB of rows', 'MB of indexes'], rows)}\n\n{told}"
 
 
 if __name__ == "__main__":

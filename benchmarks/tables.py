@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
+LOAD_BEFORE = os.getloadavg()[0]
 
 
 def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -26,5 +27,6 @@ def fill(path: Path, name: str, text: str) -> None:
 
 
 def when_and_where() -> str:
-    """The date and the machine, for the line under a table."""
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} processors ({platform.machine()})"
+    """The date and the machine, for the line under a table; and what else it had to do."""
+    machine = f"{os.cpu_count()} processors ({platform.machine()}), load {LOAD_BEFORE:.1f} before it began"
+    return f"{time.strftime('%Y-%m-%d')}, {machine}"
