@@ -1,6 +1,6 @@
 """Answers a second with one prediction worker and with two, and what an upload and an answer cost.
 
-    python -m benchmarks.throughput [--pictures DIR] [--images 150] [--rounds 3] [--write]
+    python -m benchmarks.throughput [--pictures DIR] [--images 300] [--rounds 3] [--write]
 
 It starts PostgreSQL, Redis and a web server, uploads X-rays of two sizes, and has them answered by workers of one
 process on one processor each, in turns with one worker and with two. Without DIR the X-rays are drawn: the model
@@ -36,7 +36,7 @@ DISTINCT = 6
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="a folder of X-rays, to take some from")
-    parser.add_argument("--images", type=int, default=150, help="of each size")
+    parser.add_argument("--images", type=int, default=300, help="of each size")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="fill docs/scale.md")
     options = parser.parse_args()

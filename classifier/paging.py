@@ -22,9 +22,9 @@ class Pages(Paginator):  # type: ignore[type-arg]
 
 
 class FirstPages(Pages):
-    """Of a list that nobody reads to its end the first thousand: counting millions would cost more than it tells."""
+    """Of a list that nobody reads to its end the first 500: counting millions would cost more than it tells."""
 
-    most = 1000
+    most = 500
 
     @cached_property
     def count(self) -> int:  # type: ignore[override]

@@ -1,20 +1,19 @@
 from rest_framework import pagination
 
-from classifier.paging import FirstPages
-from classifier.paging import Pages as PagesById
+from classifier import paging
 
 
 class Pages(pagination.PageNumberPagination):
     """Fifty a page, with the exact total: for lists of one person's own rows."""
 
     page_size = 50
-    django_paginator_class = PagesById
+    django_paginator_class = paging.Pages
 
 
-class FirstThousand(Pages):
-    """Of everybody's rows the first thousand, for lists from whose top one works."""
+class FirstPages(Pages):
+    """Of everybody's rows the first 500, for lists from whose top one works."""
 
-    django_paginator_class = FirstPages
+    django_paginator_class = paging.FirstPages
 
 
 class NewestFirst(pagination.CursorPagination):

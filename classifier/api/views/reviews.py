@@ -7,7 +7,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from classifier.api.pagination import FirstThousand, NewestFirst
+from classifier.api.pagination import FirstPages, NewestFirst
 from classifier.api.permissions import Needed
 from classifier.api.schema import errors
 from classifier.api.serializers import NamesClass, TextOrNull
@@ -107,7 +107,7 @@ class WorklistSerializer(NamesClass, serializers.ModelSerializer[Prediction]):
 class Worklist(ListAPIView[Prediction]):
     serializer_class = WorklistSerializer
     permission_classes = [Needed]
-    pagination_class = FirstThousand
+    pagination_class = FirstPages
     needs = {"GET": REVIEW}
 
     @extend_schema(
