@@ -7,21 +7,19 @@ Only counts and drawings are written: no image of the data set, and no file name
 
 import argparse
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.tables import DOCS, fill, table
 from ml.bundle import SHIPPED, open_bundle
 from ml.datasets import SPLITS, Manifest
 from ml.metrics import wilson_interval
 from ml.reports import figures
 from ml.reports.evaluation import CHANCE, NAMES, interval
 
-DOCS = Path(__file__).parent.parent / "docs"
 # Readable on white and on black: a page of documents has no say in its background.
 INK = "#73808e"
 
@@ -249,21 +247,6 @@ def fill_whole_bones(path: Path) -> None:
 
 def draw(path: Path, svg: str) -> None:
     path.write_text(svg.replace("currentColor", INK).rstrip() + "\n", encoding="utf-8")
-
-
-def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    header = list(header)
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def fill(path: Path, name: str, text: str) -> None:
-    """Replaces what stands between <!-- name --> and <!-- end --> in a document."""
-    document = path.read_text(encoding="utf-8")
-    between = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.S)
-    if not between.search(document):
-        raise SystemExit(f"{path} has no place for {name!r}.")
-    path.write_text(between.sub(lambda found: f"{found[1]}{text}\n{found[2]}", document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -144,17 +144,14 @@ class RadiographAdmin(ReadOnlyAdmin):
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
     list_display = ["radiograph", "owner", "state", "class_name", "confidence", "model_version", "created_at"]
-    list_select_related = ["radiograph__owner", "model_version"]
+    list_select_related = ["radiograph", "owner", "model_version"]
     list_filter = ["state", "in_distribution", "abstained", "model_version", "created_at"]
-    search_fields = ["radiograph__name", "radiograph__owner__username", "class_name", "error"]
-    ordering = ["-created_at"]
+    search_fields = ["radiograph__name", "owner__username", "class_name", "error"]
+    # By when the X-ray came, for which there is an index.
+    ordering = ["-radiograph__created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
         return super().get_queryset(request).defer("saliency", "model_version__card", "model_version__report")
-
-    @admin.display(ordering="radiograph__owner__username")
-    def owner(self, prediction: Prediction) -> User:
-        return prediction.radiograph.owner
 
 
 @admin.register(ModelVersion)

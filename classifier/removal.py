@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 
 from django.core.files.storage import default_storage
 from django.db import transaction
 
 from classifier.models import Radiograph
+
+AT_ONCE = 500
 
 
 def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
@@ -14,8 +17,10 @@ def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
 
     A kill between rows and files leaves orphans, which the purge finds.
     """
+    remaining = iter(radiographs)
     with transaction.atomic():
-        for radiograph in radiographs:
-            radiograph.delete()
-            for file in (radiograph.image, radiograph.thumbnail):
-                transaction.on_commit(partial(default_storage.delete, str(file)))
+        while some := list(islice(remaining, AT_ONCE)):
+            Radiograph.objects.filter(id__in=[radiograph.id for radiograph in some]).delete()
+            for radiograph in some:
+                for file in (radiograph.image, radiograph.thumbnail):
+                    transaction.on_commit(partial(default_storage.delete, str(file)))

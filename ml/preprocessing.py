@@ -132,8 +132,9 @@ def _content_box(pixels: NDArray[np.uint8]) -> Box:
 
 
 def _content_range(lines: NDArray[np.uint8]) -> tuple[int, int]:
-    # Sorting 8-bit numbers is several times faster than np.percentile.
-    ordered = np.sort(lines, axis=1).astype(np.float32)
+    # A stable sort of 8-bit numbers is a radix sort: eight times faster than the default, which took longer than
+    # the network, and that is several times faster than np.percentile.
+    ordered = np.sort(lines, axis=1, kind="stable").astype(np.float32)
     last = lines.shape[1] - 1
     spread = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
     flat, mean = spread < TRIM_TOLERANCE, ordered.mean(axis=1)

@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.schedules import crontab
+from django.db import close_old_connections
 from kombu.transport import TRANSPORT_ALIASES
 
 from portal import logs
@@ -46,6 +47,13 @@ def schedule(sender: Celery, **kwargs: object) -> None:
             "options": {"queue": "sweep"},
         },
     }
+
+
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def keep_the_database(**kwargs: object) -> None:
+    """As at a request: a connection stays for CONN_MAX_AGE, unless it is found broken. See CELERY_DB_REUSE_MAX."""
+    close_old_connections()
 
 
 @signals.worker_ready.connect

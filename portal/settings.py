@@ -176,8 +176,8 @@ FILE_UPLOAD_HANDLERS = [
     "portal.uploads.TemporaryFile",
 ]
 UPLOAD_MAX_BYTES = MAX_BYTES
-UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000)
-RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000)
+UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000, minimum=0)
+RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000, minimum=0)
 TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
 # A zip of class folders, from somebody who may train.
 DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
@@ -308,6 +308,9 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Celery would close the database's connection before and after each task: PostgreSQL spends more on a new one than
+# on a prediction. portal/celery.py closes it when Django would.
+CELERY_DB_REUSE_MAX = 2**31
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "predict"
 CELERY_TASK_ROUTES = {

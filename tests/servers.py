@@ -108,11 +108,24 @@ class Postgres:
             shutil.chown(self.folder, "postgres", "postgres")
         self._run("initdb", "-D", str(self.folder), "-U", "callus", "--auth=trust", "--no-sync", "-E", "UTF8")
         self.start()
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "callus", "callus")
+        self.add_database("callus")
+
+    def add_database(self, name: str) -> str:
+        """Its URL."""
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "callus", name)
+        return f"postgres://callus@127.0.0.1:{self.port}/{name}"
+
+    def run_sql(self, database: str, sql: str) -> None:
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "callus", "-d", database)
+        self._run("psql", *where, "-v", "ON_ERROR_STOP=1", "-c", sql)
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
         self._run("pg_ctl", "-D", str(self.folder), "-o", options, "-w", "start")
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "postmaster.pid").read_text().splitlines()[0])
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-D", str(self.folder), "-m", mode, "-w", "stop")

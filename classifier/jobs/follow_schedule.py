@@ -23,8 +23,11 @@ def follow_schedule() -> None:
     """
     schedule = RetrainingSchedule.get()
     now = timezone.now()
+    if schedule.mode == RetrainingSchedule.Mode.OFF:
+        return
     new_reviews = Review.objects.filter(id__gt=schedule.last_review_id)
-    num_new = new_reviews.count()
+    # No further than it matters.
+    num_new = new_reviews[: schedule.num_reviews].count()
     if not _is_due(schedule, num_new, now) or DatasetVersion.objects.unfinished().exists():
         return
     last_review = new_reviews.order_by("-id").first()

@@ -1,4 +1,4 @@
-"""Empties the trash and removes orphaned files: what the retention promises, once a day."""
+"""Empties the trash and removes orphaned files: what the retention promises, once a day. And mends rows."""
 
 import logging
 from collections.abc import Iterator
@@ -8,15 +8,17 @@ from itertools import islice
 
 from django.conf import settings
 from django.core.files.storage import default_storage
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from classifier import stored_files
-from classifier.models import AuditEntry, Radiograph
+from classifier.models import AuditEntry, Prediction, Radiograph, WriteCount
 from classifier.removal import remove_radiographs
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
+DAY_SECONDS = 24 * 3600.0
 # A file is written before its row: one without a row may be on its way, but not for a day.
 ORPHAN_AFTER = timedelta(days=1)
 
@@ -31,7 +33,9 @@ class Purged:
 
 def purge() -> Purged:
     """Remove for good what has been in the trash for TRASH_DAYS, and files that no row names; say what was done."""
-    done = Purged(radiographs=_empty_trash(), orphans=_remove_orphans())
+    _fill_owners()
+    WriteCount.objects.past(DAY_SECONDS).delete()
+    done = Purged(radiographs=empty_trash(), orphans=_remove_orphans())
     log.info("purged", extra=asdict(done))
     if done != Purged():
         AuditEntry.objects.create(
@@ -43,13 +47,19 @@ def purge() -> Purged:
     return done
 
 
-def _empty_trash() -> int:
+def empty_trash() -> int:
     number = 0
     until = timezone.now() - timedelta(days=settings.TRASH_DAYS)
     while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:AT_ONCE]):
         remove_radiographs(due)
         number += len(due)
     return number
+
+
+def _fill_owners() -> None:
+    """For rows that the release before this one made while the tables changed: without it no search finds them."""
+    owner = Radiograph.objects.filter(id=OuterRef("radiograph")).values("owner")
+    Prediction.objects.filter(owner=None).update(owner=Subquery(owner))
 
 
 def _remove_orphans() -> int:

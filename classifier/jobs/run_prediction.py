@@ -59,7 +59,7 @@ def _run(prediction: Prediction) -> None:
             log.exception("Prediction %s: attempt %s failed", prediction.id, prediction.attempts)
             _try_later(prediction)
         else:
-            _succeed(prediction, answer)
+            write_answer(prediction, answer)
             log.info("answered", extra={"prediction": prediction.id, "attempt": prediction.attempts})
 
 
@@ -75,7 +75,7 @@ def _answer(prediction: Prediction) -> Answer:
     return predictor(prediction.model_version_id).predict([pixels])[0]
 
 
-def _succeed(prediction: Prediction, answer: Answer) -> None:
+def write_answer(prediction: Prediction, answer: Answer) -> None:
     saliency = None
     if answer.saliency is not None:
         saliency = encode_png((answer.saliency * 255).round().astype("uint8"))

@@ -11,6 +11,7 @@ from .schedule import RetrainingSchedule
 from .site import Site
 from .training_run import TrainingRun
 from .user import User
+from .write_count import WriteCount
 
 __all__ = [
     "AuditEntry",
@@ -28,4 +29,5 @@ __all__ = [
     "Site",
     "TrainingRun",
     "User",
+    "WriteCount",
 ]

@@ -47,7 +47,6 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["subject", "subject_id"], name="audit_subject")]
 
     def __str__(self) -> str:
         return f"{self.actor_name or 'Callus'}: {self.action}, {self.subject_name}"

@@ -11,7 +11,8 @@ class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):
         return self.filter(state="succeeded")
 
     def newest(self) -> "DatasetVersion | None":
-        return self.succeeded().order_by("-id").first()
+        # Without what is long: a page with a review form asks.
+        return self.succeeded().defer("report", "samples").order_by("-id").first()
 
 
 class DatasetVersion(QueuedWork):

@@ -12,9 +12,9 @@ def archive_path(version: "ModelVersion", name: str) -> str:
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def live(self) -> "ModelVersion | None":
         """The version that answers new uploads: the one promoted last."""
-        # Without its report, which is long: each upload asks.
-        promotions = Promotion.objects.select_related("model_version").defer("model_version__report")
-        newest = promotions.order_by("-id").first()
+        # Without what is long: each upload asks.
+        promotions = Promotion.objects.select_related("model_version")
+        newest = promotions.defer("model_version__report", "model_version__card").order_by("-id").first()
         return newest.model_version if newest else None
 
     def newest_first(self) -> Self:

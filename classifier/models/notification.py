@@ -26,7 +26,10 @@ class Notification(models.Model):
         TRAINING_RUN = "training_run", "training run"
         COMPARISON = "comparison", "comparison"
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    # No index of its own: notification_newest begins with it.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications", db_index=False
+    )
     text = models.CharField(max_length=700)
     subject = models.CharField(max_length=20, choices=Subject.choices)
     subject_id = models.PositiveBigIntegerField()
@@ -36,7 +39,12 @@ class Notification(models.Model):
     objects = NotificationQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["user", "-id"], name="notification_newest")]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="notification_newest"),
+            models.Index(
+                fields=["user", "-id"], name="notification_unread", condition=models.Q(read_at=None)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.text

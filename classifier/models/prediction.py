@@ -2,7 +2,8 @@ import uuid
 from datetime import datetime
 from typing import Any, Self
 
-from django.db import models
+from django.conf import settings
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -11,7 +12,6 @@ from .radiograph import Radiograph, may_see_all
 
 # Turns of "predict again": whoever uploads now comes first.
 BACKGROUND = 1_000_000_000
-CANDIDATES = 8
 
 
 class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
@@ -19,6 +19,13 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
         if may_see_all(user):
             return self.filter(radiograph__deleted_at=None)
         return self.filter(radiograph__in=Radiograph.objects.visible_to(user))
+
+    def one_for(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
+        """The one with this id, unless this user may not see it; see RadiographQuerySet.one_for."""
+        found = (
+            self.select_related("radiograph").filter(radiograph__deleted_at=None, id=prediction_id).first()
+        )
+        return found if found and (found.radiograph.owner_id == user.pk or may_see_all(user)) else None
 
     def worklist(self) -> Self:
         """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""
@@ -41,24 +48,17 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
     def claim_fairest(self, lease_until: datetime) -> "Prediction | None":
         """Give the caller the prediction whose turn it is, or None when none waits.
 
-        Any number of workers may ask at once: each tries the first few until one is its own.
+        Any number of workers may ask at once: each looks past those that the others are about to claim, instead of
+        waiting for them in vain. SQLite has one writer at a time, so nobody is in the way.
         """
-        while True:
-            candidates = self._next_few()
-            if not candidates:
-                return None
-            for prediction_id in candidates:
-                if claimed := self.claim(prediction_id, lease_until):
-                    return claimed
-
-    def _next_few(self) -> list[uuid.UUID]:
-        claimable = self.claimable(timezone.now())
-        abandoned = claimable.filter(state="running").order_by("lease_until")
-        queued = claimable.filter(state="queued").order_by("turn", "created_at")
-        for some in (abandoned, queued):
-            if found := list(some.values_list("id", flat=True)[:CANDIDATES]):
-                return found
-        return []
+        with transaction.atomic():
+            claimable = self.claimable(timezone.now()).select_for_update(skip_locked=True, no_key=True)
+            abandoned = claimable.filter(state="running").order_by("lease_until")
+            queued = claimable.filter(state="queued").order_by("turn", "created_at")
+            for some in (abandoned, queued):
+                if prediction_id := some.values_list("id", flat=True).first():
+                    return self.claim(prediction_id, lease_until)
+        return None
 
 
 class Prediction(QueuedWork):
@@ -88,12 +88,27 @@ class Prediction(QueuedWork):
         UNREVIEWED = 2, "not reviewed yet"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    radiograph = models.ForeignKey(Radiograph, on_delete=models.CASCADE, related_name="predictions")
-    model_version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    # No index of its own: that of the constraint below begins with it.
+    radiograph = models.ForeignKey(
+        Radiograph, on_delete=models.CASCADE, related_name="predictions", db_index=False
+    )
+    # The radiograph's, which never changes: a search reads one index for all answers of a person. Empty only in
+    # rows that the release before this one makes while the tables change, until the next purge.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    model_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     # Set when it came of "predict again" for a selection.
     batch = models.ForeignKey(
-        "PredictionBatch", null=True, blank=True, on_delete=models.SET_NULL, related_name="predictions"
+        "PredictionBatch",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="predictions",
+        db_index=False,
     )
 
     # db_default: the release before this one makes rows without it while the tables change.
@@ -126,11 +141,18 @@ class Prediction(QueuedWork):
             models.Index(
                 fields=["send_at"], name="prediction_unfinished", condition=Q(state__in=["queued", "running"])
             ),
-            # The worker's question, at each claim: who is next?
-            models.Index(fields=["state", "turn", "created_at"], name="prediction_turn"),
+            # The worker's questions, at each claim: who is next, and what did a dead worker leave?
+            models.Index(
+                fields=["turn", "created_at"], name="prediction_waiting", condition=Q(state="queued")
+            ),
+            models.Index(fields=["lease_until"], name="prediction_running", condition=Q(state="running")),
             # What finished lately, for the metrics.
-            models.Index(fields=["finished_at"], name="prediction_finished"),
-            models.Index(fields=["class_name"], name="prediction_class"),
+            models.Index(
+                fields=["finished_at"], name="prediction_done", condition=Q(finished_at__isnull=False)
+            ),
+            # A person's search by class and state.
+            models.Index(fields=["owner", "class_name", "state", "radiograph"], name="prediction_search"),
+            models.Index(fields=["batch"], name="prediction_batch", condition=Q(batch__isnull=False)),
             models.Index(
                 fields=["review_rank", "confidence", "id"],
                 name="prediction_worklist",

@@ -6,6 +6,8 @@ from django.db import models
 
 from classifier.permissions import REVIEW
 
+IN_TRASH = models.Q(deleted_at__isnull=False)
+
 
 def image_path(radiograph: "Radiograph", name: str = "") -> str:
     return f"radiographs/{radiograph.id.hex[:2]}/{radiograph.id}.png"
@@ -32,6 +34,15 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
         """What this user sent; only they may delete it."""
         return self.kept().filter(owner=user) if user.is_authenticated else self.none()
 
+    def one_for(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
+        """The one with this id, unless this user may not see it.
+
+        What somebody may do is looked up for what is not their own alone. Nearly all is: a page of the history asks
+        for two dozen pictures.
+        """
+        found = self.kept().filter(id=radiograph_id).first()
+        return found if found and (found.owner_id == user.pk or may_see_all(user)) else None
+
     def in_trash_of(self, user: Any) -> Self:
         """What this user deleted and may still restore; the last one first."""
         trash = self.filter(owner=user, deleted_at__isnull=False) if user.is_authenticated else self.none()
@@ -40,21 +51,26 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def matching(self, *, name: str = "", class_name: str = "", state: str = "") -> Self:
-        found = self
+    def found_by(self, user: Any, *, name: str = "", class_name: str = "", state: str = "") -> Self:
+        """What of this user's own fits a search; class and state are those of one of its predictions."""
+        found = self.owned_by(user)
         if name:
             found = found.filter(name__icontains=name)
         if class_name or state:
-            answers = {"class_name": class_name, "state": state}
-            wanted = {f"predictions__{field}": value for field, value in answers.items() if value}
-            found = found.filter(**wanted).distinct()
+            from classifier.models.prediction import Prediction
+
+            wanted = {"class_name": class_name, "state": state}
+            answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
+            # By their owner, not by radiograph: the database then reads all of them once, in one index.
+            found = found.filter(id__in=answers.filter(owner=user).values("radiograph"))
         return found
 
     def with_predictions(self) -> Self:
-        """Each with its predictions, newest first; without the saliency pictures, which lists do not show."""
+        """Each with its predictions, newest first; without what is long and not shown in lists."""
         from classifier.models.prediction import Prediction
 
-        newest_first = Prediction.objects.newest_first().defer("saliency").select_related("model_version")
+        long = ("saliency", "model_version__card", "model_version__report")
+        newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*long)
         with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
         return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
 
@@ -67,7 +83,10 @@ class Radiograph(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs")
+    # No index of its own: radiograph_own begins with it.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs", db_index=False
+    )
     name = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
     width = models.PositiveIntegerField()
@@ -83,10 +102,15 @@ class Radiograph(models.Model):
     class Meta:
         permissions = [("review_radiograph", "Can see and review everybody's X-rays")]
         indexes = [
-            models.Index(fields=["owner", "-created_at", "-id"], name="radiograph_history"),
+            # All that pages, counts and searches of a person's own X-rays ask for: they read it alone.
+            models.Index(fields=["owner", "-created_at", "-id", "deleted_at", "name"], name="radiograph_own"),
+            # Everybody's, in the administration.
+            models.Index(fields=["-created_at", "-id"], name="radiograph_newest"),
+            # A person's trash; and what the purge finds in everybody's.
             models.Index(
-                fields=["deleted_at"], name="radiograph_trash", condition=models.Q(deleted_at__isnull=False)
+                fields=["owner", "-deleted_at", "-id"], name="radiograph_own_trash", condition=IN_TRASH
             ),
+            models.Index(fields=["deleted_at"], name="radiograph_trash", condition=IN_TRASH),
         ]
 
     def __str__(self) -> str:

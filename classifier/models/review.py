@@ -42,7 +42,10 @@ class Review(models.Model):
         NO_FRACTURE = "no_fracture", "no fracture"
         NOT_ASSESSABLE = "not_assessable", "not assessable"
 
-    radiograph = models.ForeignKey(Radiograph, on_delete=models.CASCADE, related_name="reviews")
+    # No index of its own: review_latest begins with it.
+    radiograph = models.ForeignKey(
+        Radiograph, on_delete=models.CASCADE, related_name="reviews", db_index=False
+    )
     prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="reviews"

@@ -8,13 +8,16 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Prefetch
 from knox.models import AuthToken
 
 from classifier.models import Notification, Prediction, Radiograph, Review, User
 
 CHUNK = 1024**2
+AT_ONCE = 500
+RADIOGRAPH = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
 PREDICTION = (
-    "id", "model_version__number", "state", "class_name", "confidence", "probabilities", "prediction_set",
+    "id", "state", "class_name", "confidence", "probabilities", "prediction_set",
     "abstained", "in_distribution", "created_at", "started_at", "finished_at", "error",
 )  # fmt: skip
 REVIEW = ("id", "radiograph_id", "verdict", "class_name", "comment", "created_at")
@@ -31,7 +34,7 @@ def export_account(*, user: User) -> Iterator[bytes]:
         for name, content in _facts(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
             yield buffer.take()
-        for radiograph in Radiograph.objects.filter(owner=user).order_by("created_at").iterator():
+        for radiograph in _with_saliency(user):
             yield from _pictures(archive, buffer, radiograph)
     yield buffer.take()
 
@@ -70,16 +73,33 @@ def _facts(user: User) -> Iterator[tuple[str, Any]]:
             "notifications": list(Notification.objects.of(user).values("text", "created_at", "read_at")),
         },
     )
-    yield "radiographs.json", [_radiograph(row) for row in Radiograph.objects.filter(owner=user)]
+    yield "radiographs.json", [_radiograph(row) for row in _with_what_was_said(user)]
     yield "reviews.json", list(Review.objects.filter(reviewer=user).values(*REVIEW))
 
 
+def _with_what_was_said(user: User) -> Iterator[Radiograph]:
+    """A person's X-rays with predictions and reviews, in a few queries for some hundreds of them."""
+    own = Radiograph.objects.filter(owner=user).with_predictions().prefetch_related("reviews")
+    yield from own.iterator(chunk_size=AT_ONCE)
+
+
+def _with_saliency(user: User) -> Iterator[Radiograph]:
+    pictures = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
+    own = Radiograph.objects.filter(owner=user).order_by("created_at")
+    yield from own.prefetch_related(Prefetch("predictions", pictures)).iterator(chunk_size=AT_ONCE)
+
+
 def _radiograph(radiograph: Radiograph) -> dict[str, Any]:
-    fields = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
     return {
-        **{name: getattr(radiograph, name) for name in fields},
-        "predictions": list(Prediction.objects.filter(radiograph=radiograph).values(*PREDICTION)),
-        "reviews": list(Review.objects.filter(radiograph=radiograph).values(*REVIEW)),
+        **{name: getattr(radiograph, name) for name in RADIOGRAPH},
+        "predictions": [
+            {
+                **{name: getattr(one, name) for name in PREDICTION},
+                "model_version__number": one.model_version.number,
+            }
+            for one in radiograph.predictions.all()
+        ],
+        "reviews": [{name: getattr(review, name) for name in REVIEW} for review in radiograph.reviews.all()],
     }
 
 
@@ -92,6 +112,6 @@ def _pictures(archive: zipfile.ZipFile, buffer: _Pieces, radiograph: Radiograph)
         for chunk in image.chunks(CHUNK):
             entry.write(chunk)
             yield buffer.take()
-    for prediction in radiograph.predictions.filter(saliency__isnull=False):
+    for prediction in radiograph.predictions.all():
         archive.writestr(f"saliency/{prediction.id}.png", bytes(prediction.saliency or b""))
         yield buffer.take()

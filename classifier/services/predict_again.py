@@ -25,7 +25,7 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
     Raises:
         SelectionRefused, NotAllowedNow, ModelUnavailable: with a sentence for the person.
     """
-    chosen = list(dict.fromkeys(radiograph.id for radiograph in radiographs))
+    chosen = {radiograph.id: radiograph.owner_id for radiograph in radiographs}
     live = ModelVersion.objects.live()
     if live is None:
         raise ModelUnavailable()
@@ -35,7 +35,7 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
         known = Prediction.objects.filter(model_version=live, radiograph__in=chosen)
         failed = set(known.filter(state=Prediction.State.FAILED).values_list("radiograph_id", flat=True))
         asked = set(known.values_list("radiograph_id", flat=True)) - failed
-        todo = [radiograph_id for radiograph_id in chosen if radiograph_id not in asked]
+        todo = {radiograph_id: owner for radiograph_id, owner in chosen.items() if radiograph_id not in asked}
         if not todo:
             raise NotAllowedNow(f"{live}, which is live, was asked about all of these already.")
         batch = PredictionBatch.objects.create(
@@ -54,15 +54,16 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
     return batch
 
 
-def _make(todo: list[Any], live: ModelVersion, batch: PredictionBatch) -> list[Prediction]:
+def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> list[Prediction]:
     """Behind all uploads: their turns come last."""
     return Prediction.objects.bulk_create(
         Prediction(
             radiograph_id=radiograph_id,
+            owner_id=owner_id,
             model_version=live,
             batch=batch,
             turn=BACKGROUND + number,
             trace=trace.current.get(),
         )
-        for number, radiograph_id in enumerate(todo)
+        for number, (radiograph_id, owner_id) in enumerate(todo.items())
     )

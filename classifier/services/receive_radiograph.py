@@ -70,7 +70,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
             prediction = Prediction.objects.create(
-                radiograph=radiograph, model_version=live, turn=turn, trace=trace.current.get()
+                radiograph=radiograph, owner=owner, model_version=live, turn=turn, trace=trace.current.get()
             )
             tasks.send_on_commit(tasks.predict, prediction.id)
     except BaseException as error:
@@ -83,15 +83,16 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
 
 
 def _check_quota(owner: User) -> None:
-    sent = Radiograph.objects.filter(owner=owner)
-    if sent.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= settings.UPLOADS_PER_DAY:
+    """Counts in an index. A limit of 0 is none, and nothing is counted: for who sends millions."""
+    a_day, in_all = settings.UPLOADS_PER_DAY, settings.RADIOGRAPHS_PER_USER
+    kept = Radiograph.objects.filter(owner=owner)
+    if a_day and kept.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= a_day:
         raise TooManyUploads(
-            f"You have sent {settings.UPLOADS_PER_DAY:,} X-rays within 24 hours, which is the most. "
-            "Please go on later."
+            f"You have sent {a_day:,} X-rays within 24 hours, which is the most. Please go on later."
         )
-    if sent.count() >= settings.RADIOGRAPHS_PER_USER:
+    if in_all and kept.count() >= in_all:
         raise QuotaFull(
-            f"You keep {settings.RADIOGRAPHS_PER_USER:,} X-rays, which is the most. "
+            f"You keep {in_all:,} X-rays, which is the most. "
             "Please delete some, and remove them from the trash."
         )
 

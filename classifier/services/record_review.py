@@ -55,6 +55,6 @@ def _set_rank(review: Review) -> None:
     """A reviewed radiograph leaves the worklist, unless its reviewers disagree."""
     predictions = Prediction.objects.filter(radiograph=review.radiograph_id)
     consensus = Consensus(list(Review.objects.latest().filter(radiograph=review.radiograph_id)))
-    predictions.update(review_rank=None)
+    predictions.filter(review_rank__isnull=False).update(review_rank=None)
     if consensus.is_disagreement:
         predictions.filter(id=review.prediction_id).update(review_rank=Prediction.ReviewRank.DISAGREEMENT)

@@ -1,6 +1,5 @@
 """Who did what, and when; to be read, not changed."""
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -8,6 +7,7 @@ from django.views.decorators.http import require_safe
 from classifier.models import AuditEntry
 from classifier.permissions import VIEW
 from portal.pages.access import UserRequest, may
+from portal.pages.stretch import stretch
 
 PAGE_SIZE = 50
 
@@ -15,7 +15,5 @@ PAGE_SIZE = 50
 @may(VIEW)
 @require_safe
 def show(request: UserRequest) -> HttpResponse:
-    pages = Paginator(AuditEntry.objects.newest_first(), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return render(request, "training/audit_log.html", {"page": page, "page_numbers": numbers})
+    page = stretch(AuditEntry.objects.all(), PAGE_SIZE, request.GET)
+    return render(request, "training/audit_log.html", {"page": page})

@@ -1,4 +1,4 @@
-"""The pictures of a radiograph, for its owner alone."""
+"""The pictures of a radiograph, for those who may see it."""
 
 import io
 import logging
@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
@@ -61,7 +60,10 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
 
 
 def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
-    return get_object_or_404(Radiograph.objects.visible_to(request.user), id=radiograph_id)
+    radiograph = Radiograph.objects.one_for(request.user, radiograph_id)
+    if radiograph is None:
+        raise Http404
+    return radiograph
 
 
 def _stem(request: UserRequest, radiograph: Radiograph) -> str:

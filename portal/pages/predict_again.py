@@ -1,13 +1,13 @@
 """The live model asked about X-rays that an earlier one answered, in the background."""
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from classifier.errors import CallusError
 from classifier.models import ModelVersion, PredictionBatch, Radiograph
+from classifier.paging import Pages
 from classifier.services.predict_again import predict_again
 from portal.pages.access import UserRequest, signed_in
 from portal.pages.radiographs import parse_ids
@@ -44,7 +44,7 @@ def again(request: UserRequest) -> HttpResponse:
 def show(request: UserRequest, batch_id: int) -> HttpResponse:
     batch = _own(request, batch_id)
     answered = Radiograph.objects.visible_to(request.user).filter(predictions__batch=batch)
-    pages = Paginator(answered.newest_first().with_predictions(), PAGE_SIZE)
+    pages = Pages(answered.newest_first().with_predictions(), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
     return render(

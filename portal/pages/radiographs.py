@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from classifier.errors import NotAllowedNow
 from classifier.models import Consensus, ModelVersion, Prediction, Radiograph, Review
+from classifier.paging import Pages
 from classifier.permissions import REVIEW
 from classifier.services.retry_prediction import retry_prediction
 from classifier.services.trash_radiograph import trash_radiograph
@@ -30,8 +30,8 @@ MOST_AT_ONCE = 100
 def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
     wanted = form.cleaned_data if form.is_valid() else {}
-    found = Radiograph.objects.owned_by(request.user).matching(**wanted)
-    pages = Paginator(found.newest_first().with_predictions(), PAGE_SIZE)
+    found = Radiograph.objects.found_by(request.user, **wanted)
+    pages = Pages(found.newest_first().with_predictions(), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     context = {
         "form": form,
@@ -107,8 +107,9 @@ def delete(request: UserRequest) -> HttpResponse:
 
 
 def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
-    visible = Radiograph.objects.visible_to(request.user).with_predictions()
-    radiograph = get_object_or_404(visible, id=radiograph_id)
+    radiograph = Radiograph.objects.with_predictions().one_for(request.user, radiograph_id)
+    if radiograph is None:
+        raise Http404
     prediction = radiograph.prediction
     pause = _pause(prediction)
     return {

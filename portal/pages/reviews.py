@@ -3,13 +3,13 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from classifier.errors import CallusError
 from classifier.models import Consensus, Prediction, Review
+from classifier.paging import FirstPages
 from classifier.permissions import REVIEW
 from classifier.services.record_review import record_review
 from portal.pages.access import UserRequest, may
@@ -24,7 +24,7 @@ PAGE_SIZE = 24
 def worklist(request: UserRequest) -> HttpResponse:
     related = Prediction.objects.worklist().select_related("radiograph", "model_version")
     slim = related.defer("saliency", "model_version__report", "model_version__card")
-    pages = Paginator(slim, PAGE_SIZE)
+    pages = FirstPages(slim, PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     on_page = [prediction.radiograph_id for prediction in page]
     latest = Review.objects.latest().filter(radiograph__in=on_page).select_related("reviewer")

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from classifier.models import Radiograph
+from classifier.paging import Pages
 from classifier.services.delete_radiograph import delete_radiograph
 from classifier.services.trash_radiograph import restore_radiograph
 from portal.pages.access import UserRequest, signed_in
@@ -22,7 +22,7 @@ PAGE_SIZE = 24
 @signed_in
 @require_safe
 def show(request: UserRequest) -> HttpResponse:
-    pages = Paginator(Radiograph.objects.in_trash_of(request.user), PAGE_SIZE)
+    pages = Pages(Radiograph.objects.in_trash_of(request.user), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     context = {
         "rows": [(row, _time_left(row)) for row in page],

@@ -200,4 +200,4 @@ def make_rows(number: int, client: APIClient) -> None:
         radiograph = Radiograph.objects.create(
             owner=kept.owner, name=f"{place}.png", sha256=kept.sha256, width=kept.width, height=kept.height
         )
-        Prediction.objects.create(radiograph=radiograph, model_version=version)
+        Prediction.objects.create(radiograph=radiograph, owner=kept.owner, model_version=version)

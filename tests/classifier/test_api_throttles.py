@@ -1,10 +1,13 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
-from classifier.models import User
+from classifier.models import User, WriteCount
 from tests.classifier.conftest import signed_in
 
 
@@ -23,6 +26,26 @@ def test_one_person_who_sends_too_much_is_asked_to_wait_and_others_are_not(
     assert 0 < int(refused["Retry-After"]) <= 60
     assert as_alice.get("/api/v1/radiographs/").status_code == 200
     assert send(as_bob).status_code == 400
+
+
+def test_writes_at_the_same_moment_are_each_counted(transactional_db: None) -> None:
+    def write(number: int) -> int:
+        try:
+            return WriteCount.objects.add_one("user-7", seconds=60)[0]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as writers:
+        assert sorted(writers.map(write, range(40))) == list(range(1, 41))
+
+
+@pytest.mark.django_db
+def test_a_count_begins_anew_when_its_time_is_over() -> None:
+    assert [WriteCount.objects.add_one("user-7", seconds=60)[0] for _ in range(2)] == [1, 2]
+    WriteCount.objects.update(since=time.time() - 61)
+    number, seconds_left = WriteCount.objects.add_one("user-7", seconds=60)
+    assert number == 1
+    assert 59 < seconds_left <= 60
 
 
 def test_reading_has_a_limit_of_its_own(alice: User, settings: Any) -> None:

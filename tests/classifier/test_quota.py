@@ -2,6 +2,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -33,3 +35,14 @@ def test_who_keeps_too_many_must_delete_some_for_good(
     assert "You keep 1 X-rays" in refused.json()["detail"]
     as_alice.delete(f"/api/v1/radiographs/{sent['id']}/")
     assert send(as_alice).status_code == 413, "the trash counts"
+
+
+def test_a_limit_of_nought_is_none_and_nothing_is_counted(as_alice: APIClient, settings: Any) -> None:
+    def num_counts() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert send(as_alice).status_code == 201
+        return sum("COUNT(" in query["sql"] for query in queries)
+
+    assert num_counts() == 2
+    settings.UPLOADS_PER_DAY = settings.RADIOGRAPHS_PER_USER = 0
+    assert num_counts() == 0

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from classifier.models import DatasetVersion, ModelVersion, RetrainingSchedule, Site, TrainingRun, User
+from classifier.models import (
+    AuditEntry,
+    DatasetVersion,
+    ModelVersion,
+    RetrainingSchedule,
+    Site,
+    TrainingRun,
+    User,
+)
 from tests.classifier.conftest import signed_in
 from tests.classifier.retraining import (
     CLASSES,
@@ -256,6 +264,20 @@ def test_the_schedule_is_read_and_set(as_tara: APIClient, model: ModelVersion) -
 @pytest.mark.parametrize("path", ["dataset-versions", "training-runs", "model-versions", "comparisons"])
 def test_a_number_beyond_all_numbers_is_not_there(as_tara: APIClient, model: ModelVersion, path: str) -> None:
     assert as_tara.get(f"{API}/{path}/{10**30}/").status_code == 404
+
+
+def test_the_audit_log_is_read_to_its_end_while_it_grows(
+    as_tara: APIClient, tara: User, model: ModelVersion
+) -> None:
+    for number in range(120):
+        AuditEntry.objects.record(actor=tara, action=f"looked {number}", about=model)
+    seen, page = [], f"{API}/audit-entries/"
+    while page:
+        answer = as_tara.get(page).json()
+        seen += [row["action"] for row in answer["results"]]
+        page = answer["next"]
+        AuditEntry.objects.record(actor=tara, action="looked meanwhile", about=model)
+    assert seen == [f"looked {number}" for number in range(119, -1, -1)]
 
 
 @pytest.mark.parametrize(

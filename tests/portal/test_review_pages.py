@@ -153,6 +153,28 @@ def test_the_queries_of_the_worklist_do_not_grow_with_its_rows(
     assert num_queries(as_rita, "/reviews/") == with_one
 
 
+def test_of_a_long_worklist_the_first_500_are_listed(
+    as_rita: Client, alice: User, model: ModelVersion
+) -> None:
+    def add(number: int) -> None:
+        radiographs = Radiograph.objects.bulk_create(
+            Radiograph(owner=alice, name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
+        )
+        Prediction.objects.bulk_create(
+            Prediction(radiograph=row, model_version=model, state="succeeded", review_rank=0, confidence=0.1)
+            for row in radiographs
+        )
+
+    add(500)
+    assert "500 X-rays to review" in as_rita.get("/reviews/").text
+    assert "More than" not in as_rita.get("/reviews/").text
+    add(1)
+    assert "More than 500 X-rays to review" in as_rita.get("/reviews/").text
+    last = as_rita.get("/reviews/?page=21").text
+    assert len(re.findall("#reviews", last)) == 500 - 20 * 24
+    assert 'aria-current="page">21<' in as_rita.get("/reviews/?page=22").text, "the last one"
+
+
 def test_predicting_again_adds_an_answer_beside_the_old_one(
     as_alice: Client, as_bob: Client, radiograph: Radiograph
 ) -> None:

@@ -191,13 +191,40 @@ def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     assert RetrainingSchedule.get().mode == "after_reviews"
 
 
+def test_the_audit_log_is_paged_to_its_end_and_back(
+    as_tess: Client, alice: User, model: ModelVersion
+) -> None:
+    def look(number: int) -> None:
+        AuditEntry.objects.record(actor=alice, action=f"looked {number}", about=model)
+
+    def turn(page: str, way: str) -> str:
+        link = re.search(rf'href="([^"]*)">{way}<', page)
+        assert link, f"there is no {way} page"
+        return as_tess.get(f"/audit-log/{link[1]}").text
+
+    def shown(page: str) -> list[int]:
+        return [int(number) for number in re.findall(r"looked (\d+):", page)]
+
+    for number in range(120):
+        look(number)
+    first = as_tess.get("/audit-log/").text
+    assert shown(first) == list(range(119, 69, -1))
+    assert 'rel="prev"' not in first
+    second = turn(first, "Older")
+    look(120)
+    last = turn(second, "Older")
+    assert shown(second) + shown(last) == list(range(69, -1, -1)), "an entry came, and none was shown twice"
+    assert 'rel="next"' not in last
+    assert shown(turn(last, "Newer")) == shown(second)
+    assert shown(turn(turn(last, "Newer"), "Newer")) == list(range(119, 69, -1))
+    for nonsense in ("?before=x", "?after=-1", f"?before={10**30}", "?after="):
+        assert shown(as_tess.get(f"/audit-log/{nonsense}").text)[0] == 120
+
+
 def test_the_audit_log_is_read_and_never_written(as_tess: Client, alice: User, model: ModelVersion) -> None:
-    for number in range(60):
-        AuditEntry.objects.record(actor=alice, action=f"looked {number}", about=model, reason="<b>why</b>")
+    AuditEntry.objects.record(actor=alice, action="looked", about=model, reason="<b>why</b>")
     page = as_tess.get("/audit-log/").text
-    assert "looked 59: Model 1" in page
-    assert "looked 5:" not in page
-    assert "looked 5:" in as_tess.get("/audit-log/?page=2").text
+    assert "looked: Model 1" in page
     assert "&lt;b&gt;why&lt;/b&gt;" in page
     for send in (as_tess.post, as_tess.put, as_tess.delete):
         assert send("/audit-log/").status_code == 405

@@ -92,6 +92,16 @@ def test_files_that_no_row_names_are_removed_after_a_day(radiograph: Radiograph,
     assert AuditEntry.objects.get(action="purged").detail == {"radiographs": 0, "orphans": 3}
 
 
+def test_a_purge_gives_a_row_of_the_release_before_its_owner(
+    as_alice: Client, radiograph: Radiograph
+) -> None:
+    Prediction.objects.update(owner=None)
+    assert radiograph.name not in as_alice.get("/radiographs/?state=queued").text
+    tasks.purge()
+    assert Prediction.objects.get().owner == radiograph.owner
+    assert radiograph.name in as_alice.get("/radiographs/?state=queued").text
+
+
 def test_a_purge_with_nothing_to_do_reports_nothing(radiograph: Radiograph) -> None:
     tasks.purge()
     assert not AuditEntry.objects.exists()

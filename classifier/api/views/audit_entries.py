@@ -4,6 +4,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from classifier.api.pagination import NewestFirst
 from classifier.api.permissions import Needed
 from classifier.api.schema import errors
 from classifier.api.serializers import TextOrNull
@@ -23,6 +24,7 @@ class AuditEntries(ListAPIView[AuditEntry]):
     serializer_class = AuditEntrySerializer
     permission_classes = [Needed]
     needs = {"GET": VIEW}
+    pagination_class = NewestFirst
     queryset = AuditEntry.objects.newest_first()
 
     @extend_schema(

@@ -1,11 +1,12 @@
 from uuid import UUID
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from classifier.api.errors import NOTHING_HERE
 from classifier.api.schema import PREDICTION_EXAMPLES, errors
 from classifier.api.serializers import PredictionSerializer
 from classifier.models import Prediction
@@ -22,5 +23,9 @@ class OnePrediction(APIView):
 
         No answer is a diagnosis. The model tells kinds of fracture apart; it cannot say that a bone is whole.
         """
-        own = Prediction.objects.visible_to(request.user).select_related("model_version").defer("saliency")
-        return Response(PredictionSerializer(get_object_or_404(own, id=id)).data)
+        long = ("saliency", "model_version__card", "model_version__report")
+        slim = Prediction.objects.select_related("model_version").defer(*long)
+        prediction = slim.one_for(request.user, id)
+        if prediction is None:
+            raise NotFound(NOTHING_HERE)
+        return Response(PredictionSerializer(prediction).data)

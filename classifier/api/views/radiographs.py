@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from classifier.api.errors import NOTHING_HERE
 from classifier.api.schema import BODY, RADIOGRAPH_EXAMPLE, errors
 from classifier.api.serializers import RadiographFilterSerializer, RadiographSerializer, UploadSerializer
 from classifier.models import Radiograph
@@ -42,8 +43,8 @@ class Radiographs(ListAPIView[Radiograph]):
     def get_queryset(self) -> RadiographQuerySet:
         wanted = RadiographFilterSerializer(data=self.request.query_params.dict())
         wanted.is_valid(raise_exception=True)
-        own = Radiograph.objects.owned_by(self.request.user)
-        return own.matching(**wanted.validated_data).newest_first().with_predictions()
+        found = Radiograph.objects.found_by(self.request.user, **wanted.validated_data)
+        return found.newest_first().with_predictions()
 
     @extend_schema(
         operation_id="radiograph_create",
@@ -72,7 +73,8 @@ class OneRadiograph(APIView):
         examples=[RADIOGRAPH_EXAMPLE],
     )
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(RadiographSerializer(_visible(request, id), context={"request": request}).data)
+        radiograph = _visible(request, id, Radiograph.objects.with_predictions())
+        return Response(RadiographSerializer(radiograph, context={"request": request}).data)
 
     @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(404)})
     def delete(self, request: Request, id: UUID) -> Response:
@@ -104,8 +106,12 @@ class Thumbnail(APIView):
         return _file(request, radiograph, str(radiograph.thumbnail), "image/jpeg")
 
 
-def _visible(request: Request, id: UUID) -> Radiograph:
-    return get_object_or_404(Radiograph.objects.visible_to(request.user).with_predictions(), id=id)
+def _visible(request: Request, id: UUID, radiographs: RadiographQuerySet | None = None) -> Radiograph:
+    known = Radiograph.objects.all() if radiographs is None else radiographs
+    radiograph = known.one_for(request.user, id)
+    if radiograph is None:
+        raise NotFound(NOTHING_HERE)
+    return radiograph
 
 
 def _file(request: Request, radiograph: Radiograph, path: str, content_type: str) -> HttpResponseBase:

@@ -7,6 +7,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from classifier.api.pagination import FirstPages, NewestFirst
 from classifier.api.permissions import Needed
 from classifier.api.schema import BODY, errors
 from classifier.api.serializers import NamesClass, Text, TextOrNull
@@ -51,6 +52,7 @@ class ReviewFilterSerializer(serializers.Serializer[Any]):
 class Reviews(ListAPIView[Review]):
     serializer_class = ReviewSerializer
     permission_classes = [Needed]
+    pagination_class = NewestFirst
     needs = {"GET": REVIEW, "POST": REVIEW}
 
     @extend_schema(
@@ -108,6 +110,7 @@ class WorklistSerializer(NamesClass, serializers.ModelSerializer[Prediction]):
 class Worklist(ListAPIView[Prediction]):
     serializer_class = WorklistSerializer
     permission_classes = [Needed]
+    pagination_class = FirstPages
     needs = {"GET": REVIEW}
 
     @extend_schema(

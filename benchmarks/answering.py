@@ -1,0 +1,121 @@
+"""A portal that is given X-rays and has them answered, again and again, by one worker or several."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
+from benchmarks.usage import Servers, each
+from tests.client import Client
+from tests.servers import ROOT, Portal
+
+SENDERS = 4
+# Answers before the clock starts.
+WARM_UP = 10
+PATIENCE_SECONDS = 1200.0
+
+
+class Answering:
+    def __init__(self, portal: Portal, servers: Servers, images: int) -> None:
+        self.portal = portal
+        self.servers = servers
+        self.images = images
+        self.connection = psycopg.connect(servers.postgres_url, autocommit=True)
+        portal.add_user("bench")
+        self.client = Client(portal.url, "bench")
+
+    def upload(self, contents: list[bytes]) -> dict[str, float]:
+        """What one of the uploads took."""
+        web = self.portal.processes["web"].pid
+        before = self.servers.look(web=web)
+        with ThreadPoolExecutor(SENDERS) as senders:
+            list(
+                senders.map(
+                    lambda number: self.client.upload(contents[number % len(contents)]), range(self.images)
+                )
+            )
+        return each(before, self.servers.look(web=web), self.images)
+
+    def answer(self, workers: int) -> tuple[float, dict[str, float]]:
+        """Answers a second, and what one took.
+
+        All X-rays are answered twice: the first time, each worker loads its model, some sooner than others.
+        """
+        self._queue_again()
+        pids = {}
+        for number in range(workers):
+            name = f"worker {number}"
+            process = self.portal.start(name, "worker", "predict", "--name", f"predict{number}")
+            os.sched_setaffinity(process.pid, {number})
+            pids[name] = process.pid
+        self._wait_for(self.images)
+        self._queue_again()
+        done, before = self._wait_for(WARM_UP), self.servers.look(**pids)
+        self._wait_for(self.images)
+        took = each(before, self.servers.look(**pids), self.images - done)
+        for name in pids:
+            process = self.portal.processes.pop(name)
+            process.terminate()
+            process.wait()
+        took["worker"] = sum(took.pop(name) for name in pids)
+        return self._rate(), took
+
+    def parts(self) -> dict[str, float]:
+        """Processor milliseconds of an answer, part by part."""
+        self._queue_again()
+        done = subprocess.run(
+            ["taskset", "-c", "0", sys.executable, "-m", "benchmarks.parts"],
+            cwd=ROOT,
+            env=self.portal.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            text=True,
+        )
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+    def sizes(self) -> dict[str, float]:
+        """Bytes of an X-ray in the storage, and of a heat map in the database."""
+        files = self.portal.data_dir / "files"
+        found = {
+            folder: statistics.mean(path.stat().st_size for path in (files / folder).rglob("*.*"))
+            for folder in ("radiographs", "thumbnails")
+        }
+        [(heat_map,)] = self._sql("SELECT avg(octet_length(saliency)) FROM classifier_prediction")
+        return {**found, "heat map": float(heat_map or 0)}
+
+    def _queue_again(self) -> None:
+        """As after the upload: all wait, with a message each."""
+        self._sql(
+            "UPDATE classifier_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
+            "finished_at = NULL, lease_until = NULL, saliency = NULL, review_rank = NULL"
+        )
+        self.portal.manage(
+            *("shell", "--no-imports", "-c"),
+            "from classifier import tasks; from classifier.models import Prediction\n"
+            "for id in Prediction.objects.values_list('id', flat=True): tasks.predict.delay(str(id))",
+        )
+
+    def _wait_for(self, number: int) -> int:
+        """Until so many are answered; how many are. It looks seldom: looking costs what is measured."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            [(done,)] = self._sql("SELECT count(*) FROM classifier_prediction WHERE state = 'succeeded'")
+            if done >= number:
+                return int(done)
+            time.sleep(0.3)
+        raise SystemExit(f"Waited in vain for {number} answers:\n{self.portal.console()[-2000:]}")
+
+    def _rate(self) -> float:
+        """Answers a second after the first few, by when each was finished."""
+        finished = self._sql("SELECT extract(epoch FROM finished_at) FROM classifier_prediction ORDER BY 1")
+        return (len(finished) - WARM_UP) / float(finished[-1][0] - finished[WARM_UP - 1][0])
+
+    def _sql(self, query: str) -> list[tuple[float, ...]]:
+        cursor = self.connection.execute(query)  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,77 @@
+"""What an X-ray costs, and, by arithmetic on that, what a thousand a second would take."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks.tables import table
+
+PARTS = ("claim", "read", "preprocess", "infer", "heat map", "write", "log and the rest")
+A_SECOND = 1000
+DAY = 24 * 3600
+
+
+@dataclass
+class Figures:
+    """What was measured of X-rays of one size, for one of them: processor seconds, counts, bytes."""
+
+    upload: dict[str, float]
+    # Answers a second by number of workers, and what one answer took with one worker; one for each round.
+    rates: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    answers: list[dict[str, float]] = field(default_factory=list)
+    # Milliseconds.
+    parts: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
+
+    def answer(self, what: str) -> float:
+        return statistics.median(answer[what] for answer in self.answers)
+
+    def both(self, what: str) -> float:
+        """Of an upload and its answer."""
+        return self.upload[what] + self.answer(what)
+
+    @property
+    def stored(self) -> float:
+        return self.sizes["radiographs"] + self.sizes["thumbnails"]
+
+
+def of_one(found: dict[str, Figures]) -> str:
+    rows: list[tuple[str, Callable[[Figures], float]]] = [
+        ("**an upload**: web", lambda one: 1000 * one.upload["web"]),
+        ("PostgreSQL", lambda one: 1000 * one.upload["postgres"]),
+        ("**an answer**: worker", lambda one: 1000 * one.answer("worker")),
+        *((f"… {part}", lambda one, part=part: one.parts.get(part, 0.0)) for part in PARTS),  # type: ignore[misc]
+        (
+            "… Celery and the broker: the rest",
+            lambda one: 1000 * one.answer("worker") - sum(one.parts.values()),
+        ),
+        ("PostgreSQL", lambda one: 1000 * one.answer("postgres")),
+        ("Redis", lambda one: 1000 * one.answer("redis")),
+    ]
+    return _table("processor milliseconds of", rows, found, digits=1)
+
+
+def of_a_thousand_a_second(found: dict[str, Figures]) -> str:
+    rows: list[tuple[str, Callable[[Figures], float]]] = [
+        ("processors for web", lambda one: A_SECOND * one.upload["web"]),
+        ("processors for prediction workers", lambda one: A_SECOND * one.answer("worker")),
+        ("processors for PostgreSQL", lambda one: A_SECOND * one.both("postgres")),
+        ("processors for Redis", lambda one: A_SECOND * one.both("redis")),
+        ("transactions a second", lambda one: A_SECOND * one.both("commits")),
+        ("MB of write-ahead log a second", lambda one: A_SECOND * one.both("wal_bytes") / 1e6),
+        ("Redis commands a second", lambda one: A_SECOND * one.both("redis_commands")),
+        ("MB a second to and from Redis", lambda one: A_SECOND * one.both("redis_bytes") / 1e6),
+        ("MB a second into the storage", lambda one: A_SECOND * one.stored / 1e6),
+        ("MB a second from it to workers", lambda one: A_SECOND * one.sizes["radiographs"] / 1e6),
+        ("TB a day in the storage", lambda one: A_SECOND * DAY * one.stored / 1e12),
+        ("GB a day of heat maps in PostgreSQL", lambda one: A_SECOND * DAY * one.sizes["heat map"] / 1e9),
+    ]
+    return _table("at a thousand a second", rows, found, digits=0)
+
+
+def _table(
+    title: str, rows: list[tuple[str, Callable[[Figures], float]]], found: dict[str, Figures], digits: int
+) -> str:
+    cells = [[what, *(f"{of(one):,.{digits}f}" for one in found.values())] for what, of in rows]
+    return table([title, *found], cells)

@@ -1,0 +1,71 @@
+"""What one prediction costs in processor time, part by part: answers what is queued, in this process.
+
+benchmarks.throughput calls it, on one processor, with the settings of the portal that it started.
+"""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+django.setup()
+
+from classifier.jobs import run_prediction  # noqa: E402
+from classifier.models import Prediction  # noqa: E402
+from classifier.models.prediction import PredictionQuerySet  # noqa: E402
+from ml import inference  # noqa: E402
+
+# Loads the model, connects, fills the caches.
+WARM_UP = 5
+
+
+class Parts:
+    """Milliseconds by part; the time of a part within another counts to the inner one alone."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._within: list[float] = []
+
+    def time(self, place: Any, name: str, part: str) -> None:
+        do: Callable[..., Any] = getattr(place, name)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            self._within.append(0.0)
+            started = time.process_time()
+            try:
+                return do(*arguments, **options)
+            finally:
+                took = 1000 * (time.process_time() - started)
+                self.spent[part] += took - self._within.pop()
+                if self._within:
+                    self._within[-1] += took
+
+        setattr(place, name, timed)
+
+
+def main() -> None:
+    parts = Parts()
+    parts.time(run_prediction, "run_next_prediction", "log and the rest")
+    parts.time(PredictionQuerySet, "claim_fairest", "claim")
+    for name in ("_answer", "read_image"):
+        parts.time(run_prediction, name, "read")
+    for name in ("place", "prepare", "is_flat"):
+        parts.time(inference, name, "preprocess")
+    parts.time(inference.Predictor, "predict", "infer")
+    for place, name in ((inference, "class_activation"), (run_prediction, "encode_png")):
+        parts.time(place, name, "heat map")
+    parts.time(run_prediction, "write_answer", "write")
+    number = -WARM_UP
+    while Prediction.objects.filter(state="queued").exists():
+        if number == 0:
+            parts.spent.clear()
+        run_prediction.run_next_prediction()
+        number += 1
+    print(json.dumps({part: spent / number for part, spent in parts.spent.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Answers a second with one prediction worker and with two, and what an upload and an answer cost.
+
+    python -m benchmarks.throughput [--pictures DIR] [--images 300] [--rounds 3] [--write]
+
+It starts PostgreSQL, Redis and a web server, uploads X-rays of two sizes, and has them answered by workers of one
+process on one processor each, in turns with one worker and with two. Without DIR the X-rays are drawn: the model
+takes those for no X-rays and makes no heat map. Best on a machine with nothing else to do. With --write it fills its
+places in docs/scale.md.
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks import costs
+from benchmarks.answering import Answering
+from benchmarks.costs import Figures
+from benchmarks.servers import install_missing
+from benchmarks.tables import DOCS, fill, table, when_and_where
+from benchmarks.usage import Servers
+from ml.images import read_image
+from tests.ml.drawings import draw_bone
+from tests.servers import Portal, postgres_server, redis_server
+
+SIZES = {"640 x 640": (640, 640), "2000 x 2500": (2000, 2500)}
+WORKERS = (1, 2)
+DISTINCT = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="a folder of X-rays, to take some from")
+    parser.add_argument("--images", type=int, default=300, help="of each size")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="fill docs/scale.md")
+    options = parser.parse_args()
+    install_missing()
+    found = {}
+    for name, size in SIZES.items():
+        contents = [jpeg(picture.resize(size)) for picture in pictures(options.pictures)]
+        found[name] = measure(contents, options.images, options.rounds)
+        print(name, found[name], flush=True)
+    kind = "real X-rays, resized" if options.pictures else "drawn X-rays"
+    how = f"{when_and_where()}; {options.images} {kind}, of each size; medians of {options.rounds} rounds"
+    places = {
+        "throughput": f"{rates_table(found)}\n\n{how}.",
+        "costs": f"{costs.of_one(found)}\n\n{how}.",
+        "a thousand a second": costs.of_a_thousand_a_second(found),
+    }
+    for place, text in places.items():
+        if options.write:
+            fill(DOCS / "scale.md", place, text)
+        print(f"\n{text}")
+
+
+def measure(contents: list[bytes], images: int, rounds: int) -> Figures:
+    with running() as (portal, servers):
+        answering = Answering(portal, servers, images)
+        figures = Figures(upload=answering.upload(contents))
+        for _ in range(rounds):
+            for workers in WORKERS:
+                rate, took = answering.answer(workers)
+                figures.rates[workers].append(rate)
+                if workers == 1:
+                    figures.answers.append(took)
+        figures.parts, figures.sizes = answering.parts(), answering.sizes()
+        return figures
+
+
+@contextmanager
+def running() -> Iterator[tuple[Portal, Servers]]:
+    """PostgreSQL, Redis and the web server of an empty portal; no worker, and no beat to send messages again."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callus-throughput-")))
+        postgres, redis = stack.enter_context(postgres_server()), stack.enter_context(redis_server(folder))
+        settings = {
+            "DATABASE_URL": postgres.url,
+            "REDIS_URL": redis.url,
+            "CALLUS_PREDICTION_PROCESSES": "1",
+            "API_WRITES_PER_MINUTE": "1000000",
+        }
+        portal = Portal(folder / "var", settings)
+        stack.callback(portal.stop)
+        portal.manage("prepare")
+        portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        portal.wait_until_live()
+        assert redis.process is not None
+        yield portal, Servers(postgres.url, postgres.pid, redis.url, redis.process.pid)
+
+
+def pictures(folder: Path | None) -> list[Image.Image]:
+    if folder is None:
+        return [Image.fromarray(draw_bone(seed=seed, size=(2000, 2500))) for seed in range(DISTINCT)]
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return [Image.fromarray(read_image(path).pixels) for path in paths[:: max(1, len(paths) // DISTINCT)]]
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=92)
+    return content.getvalue()
+
+
+def rates_table(found: dict[str, Figures]) -> str:
+    rates = {
+        name: [statistics.median(one.rates[number]) for number in WORKERS] for name, one in found.items()
+    }
+    rows = [
+        [name, f"{with_one:.1f}", f"{with_two:.1f}", f"{with_two / with_one:.2f}"]
+        for name, (with_one, with_two) in rates.items()
+    ]
+    header = ["X-rays", "answers a second, 1 worker", "answers a second, 2 workers", "ratio"]
+    return table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

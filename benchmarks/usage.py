@@ -1,0 +1,65 @@
+"""What processes and servers used between two looks at them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(root: int) -> float:
+    """Of a process and all that came of it, those that ended included."""
+    used = {}
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in brackets, may hold anything.
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(path.parent.name)
+        children.setdefault(int(fields[1]), []).append(pid)
+        used[pid] = sum(int(ticks) for ticks in fields[11:15]) / TICKS
+    family, total = [root], 0.0
+    while family:
+        pid = family.pop()
+        total += used.get(pid, 0.0)
+        family += children.get(pid, [])
+    return total
+
+
+@dataclass
+class Servers:
+    postgres_url: str
+    postgres_pid: int
+    redis_url: str
+    redis_pid: int
+
+    def look(self, **processes: int) -> dict[str, float]:
+        """Counters by name; `processes` are further ones whose time is counted, by their ids."""
+        with psycopg.connect(self.postgres_url) as connection:
+            row = connection.execute(
+                "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') FROM pg_stat_database "
+                "WHERE datname = current_database()"
+            ).fetchone()
+        assert row is not None
+        with redis.Redis.from_url(self.redis_url) as client:
+            told = client.info()
+        seconds = {name: cpu_seconds(pid) for name, pid in processes.items()}
+        return {
+            "commits": float(row[0]),
+            "wal_bytes": float(row[1]),
+            "redis_commands": float(told["total_commands_processed"]),
+            "redis_bytes": float(told["total_net_input_bytes"] + told["total_net_output_bytes"]),
+            "postgres": cpu_seconds(self.postgres_pid),
+            "redis": cpu_seconds(self.redis_pid),
+            **seconds,
+        }
+
+
+def each(before: dict[str, float], after: dict[str, float], number: int) -> dict[str, float]:
+    """What was used for each of a number of things, by name."""
+    return {name: (after[name] - before[name]) / number for name in before}
