@@ -61,4 +61,4 @@ def watch_itself(sender: Any, **kwargs: object) -> None:
     # Only a worker needs it, and it imports half of Celery.
     from portal import watch
 
-    watch.start(sender.app)
+    watch.start(sender.app, sender.pool)

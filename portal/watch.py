@@ -4,7 +4,10 @@ After its broker dropped, a worker can go on answering pings without ever taking
 10205). So each worker has a queue of its own and, when idle, sends a task to itself over a fresh connection. If it
 hears none of several in a row, it ends, and whoever started it (`manage.py up`, a container engine) starts it anew.
 A busy worker takes no task and needs no proof; it tells the database that it is busy, so that a long training does
-not look like a dead queue.
+not look like a dead queue. Busy is one whose processes work, not one whose tasks wait for them.
+
+Where the broker is no socket (the embedded one), a worker's processes take turns at one pipe. One that is killed while
+it waits there is never seen to leave, and the others wait for ever: then the worker ends at once.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ import threading
 from typing import Any
 
 from celery import Celery, signals
+from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
 from django.conf import settings
 from django.db import connection
@@ -28,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # So many unheard tasks in a row, one every CANARY_SECONDS, make a worker deaf.
 PATIENCE = 4
-SECONDS_TO_END = 10
+SECONDS_TO_END = 5
 
 
 class Watch(threading.Thread):
@@ -48,12 +52,12 @@ class Watch(threading.Thread):
                 log.exception("The worker could not look after itself")
 
     def look(self) -> None:
-        if state.reserved_requests or state.active_requests:
+        if state.active_requests:
             self.unheard = 0
             self.say_busy()
         elif self.unheard >= PATIENCE:
-            self.end()
-        elif self.send():
+            self.end("The worker hears nothing any more")
+        elif state.reserved_requests or self.send():
             self.unheard += 1
 
     def hear(self, **kwargs: Any) -> None:
@@ -73,8 +77,15 @@ class Watch(threading.Thread):
             # Not kept open: the worker forks.
             connection.close()
 
-    def end(self) -> None:
-        log.critical("The worker hears nothing any more; it ends in order to be started again.")
+    def lose(self, process: Any) -> None:
+        """A process of the pool ended; called by the thread that starts another."""
+        if (process.exitcode or 0) < 0:
+            threading.Thread(
+                target=self.end, args=["A process of the worker was killed"], daemon=True
+            ).start()
+
+    def end(self, reason: str) -> None:
+        log.critical("%s; it ends in order to be started again.", reason)
         self.clean_up()
         os.kill(os.getpid(), signal.SIGTERM)
         self.ending.wait(SECONDS_TO_END)
@@ -85,8 +96,11 @@ class Watch(threading.Thread):
             broker.default_channel.queue_delete(self.queue)  # type: ignore[attr-defined]
 
 
-def start(app: Celery) -> None:
+def start(app: Celery, pool: Any) -> None:
+    """Watches the worker of this process, whose tasks the pool (celery.concurrency.prefork.TaskPool) works off."""
     watch = Watch(app, settings.WORKER_ROLE)
     signals.task_received.connect(watch.hear, weak=False)
     signals.worker_shutdown.connect(watch.clean_up, weak=False)
+    if not isinstance(pool._pool, AsynPool):  # which gives each process a pipe of its own
+        pool._pool.on_process_down = watch.lose
     watch.start()

@@ -1,6 +1,7 @@
 """make faults: break the running portal in every way we know, and count what became of the uploads.
 
-Prints one row a fault: uploads acknowledged, answered, failed with a reason, lost, answered twice, longest delay.
+Prints one row a fault: times it was done, uploads acknowledged, answered, failed with a reason, lost, answered twice,
+longest delay.
 """
 
 import argparse
@@ -17,7 +18,13 @@ from tests.faults import faults
 from tests.faults.load import Load, Outcome
 from tests.servers import Portal, postgres_server, redis_server
 
-QUICK = {"CALLUS_LEASE_SECONDS": "6", "CALLUS_SWEEP_SECONDS": "1"}
+# Leases run out and sweeps come by while somebody waits; and one person asks more than one person may.
+QUICK = {
+    "CALLUS_LEASE_SECONDS": "6",
+    "CALLUS_SWEEP_SECONDS": "1",
+    "API_READS_PER_MINUTE": "1000000",
+    "API_WRITES_PER_MINUTE": "1000000",
+}
 BEFORE_AND_AFTER = 10
 PATIENCE_SECONDS = 180.0
 
@@ -52,7 +59,13 @@ def limit_disk(files: Path, stack: ExitStack) -> None:
         stack.callback(subprocess.run, ["umount", "--lazy", str(files)], check=False)
 
 
-def measure(fault: Callable[[faults.Running], None], *, embedded: bool) -> Outcome:
+def measure(fault: Callable[[faults.Running], None], *, times: int, embedded: bool) -> Outcome:
+    """Each time on a set of its own, so that what one leaves behind does not help the next."""
+    outcomes = [measure_once(fault, embedded=embedded) for _ in range(times)]
+    return sum(outcomes[1:], outcomes[0])
+
+
+def measure_once(fault: Callable[[faults.Running], None], *, embedded: bool) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="callus-faults-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         with running(Path(folder), embedded=embedded) as set_:
@@ -71,22 +84,21 @@ def main() -> int:
         "--embedded", action="store_true", help="the embedded default instead of PostgreSQL and Redis"
     )
     parser.add_argument("--only", nargs="*", default=[], metavar="FAULT", help="for example: kill_web poison")
-    parser.add_argument("--times", type=int, default=1, help="how often each fault is done")
+    parser.add_argument("--times", type=int, default=2, help="how often each fault is done")
     options = parser.parse_args()
     known = faults.faults(embedded=options.embedded)
     chosen = [fault for fault in known if not options.only or fault.__name__ in options.only]
-    print("| fault | acknowledged | answered | failed with a reason | lost | twice | longest delay |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("| fault | times | acknowledged | answered | failed with a reason | lost | twice | longest delay |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     harm = 0
     for fault in chosen:
-        for _ in range(options.times):
-            outcome = measure(fault, embedded=options.embedded)
-            harm += outcome.lost + outcome.twice
-            print(
-                f"| {outcome.fault} | {outcome.acknowledged} | {outcome.answered} | {outcome.failed} |"
-                f" {outcome.lost} | {outcome.twice} | {outcome.longest_delay:.1f} s |",
-                flush=True,
-            )
+        outcome = measure(fault, times=options.times, embedded=options.embedded)
+        harm += outcome.lost + outcome.twice
+        print(
+            f"| {outcome.fault} | {options.times} | {outcome.acknowledged} | {outcome.answered} |"
+            f" {outcome.failed} | {outcome.lost} | {outcome.twice} | {outcome.longest_delay:.1f} s |",
+            flush=True,
+        )
     print(
         f"\n{time.strftime('%Y-%m-%d')}, {'embedded default' if options.embedded else 'PostgreSQL and Redis'}"
     )

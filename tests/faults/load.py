@@ -27,6 +27,17 @@ class Outcome:
     twice: int
     longest_delay: float
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.fault,
+            self.acknowledged + other.acknowledged,
+            self.answered + other.answered,
+            self.failed + other.failed,
+            self.lost + other.lost,
+            self.twice + other.twice,
+            max(self.longest_delay, other.longest_delay),
+        )
+
 
 @dataclass
 class Sent:
@@ -100,6 +111,11 @@ class Load:
             return {"state": "gone"}
         return dict(answer.json()) if answer.status == 200 else None
 
+    def _ask_again(self, sent: Sent) -> dict[str, Any] | None:
+        """What it says in the end; a second answer would have replaced the first."""
+        wait_until(lambda: self.fetch(sent.prediction_id) is not None, what="the portal to answer")
+        return self.fetch(sent.prediction_id)
+
     def finish(self, fault: str, patience: float) -> Outcome:
         """Stop uploading, wait for what is owed, and count."""
         self.ending.set()
@@ -113,6 +129,6 @@ class Load:
             answered=len(answered),
             failed=sum(sent.answer["state"] == "failed" for sent in answered if sent.answer),
             lost=len(self.sent) - len(answered),
-            twice=sum(self.fetch(sent.prediction_id) != sent.answer for sent in answered),
+            twice=sum(self._ask_again(sent) != sent.answer for sent in answered),
             longest_delay=max((sent.delay for sent in answered), default=0.0),
         )

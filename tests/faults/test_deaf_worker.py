@@ -75,6 +75,24 @@ def test_a_deaf_worker_is_noticed_and_started_again_and_answers_resume(portal: P
     wait_until(lambda: is_ready(portal), what="the portal to be ready again")
 
 
+def test_processes_killed_while_they_wait_deafen_nobody(tmp_path: Path) -> None:
+    portal = Portal(tmp_path / "var", {**QUICK, "CALLUS_CANARY_SECONDS": "600"})
+    try:
+        portal.start_up()
+        portal.add_user("alice")
+        alice = Client(portal.url, "alice")
+        alice.wait_for_answer(alice.upload(png(draw_bone(seed=1)))["prediction"]["id"])
+
+        os.kill(pool_process(portal, "predict"), signal.SIGKILL)
+        waiting = [alice.upload(png(draw_bone(seed=seed)))["prediction"]["id"] for seed in range(2, 6)]
+        answers = [alice.wait_for_answer(prediction_id, seconds=60) for prediction_id in waiting]
+        assert [answer["state"] for answer in answers] == ["succeeded"] * 4
+        told = "A process of the worker was killed; it ends"
+        wait_until(lambda: told in portal.console(), what="the worker to tell why it started anew")
+    finally:
+        portal.stop()
+
+
 @pytest.mark.parametrize("fault", ["killed", "flushed", "paused"])
 def test_after_a_fault_of_redis_answers_resume(portal: Portal, redis: Redis, fault: str) -> None:
     portal.add_user("alice")
