@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.utils import timezone
 
 from classifier import dataset_archives
+from classifier.clock import database_now
 from classifier.errors import StorageFull
 from classifier.jobs.collect_images import add_reviewed, unpack_upload, write_previous
 from classifier.jobs.hold import Hold, HoldLost, Stopping
@@ -34,7 +34,7 @@ NUM_SAMPLES = 6
 
 def build_dataset(dataset_id: int) -> None:
     """Build one queued data set version, or do nothing when it is finished, held by another worker, or gone."""
-    lease_until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+    lease_until = database_now() + timedelta(seconds=settings.LEASE_SECONDS)
     waiting = DatasetVersion.objects.select_related("parent", "created_by")
     dataset = waiting.claim(dataset_id, lease_until=lease_until)
     if dataset is None:

@@ -12,6 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from classifier import worker_stop
+from classifier.clock import database_now
 from classifier.models.queued_work import QueuedWork
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class Hold:
         if not now and time.monotonic() - self._written < SECONDS_BETWEEN_WRITES:
             return
         self._written = time.monotonic()
-        lease_until = timezone.now() + (lease or timedelta(seconds=settings.LEASE_SECONDS))
         try:
+            lease_until = database_now() + (lease or timedelta(seconds=settings.LEASE_SECONDS))
             changed = self.row.update(lease_until=lease_until, send_at=lease_until, **progress)
         except OperationalError:
             # A database that restarts is no reason to stop, as long as the lease holds.
@@ -83,10 +84,10 @@ class Hold:
 
     def try_later(self, pause: timedelta) -> None:
         """Let go after an error that may pass; the attempt counts."""
-        later = timezone.now() + pause
+        later = database_now() + pause
         self.row.update(lease_until=later, send_at=later)
 
     def hand_back(self) -> None:
         """Let go because this worker stops, or cannot work on it now; the attempt does not count."""
-        soon = timezone.now() + timedelta(seconds=1)
+        soon = database_now() + timedelta(seconds=1)
         self.row.update(state="queued", attempts=F("attempts") - 1, lease_until=None, send_at=soon)

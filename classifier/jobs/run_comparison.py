@@ -5,9 +5,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from classifier import bundles, dataset_archives
+from classifier.clock import database_now
 from classifier.jobs.compare import FairTest, Origin, compare
 from classifier.jobs.hold import Hold, HoldLost, Stopping
 from classifier.jobs.notify import notify
@@ -23,7 +23,7 @@ RETRY_AFTER = timedelta(seconds=10)
 
 def run_comparison(comparison_id: int) -> None:
     """Work off one queued comparison, or do nothing when it is finished, held by another worker, or gone."""
-    lease_until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+    lease_until = database_now() + timedelta(seconds=settings.LEASE_SECONDS)
     waiting = Comparison.objects.select_related("candidate", "live", "dataset_version", "created_by")
     comparison = waiting.claim(comparison_id, lease_until=lease_until)
     if comparison is None:

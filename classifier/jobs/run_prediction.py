@@ -8,6 +8,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from classifier import bundles, trace
+from classifier.clock import database_now
 from classifier.models import ModelVersion, Prediction
 from classifier.models.prediction import PredictionQuerySet
 from ml.bundle import BundleError
@@ -39,7 +40,7 @@ def _waiting() -> PredictionQuerySet:
 
 
 def _lease_until() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+    return database_now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def _run(prediction: Prediction) -> None:
@@ -109,5 +110,5 @@ def _fail(prediction: Prediction, reason: str) -> None:
 
 def _try_later(prediction: Prediction) -> None:
     """Back to the queue; the sweep sends it again, or gives up after the last attempt."""
-    later = timezone.now() + RETRY_AFTER
+    later = database_now() + RETRY_AFTER
     Prediction.objects.held_by(prediction).update(lease_until=later, send_at=later)

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from classifier import bundles, dataset_archives
+from classifier.clock import database_now
 from classifier.jobs.compare import FairTest, Origin, compare
 from classifier.jobs.hold import Hold, HoldLost, Stopping
 from classifier.jobs.notify import notify
@@ -43,7 +44,7 @@ def run_training(run_id: int) -> None:
     known = waiting.filter(id=run_id).first()
     if known is None or known.dataset_version.state != DatasetVersion.State.SUCCEEDED:
         return
-    run = waiting.claim(run_id, lease_until=timezone.now() + timedelta(seconds=settings.LEASE_SECONDS))
+    run = waiting.claim(run_id, lease_until=database_now() + timedelta(seconds=settings.LEASE_SECONDS))
     if run is None:
         return
     hold = Hold(run)

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from classifier.clock import database_now
 from classifier.jobs import build_dataset, run_comparison, run_training
 from classifier.models import Comparison, DatasetVersion, Prediction, TrainingRun
 from classifier.models.queued_work import QueuedWork
@@ -24,7 +25,7 @@ def sweep() -> list[tuple[type[QueuedWork], Any]]:
 
     Fails what is hopeless, with a reason the user reads.
     """
-    now = timezone.now()
+    now = database_now()
     _give_up_predictions(now)
     _give_up_training(now)
     _give_up_runs_without_data()

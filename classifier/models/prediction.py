@@ -5,7 +5,8 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
-from django.utils import timezone
+
+from classifier.clock import database_now
 
 from .queued_work import QueuedWork, QueuedWorkQuerySet
 from .radiograph import Radiograph, may_see_all
@@ -52,7 +53,7 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
         waiting for them in vain. SQLite has one writer at a time, so nobody is in the way.
         """
         with transaction.atomic():
-            claimable = self.claimable(timezone.now()).select_for_update(skip_locked=True, no_key=True)
+            claimable = self.claimable(database_now()).select_for_update(skip_locked=True, no_key=True)
             abandoned = claimable.filter(state="running").order_by("lease_until")
             queued = claimable.filter(state="queued").order_by("turn", "created_at")
             for some in (abandoned, queued):

@@ -7,12 +7,14 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from classifier.clock import database_now
+
 MAX_ATTEMPTS = 3
 
 
 def first_sweep() -> datetime:
     """When the sweep sends a message of its own, should the first one be lost."""
-    return timezone.now() + timedelta(seconds=10)
+    return database_now() + timedelta(seconds=10)
 
 
 Work = TypeVar("Work", bound="QueuedWork")
@@ -47,7 +49,7 @@ class QueuedWorkQuerySet(models.QuerySet[Work]):
         One conditional UPDATE: of any number of workers with the same message, one changes the row.
         The attempt is counted before the work, so that what kills its worker is not tried for ever.
         """
-        claimed = self.claimable(timezone.now()).filter(id=work_id)
+        claimed = self.claimable(database_now()).filter(id=work_id)
         changed = claimed.update(
             state="running",
             attempts=F("attempts") + 1,
