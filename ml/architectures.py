@@ -7,10 +7,13 @@ directly, the class evidence can be mapped (ml/saliency.py).
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
 from keras import layers
+
+from ml.efficientnet_lite import efficientnet_lite
 
 
 def build(
@@ -19,10 +22,12 @@ def build(
     """Builds a network.
 
     Args:
-        architecture: "seed_cnn", "mobilenet_v2" or "tiny_cnn".
+        architecture: "seed_cnn", "mobilenet_v2", "efficientnet_lite2" or "tiny_cnn".
         size: the side of the input, which is float32 (batch, size, size, 3).
         dropout: before the last layer; not for seed_cnn.
-        weights: a file for keras.applications.MobileNetV2(include_top=False); only for mobilenet_v2.
+        weights: a file of the network without its head: for mobilenet_v2 one for
+            keras.applications.MobileNetV2(include_top=False), for efficientnet_lite2 one of
+            ml.pretrained; not for the others.
 
     Returns:
         A model whose output is float32 logits, (batch, num_classes).
@@ -35,6 +40,8 @@ def build(
         features, dropout = seed_cnn(image), 0.0
     elif architecture == "mobilenet_v2":
         features = mobilenet_v2(image, weights)
+    elif architecture == "efficientnet_lite2":
+        features = efficientnet_lite2(image, weights)
     elif architecture == "tiny_cnn":
         features = tiny_cnn(image)
     else:
@@ -75,12 +82,30 @@ def mobilenet_v2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasT
     """MobileNetV2 (Sandler et al. 2018) up to its pooled features, (batch, 1280); input in [-1, 1]."""
     backbone = keras.applications.MobileNetV2(input_tensor=image, include_top=False, weights=None)
     if weights is not None:
-        backbone.load_weights(weights)
+        _load(backbone, weights)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             # Keras's own 0.999 leaves the moving averages far behind on a small data set.
             layer.momentum = 0.9
     return layers.GlobalAveragePooling2D(name="features")(backbone.output)
+
+
+def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
+    """EfficientNet-Lite2 up to its pooled features, (batch, 1280); input in [-1, 1]."""
+    maps = efficientnet_lite(2, image)
+    if weights is not None:
+        _load(keras.Model(image, maps), weights)
+    return layers.GlobalAveragePooling2D(name="features")(maps)
+
+
+def _load(model: keras.Model, weights: Path) -> None:
+    with warnings.catch_warnings():
+        # Keras warns of layers that the file does not have, and leaves them as chance made them.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            model.load_weights(weights)
+        except UserWarning as warning:
+            raise ValueError(str(warning)) from warning
 
 
 def tiny_cnn(image: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,7 +1,7 @@
 """A trained model as a folder that never changes once written; no TensorFlow.
 
 model.keras        the Keras model: float32 input (batch, size, size, 3) -> logits
-serving.tflite     the same network for LiteRT, with what serving needs as further outputs
+serving.tflite.gz  the same network for LiteRT, with what serving needs as further outputs
 distribution.npz   what the in-distribution score compares features with (if it was fitted)
 card.json          everything else: classes, input, calibration, origin, figures, licences
 checksums.json     SHA-256 of each of the files above
@@ -20,7 +20,7 @@ from typing import Any
 
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "shipped"
-REQUIRED = ("model.keras", "serving.tflite", "card.json")
+REQUIRED = ("model.keras", "serving.tflite.gz", "card.json")
 CHECKSUMS = "checksums.json"
 # The SHA-256 of each image that the weights learned from: evaluation says when a test image is among them.
 TRAINING_IMAGES = "training_images.txt"
@@ -94,7 +94,7 @@ def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]
     """Writes a bundle aside, then renames it to path; an earlier bundle there is replaced whole.
 
     Args:
-        files: content by name; "model.keras" and "serving.tflite" at least.
+        files: content by name; "model.keras" and "serving.tflite.gz" at least.
         card: what card.json says besides the format version.
 
     Raises:

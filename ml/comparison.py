@@ -20,8 +20,10 @@ def compare(first: Answers, second: Answers) -> dict[str, Any]:
     """Differences, second minus first, as plain data.
 
     Intervals are those of the paired bootstrap: both bundles answer the same drawn groups. McNemar's
-    test counts images, as if each were its own group. The verdict goes by the balanced accuracy: its
-    95 % interval lies above 0, below 0, or holds 0.
+    test counts images, as if each were its own group. The verdict goes by two differences, balanced
+    accuracy and negative log-likelihood, whose 95 % intervals lie above 0, below 0, or hold 0. "worse"
+    is worse in either: a model whose confidences lie is no better for naming as many classes rightly.
+    "better" is better in the balanced accuracy, and not worse in the other.
 
     Raises:
         DatasetRefused: the bundles have different classes, or did not answer the same images.
@@ -37,7 +39,7 @@ def compare(first: Answers, second: Answers) -> dict[str, Any]:
         int(np.sum(right_second & ~right_first)),
     )
     differences = _differences(first, second)
-    verdict = _verdict(differences["balanced_accuracy"])
+    verdict = _verdict(differences["balanced_accuracy"], differences["negative_log_likelihood"])
     return {
         "format": "callus-comparison",
         "version": 1,
@@ -80,21 +82,22 @@ def _differences(first: Answers, second: Answers) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _verdict(difference: dict[str, Any]) -> Verdict:
-    if difference["low"] > 0:
-        return "better"
-    return "worse" if difference["high"] < 0 else "no difference shown"
+def _verdict(balanced_accuracy: dict[str, Any], negative_log_likelihood: dict[str, Any]) -> Verdict:
+    if balanced_accuracy["high"] < 0 or negative_log_likelihood["low"] > 0:
+        return "worse"
+    return "better" if balanced_accuracy["low"] > 0 else "no difference shown"
 
 
 def _sentence(
     verdict: Verdict, differences: dict[str, dict[str, Any]], first: Answers, second: Answers
 ) -> str:
     figure = differences["balanced_accuracy"]
-    numbers = (
-        f"balanced accuracy {figure['b']:.3f} against {figure['a']:.3f}, a difference of {figure['value']:+.3f} "
-        f"(95 % interval {figure['low']:+.3f} to {figure['high']:+.3f}; {figure['n']} images in "
-        f"{figure['groups']} groups)"
-    )
+    numbers = f"{_in_numbers('balanced accuracy', figure)}; {figure['n']} images in {figure['groups']} groups"
+    doubt = differences["negative_log_likelihood"]
+    if doubt["low"] > 0:
+        numbers += (
+            f". Its confidences are worse beyond chance: {_in_numbers('negative log-likelihood', doubt)}"
+        )
     said = {
         "better": f"B is better than A beyond chance: {numbers}.",
         "worse": f"B is worse than A beyond chance: {numbers}.",
@@ -104,6 +107,13 @@ def _sentence(
         if answers.num_trained_on:
             said += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too good."
     return said
+
+
+def _in_numbers(name: str, figure: dict[str, Any]) -> str:
+    return (
+        f"{name} {figure['b']:.3f} against {figure['a']:.3f}, a difference of {figure['value']:+.3f} "
+        f"(95 % interval {figure['low']:+.3f} to {figure['high']:+.3f})"
+    )
 
 
 def _per_class(first: Answers, second: Answers) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = "distribution.npz"
-REFUSAL_RATE = 0.001
+REFUSAL_RATE = 0.005
 
 
 @dataclass(frozen=True, eq=False)

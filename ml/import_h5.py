@@ -36,7 +36,7 @@ def import_h5(path: Path, out: Path, classes: Sequence[str]) -> Bundle:
     round_weights(model)
     files = {
         "model.keras": keras_file(model),
-        "serving.tflite": serving_graph(model, ("features",), mirror=False),
+        "serving.tflite.gz": serving_graph(model, ("features",), mirror=False),
     }
     spec = InputSpec(model.input.shape[1], channels="rgb", fit="stretch", scale="0..1")
     card = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ class LiteRTGraph:
         from ai_edge_litert.interpreter import Interpreter
 
         # The interpreter reads from these bytes for as long as it lives.
-        self._content = source if isinstance(source, bytes) else source.read_bytes()
+        self._content = gzip.decompress(source if isinstance(source, bytes) else source.read_bytes())
         self._interpreter = Interpreter(model_content=self._content, num_threads=num_threads())
         self._runner = self._interpreter.get_signature_runner()
         # What the file calls its outputs inside, and what they are.
@@ -85,7 +87,10 @@ class OpenVINOGraph:
             # Its own choice, bfloat16 where the processor can, moves probabilities by up to 0.03.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        self._model = openvino.Core().compile_model(path, "CPU", options)
+        with tempfile.TemporaryDirectory() as folder:
+            unpacked = Path(folder) / "serving.tflite"
+            unpacked.write_bytes(gzip.decompress(path.read_bytes()))
+            self._model = openvino.Core().compile_model(unpacked, "CPU", options)
 
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         results = self._model([image[np.newaxis]])
@@ -104,7 +109,7 @@ class Predictor:
         self.classes = bundle.classes
         self._card = bundle.card
         self._spec = InputSpec(**bundle.card["input"])
-        self._graph = open_graph(bundle.file("serving.tflite"), engine)
+        self._graph = open_graph(bundle.file("serving.tflite.gz"), engine)
         self._distribution = Distribution.load(bundle.path)
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
@@ -138,7 +143,7 @@ class Predictor:
 
 
 def open_graph(source: Path | bytes, engine: Engine = "auto") -> Graph:
-    """Opens a serving graph, a file or (in LiteRT) its content.
+    """Opens a gzipped serving graph, a file or (in LiteRT) its content.
 
     "auto" takes LiteRT, unless OpenVINO is installed and answers faster on this processor.
     """

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import architectures
-from ml.bundle import Bundle, open_bundle
+from ml.bundle import TRAINING_IMAGES, Bundle, open_bundle
 from ml.datasets import Item, Manifest
 from ml.events import Remaining, Tell
 from ml.export import load_keras
 from ml.folds import grouped_folds
 from ml.pipeline import Examples, TrainingRefused, decode, run_trunk
-from ml.recipes import Recipe
+from ml.recipes import ENOUGH_HELD_OUT, PRETRAINED, Recipe
 from ml.training import Fit, Progress, computing_in, fit, logits_of
 
 
@@ -28,9 +28,10 @@ from ml.training import Fit, Progress, computing_in, fit, logits_of
 class Run:
     """What a training run needs to know besides the recipe and the manifest.
 
-    work: the folder for checkpoints and decoded images. weights: a file of pretrained weights.
-    start: a bundle to go on from. origin: licences and attributions, for the card. whole_bones: a
-    folder of X-rays of whole bones, to measure what the model makes of them.
+    work: the folder for checkpoints and decoded images. weights: a file of pretrained weights, instead
+    of the one that comes with the recipe. start: a bundle to go on from instead. origin: licences and
+    attributions, for the card. whole_bones: a folder of X-rays of whole bones, to measure what the
+    model makes of them.
     """
 
     work: Path
@@ -91,11 +92,13 @@ class _Learner:
         self.groups = [item.group for item in items]
         self.key = _key(recipe, manifest, run)
         self.start = self._build()
+        self.unseen = _unseen(items, run.start)
         self.examples = self._examples(manifest, items)
 
     def fit_once(self, num_train: int) -> Learned:
         everything = np.arange(len(self.labels))
         train, validation = everything[:num_train], everything[num_train:]
+        validation = self._held_out(validation)
         model, progress = self._fit("train", train, validation, 0, Remaining(1), keep_best=True)
         return Learned(model, progress, [], self._answers(model, validation))
 
@@ -105,17 +108,20 @@ class _Learner:
             folds = grouped_folds(self.labels, self.groups, recipe.folds, self.run.seed)
         except ValueError as error:
             raise TrainingRefused(f"The recipe {recipe.name!r} needs more images: {error}") from error
+        held_out = self._held_out(everything)
         remaining, done = Remaining(recipe.folds + 1), []
         logits = np.zeros((len(everything), len(self.classes)), np.float32)
         for fold in range(recipe.folds):
-            inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            inside, outside = held_out[folds[held_out] == fold], np.flatnonzero(folds != fold)
             model, progress = self._fit(f"fold {fold + 1}", outside, inside, fold, remaining, keep_best=False)
-            logits[inside] = self._answers(model, inside).logits
+            if len(inside):
+                logits[inside] = self._answers(model, inside).logits
             done.append(progress)
         model, progress = self._fit(
             "train", everything, everything[:0], recipe.folds, remaining, keep_best=False
         )
-        return Learned(model, progress, done, Answers(logits, self.labels, self.groups))
+        groups = [self.groups[index] for index in held_out]
+        return Learned(model, progress, done, Answers(logits[held_out], self.labels[held_out], groups))
 
     def _fit(
         self,
@@ -138,11 +144,24 @@ class _Learner:
         )
         with computing_in(self.recipe.precision):
             learning = self._build()
+        if self.recipe.freeze_norms:
+            for layer in learning.layers:
+                layer.trainable = layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
         learning.set_weights(self.start.get_weights())
         progress = fit(self._learning_part(learning), self.recipe, self.examples, train, validation, run)
         model = self._build()
         model.set_weights(learning.get_weights())
         return model, progress
+
+    def _held_out(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Leaves those that can calibrate: of what it has learned from, a model is far too sure."""
+        unseen = indices[self.unseen[indices]]
+        if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
+            raise TrainingRefused(
+                f"The model to start from has learned from {len(indices) - len(unseen)} of the {len(indices)} images "
+                "that are to measure how sure the new one may be. Start from the pretrained network instead."
+            )
+        return unseen
 
     def _answers(self, model: keras.Model, indices: NDArray[np.int64]) -> Answers:
         part = self._learning_part(model)
@@ -157,12 +176,13 @@ class _Learner:
     def _examples(self, manifest: Manifest, items: list[Item]) -> Examples:
         recipe, run = self.recipe, self.run
         targets = np.eye(len(self.classes), dtype=np.float32)[self.labels]
+        numbers = np.unique(self.groups, return_inverse=True)[1]
         if recipe.trunk is None:
             images = decode(manifest, items, recipe.input, run.work, run.tell)
-            return Examples(images[np.newaxis], targets, recipe.input)
+            return Examples(images[np.newaxis], targets, numbers, recipe.input)
         trunk, _ = architectures.split(self.start, recipe.trunk)
         outputs = run_trunk(trunk, manifest, items, recipe, run.seed, run.work, run.tell)
-        return Examples(outputs, targets, recipe.input)
+        return Examples(outputs, targets, numbers, recipe.input)
 
     def _build(self) -> keras.Model:
         recipe, run = self.recipe, self.run
@@ -173,10 +193,11 @@ class _Learner:
                 recipe.input.size,
                 len(self.classes),
                 dropout=recipe.dropout,
-                weights=run.weights,
+                weights=weights_of(recipe, run),
             )
         except (OSError, ValueError) as error:
-            raise TrainingRefused(f"{run.weights} does not fit the recipe {recipe.name!r}.") from error
+            file = weights_of(recipe, run)
+            raise TrainingRefused(f"{file} does not fit the recipe {recipe.name!r}.") from error
         if run.start is not None:
             _start_from(model, self.classes, open_bundle(run.start))
         return model
@@ -188,10 +209,26 @@ def _check(recipe: Recipe, manifest: Manifest, run: Run) -> None:
     trained = {item.label for item in manifest.subset("train")}
     if missing := sorted(set(manifest.classes) - trained):
         raise TrainingRefused(f"The manifest has no training image of the class {missing[0]!r}.")
-    if recipe.needs_weights and run.weights is None and run.start is None:
+
+
+def weights_of(recipe: Recipe, run: Run) -> Path | None:
+    """Returns the file of pretrained weights that a run starts from, if it does."""
+    if run.start is not None:
+        return None
+    return run.weights or (PRETRAINED / recipe.pretrained if recipe.pretrained else None)
+
+
+def _unseen(items: Sequence[Item], start: Path | None) -> NDArray[np.bool_]:
+    """Returns which images the weights that a run starts from did not learn from, bool (n,)."""
+    if start is None:
+        return np.ones(len(items), bool)
+    told = start / TRAINING_IMAGES
+    if not told.exists():
         raise TrainingRefused(
-            f"The recipe {recipe.name!r} starts from weights: give --weights FILE or --start BUNDLE."
+            f"{start} does not say which images it learned from, so nothing can start from it."
         )
+    seen = set(told.read_text(encoding="ascii").split())
+    return np.array([item.sha256 not in seen for item in items])
 
 
 def _start_from(model: keras.Model, classes: Sequence[str], bundle: Bundle) -> None:
@@ -214,6 +251,7 @@ def _start_from(model: keras.Model, classes: Sequence[str], bundle: Bundle) -> N
 def _key(recipe: Recipe, manifest: Manifest, run: Run) -> str:
     """Names the checkpoints: another recipe, manifest, seed or start does not resume this run."""
     start = open_bundle(run.start).checksum if run.start else ""
-    weights = hashlib.sha256(run.weights.read_bytes()).hexdigest() if run.weights else ""
+    file = weights_of(recipe, run)
+    weights = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
     parts = [recipe.to_json(), manifest.checksum(), run.seed, start, weights]
     return "fit-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -43,10 +43,12 @@ class Examples:
     inputs: (views, n, ...), either uint8 images as fitted, with one view, or a trunk's float16 output.
         View 0 shows the images as they are, view 1 of a trunk's output their mirror images.
     targets: float32 (n, classes), a probability for each class.
+    groups: int64 (n,), a number for each group of images that share a source.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[np.float32]
+    groups: NDArray[np.int64]
     spec: InputSpec
 
 
@@ -135,7 +137,7 @@ def training_batches(
         Pairs of float32 inputs (batch, ...) and float32 targets (batch, classes).
     """
     random = np.random.default_rng([seed, epoch])
-    order = _draw(indices, examples.targets, recipe.balance, random)
+    order = _draw(indices, examples, recipe.balance, random)
     views = random.integers(0, len(examples.inputs), len(order))
     shares = random.beta(recipe.mixup, recipe.mixup, len(order)) if recipe.mixup else np.ones(len(order))
     # A last batch of one image would be its own batch norm statistics.
@@ -157,6 +159,15 @@ def training_batches(
     # of a small network.
     prepare = tf.autograph.experimental.do_not_convert(prepare)
     return tf.data.Dataset.range(len(starts)).map(prepare, num_parallel_calls=2).prefetch(2)
+
+
+def weights_of(indices: NDArray[np.int64], examples: Examples, balance: float) -> NDArray[np.float64]:
+    """Returns how often to draw each example, (len(indices),): less, the more there are of its class and group."""
+    labels, groups = examples.targets[indices].argmax(axis=1), examples.groups[indices]
+    weights: NDArray[np.float64] = (np.bincount(labels)[labels] * np.bincount(groups)[groups]).astype(
+        np.float64
+    ) ** -balance
+    return weights
 
 
 def plain_batches(examples: Examples, indices: NDArray[np.int64], view: int = 0) -> tf.data.Dataset:
@@ -236,10 +247,9 @@ def _pixels(manifest: Manifest, item: Item) -> NDArray[np.uint8]:
 
 
 def _draw(
-    indices: NDArray[np.int64], targets: NDArray[np.float32], balance: float, random: np.random.Generator
+    indices: NDArray[np.int64], examples: Examples, balance: float, random: np.random.Generator
 ) -> NDArray[np.int64]:
     if not balance:
         return random.permutation(indices)
-    labels = targets[indices].argmax(axis=1)
-    weights = np.bincount(labels)[labels].astype(np.float64) ** -balance
+    weights = weights_of(indices, examples, balance)
     return random.choice(indices, len(indices), p=weights / weights.sum())

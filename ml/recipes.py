@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ml.preprocessing import InputSpec
+
+# Of images that the weights a run starts from have not learned from, so many are enough to calibrate with.
+ENOUGH_HELD_OUT = 50
+PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,9 @@ class Recipe:
     learning_rate, head_learning_rate: of the layers after the trunk, and of the last of them.
     schedule: "cosine" warms up over 8 % of the steps, then falls to 0; "constant" stays.
     mixup: the alpha of its beta distribution (Zhang et al. 2018); 0 for none.
-    balance: 0 draws images as they are, 1 draws each class equally often; 0.5 lies between.
+    balance: 0 draws images as they are, 1 draws each class, and in it each group, about equally
+        often; 0.5 lies between.
+    freeze_norms: batch norms stay as their weights came, in what they scale by and shift by too.
     folds: 0 trains on the train part, keeps the epoch of the lowest validation loss, and calibrates
         on the validation part. Otherwise both parts are cut into so many folds by group, what is
         predicted for each fold by a model trained on the others calibrates, and the model itself
@@ -50,11 +57,12 @@ class Recipe:
     mirror: serving averages the picture and its mirror image.
     described_by: the layers whose pooled outputs tell whether a picture is like those trained on.
     precision: what layers compute in while they learn; the bundle is float32.
+    pretrained: the file in ml/pretrained that a run starts from unless it is given another start.
     """
 
     name: str
     summary: str
-    architecture: Literal["seed_cnn", "mobilenet_v2", "tiny_cnn"]
+    architecture: Literal["seed_cnn", "mobilenet_v2", "efficientnet_lite2", "tiny_cnn"]
     input: InputSpec
     epochs: int
     batch_size: int
@@ -70,10 +78,11 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     balance: float = 0.0
+    freeze_norms: bool = False
     folds: int = 0
     mirror: bool = False
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    needs_weights: bool = False
+    pretrained: str | None = None
     described_by: tuple[str, ...] = ("features",)
 
     def to_json(self) -> dict[str, Any]:
@@ -126,12 +135,12 @@ PROBE = Recipe(
     weight_decay=0.02,
     balance=0.5,
     mirror=True,
-    needs_weights=True,
+    pretrained="mobilenet_v2.imagenet.weights.h5",
 )
 
 TOP = Recipe(
     name="top",
-    summary="The upper half of a MobileNetV2 trained on varied views, calibrated by cross-validation.",
+    summary="The upper half of a MobileNetV2 trained on varied views; smaller, and nearly as good.",
     architecture="mobilenet_v2",
     input=XRAY_INPUT,
     trunk="block_9_add",
@@ -150,7 +159,30 @@ TOP = Recipe(
     folds=5,
     mirror=True,
     precision="mixed_bfloat16",
-    needs_weights=True,
+    pretrained="mobilenet_v2.imagenet.weights.h5",
+)
+
+EFFICIENT_TOP = Recipe(
+    name="efficient_top",
+    summary="The upper half of an EfficientNet-Lite2 trained on varied views: the shipped model's own.",
+    architecture="efficientnet_lite2",
+    input=XRAY_INPUT,
+    trunk="block_10",
+    described_by=("block_5", "block_8"),
+    views=8,
+    augmentation=XRAY_AUGMENTATION,
+    epochs=10,
+    batch_size=32,
+    learning_rate=3e-4,
+    head_learning_rate=1e-3,
+    mixup=0.4,
+    dropout=0.3,
+    label_smoothing=0.1,
+    weight_decay=0.02,
+    balance=0.5,
+    freeze_norms=True,
+    folds=5,
+    pretrained="efficientnet_lite2.imagenet.weights.h5",
 )
 
 TINY = Recipe(
@@ -170,4 +202,4 @@ TINY = Recipe(
     mirror=True,
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (SEED_CNN, PROBE, TOP, TINY)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (EFFICIENT_TOP, TOP, PROBE, SEED_CNN, TINY)}

@@ -17,7 +17,7 @@ from ml.datasets import Manifest
 from ml.export import keras_file, round_weights, serving_graph
 from ml.folds import grouped_folds
 from ml.inference import Predictor, open_graph
-from ml.learning import Learned, Run, labels_of, learn
+from ml.learning import Learned, Run, labels_of, learn, weights_of
 from ml.measuring import FOLDS, calibrate, fit_distribution, measure_test, measure_whole_bones
 from ml.pipeline import decode
 from ml.recipes import Recipe
@@ -42,7 +42,7 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, run: Run) -> Bundle:
     graph = serving_graph(learned.model, recipe.described_by, recipe.mirror)
     files = {
         "model.keras": keras_file(learned.model),
-        "serving.tflite": graph,
+        "serving.tflite.gz": graph,
     }
     if seen := images_learned_from(manifest, run.start):
         files[TRAINING_IMAGES] = seen
@@ -76,6 +76,7 @@ def _distribution(
 def _card(
     recipe: Recipe, manifest: Manifest, run: Run, learned: Learned, calibration: dict[str, Any]
 ) -> dict[str, Any]:
+    weights = weights_of(recipe, run)
     return {
         "classes": manifest.classes,
         "input": recipe.input.to_json(),
@@ -90,7 +91,7 @@ def _card(
         },
         "training": {"best_epoch": learned.progress.best_epoch, "epochs": _epochs(learned)},
         "started_from": {
-            "weights_sha256": hashlib.sha256(run.weights.read_bytes()).hexdigest() if run.weights else None,
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None,
             "bundle": open_bundle(run.start).checksum if run.start else None,
         },
         "origin": run.origin or {},

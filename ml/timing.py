@@ -27,7 +27,7 @@ def time_bundle(bundle: Bundle, pixels: NDArray[np.uint8], engine: Engine, round
     model = architectures.build("mobilenet_v2", 256, 10)
     plain = open_graph(serving_graph(model, ("features",), mirror=False), engine)
     plain_image = prepare(pixels, InputSpec(256))
-    graph = open_graph(bundle.file("serving.tflite"), engine)
+    graph = open_graph(bundle.file("serving.tflite.gz"), engine)
     image = prepare(pixels, InputSpec(**bundle.card["input"]))
     predictor = Predictor(bundle, engine)
     return _medians(

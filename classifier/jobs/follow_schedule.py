@@ -7,7 +7,6 @@ from django.utils import timezone
 from classifier.models import (
     AuditEntry,
     DatasetVersion,
-    ModelVersion,
     RetrainingSchedule,
     Review,
     TrainingRun,
@@ -58,13 +57,9 @@ def a_month_after(moment: datetime) -> datetime:
 
 
 def _start(schedule: RetrainingSchedule) -> str:
-    parent, live = DatasetVersion.objects.newest(), ModelVersion.objects.live()
-    recipe = RECIPES.get(schedule.recipe)
-    if parent is None or live is None or recipe is None:
-        return "There is no data set version, live model or recipe to start from."
-    fits = live.card.get("architecture") == recipe.architecture
-    if recipe.needs_weights and not fits:
-        return f"The recipe {recipe.name} cannot start from {live}, which is another network."
+    parent, recipe = DatasetVersion.objects.newest(), RECIPES.get(schedule.recipe)
+    if parent is None or recipe is None:
+        return "There is no data set version or recipe to start from."
     dataset = DatasetVersion.objects.create(
         source=DatasetVersion.Source.REVIEWS,
         parent=parent,
@@ -75,8 +70,7 @@ def _start(schedule: RetrainingSchedule) -> str:
     run = TrainingRun.objects.create(
         dataset_version=dataset,
         recipe=recipe.name,
-        start=TrainingRun.Start.LIVE if fits else TrainingRun.Start.SCRATCH,
-        start_version=live if fits else None,
+        start=TrainingRun.Start.PRETRAINED if recipe.pretrained else TrainingRun.Start.SCRATCH,
         created_by=schedule.set_by,
         send_at=first_sweep(),
     )

@@ -25,6 +25,7 @@ class TrainingRun(QueuedWork):
     """
 
     class Start(models.TextChoices):
+        PRETRAINED = "pretrained", "the pretrained network"
         LIVE = "live", "the live model"
         SHIPPED = "shipped", "the model shipped with Callus"
         SCRATCH = "scratch", "nothing (from scratch)"

@@ -71,8 +71,14 @@ def fits(recipe: Recipe, version: ModelVersion) -> bool:
 
 
 def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:
+    if start == TrainingRun.Start.PRETRAINED:
+        if not recipe.pretrained:
+            raise TrainingRefused(
+                f"The recipe {recipe.name} starts from nothing: no pretrained network fits it."
+            )
+        return None
     if start == TrainingRun.Start.SCRATCH:
-        if recipe.needs_weights:
+        if recipe.pretrained:
             raise TrainingRefused(f"The recipe {recipe.name} cannot start from nothing: it needs weights.")
         return None
     shipped = ModelVersion.objects.filter(source=ModelVersion.Source.SHIPPED).newest_first().first()

@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, help="see ml/recipes.py")
     parser.add_argument("--out", type=Path, required=True, help="where the bundle is written")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--weights", type=Path, help="weights file of a pretrained network")
+    start.add_argument(
+        "--weights",
+        type=Path,
+        help="weights file of a pretrained network, instead of the one that comes with the recipe",
+    )
     start.add_argument("--start", type=Path, metavar="BUNDLE", help="go on from this bundle's weights")
     parser.add_argument("--work", type=Path, help="keeps checkpoints, so that the same command resumes")
     parser.add_argument("--origin", type=Path, help="JSON with licences and attributions, for the card")

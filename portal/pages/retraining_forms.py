@@ -9,7 +9,7 @@ from classifier.models.schedule import MAX_REVIEWS
 from classifier.models.training_run import MAX_BATCH_SIZE, MAX_EPOCHS, MAX_SEED
 from classifier.services.record_review import reviewable_classes
 from ml.classes import display_name
-from ml.recipes import RECIPES
+from ml.recipes import ENOUGH_HELD_OUT, RECIPES
 
 CLASS = "class:"
 
@@ -82,11 +82,17 @@ class TrainingForm(forms.Form):
         .defer("report", "samples"),
         empty_label=None,
     )
-    recipe = forms.ChoiceField(label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial="top")
+    recipe = forms.ChoiceField(
+        label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial="efficient_top"
+    )
     start = forms.ChoiceField(
         label="Starting point",
         choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
-        help_text="Weights can be taken over from a model of the same network only.",
+        help_text=(
+            "The pretrained network fits the recipes that take long, nothing the others. A model can be gone on "
+            f"from if it is the same network, and if {ENOUGH_HELD_OUT} or more images for validation are new to it: "
+            "from those it learned from, nobody can tell how sure it may be."
+        ),
     )
     epochs = forms.IntegerField(
         label="Epochs",

@@ -15,14 +15,13 @@ from classifier.models import (
     User,
 )
 from classifier.services.set_schedule import ScheduleRefused, set_schedule
-from tests.classifier.retraining import CLASSES, answered, person, ready_dataset, say
+from tests.classifier.retraining import answered, person, ready_dataset, say
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def tara(model: ModelVersion) -> User:
-    ModelVersion.objects.update(card={"classes": CLASSES, "architecture": "tiny_cnn"})
     ready_dataset()
     return person("tara", "Trainers")
 
@@ -57,7 +56,7 @@ def test_after_so_many_new_reviews_a_run_starts_once_and_promotes_nothing(
     assert runs() == 1
 
     run = TrainingRun.objects.get()
-    assert (run.recipe, run.start_version, run.created_by) == ("tiny", model, tara)
+    assert (run.recipe, run.start, run.created_by) == ("tiny", "scratch", tara)
     assert run.dataset_version.source == DatasetVersion.Source.REVIEWS
     assert run.dataset_version.state == "queued"
     assert Promotion.objects.count() == 1
@@ -83,12 +82,24 @@ def test_a_month_is_a_calendar_month(moment: tuple[int, int, int], later: tuple[
     assert a_month_after(datetime(*moment, tzinfo=UTC)) == datetime(*later, tzinfo=UTC)
 
 
-def test_what_cannot_start_is_said_and_starts_nothing(tara: User, model: ModelVersion) -> None:
+def test_what_has_a_pretrained_network_starts_from_it_and_never_from_what_learned_the_same_images(
+    tara: User, model: ModelVersion
+) -> None:
     set_schedule(user=tara, mode="after_reviews", num_reviews=1, recipe="probe")
     review(1, model, tara)
 
+    assert runs() == 1
+    run = TrainingRun.objects.get()
+    assert (run.start, run.start_version) == ("pretrained", None)
+
+
+def test_what_cannot_start_is_said_and_starts_nothing(tara: User, model: ModelVersion) -> None:
+    set_schedule(user=tara, mode="after_reviews", num_reviews=1, recipe="probe")
+    review(1, model, tara)
+    DatasetVersion.objects.update(state="failed")
+
     assert runs() == 0
-    assert "which is another network" in RetrainingSchedule.get().last_outcome
+    assert "no data set version" in RetrainingSchedule.get().last_outcome
     assert DatasetVersion.objects.count() == 1
 
 

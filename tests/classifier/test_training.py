@@ -74,6 +74,7 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
         ({"batch_size": 1000}, "The batch size must lie between 1 and 512"),
         ({"seed": -1}, "The seed must lie between 0 and"),
         ({"recipe": "probe"}, "cannot start from nothing: it needs weights"),
+        ({"start": "pretrained"}, "no pretrained network fits it"),
         ({"recipe": "tiny", "start": "live"}, "cannot start from Model 1, which is another network"),
     ],
 )
@@ -98,6 +99,7 @@ def test_what_live_means_is_settled_when_a_run_is_asked_for(
     assert ask(start="live").start_version == model
     assert ask(start="shipped").start_version == model
     assert ask(start="scratch").start_version is None
+    assert ask(recipe="probe", start="pretrained").start_version is None
 
 
 @pytest.mark.django_db(transaction=True)

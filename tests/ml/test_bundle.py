@@ -9,14 +9,14 @@ import pytest
 
 from ml.bundle import BundleCorrupt, BundleIncompatible, open_bundle, write_bundle
 
-FILES = {"model.keras": b"a model", "serving.tflite": b"a graph"}
+FILES = {"model.keras": b"a model", "serving.tflite.gz": b"a graph"}
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     written = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A", "B"]})
     opened = open_bundle(tmp_path / "bundle")
     assert opened.classes == ["A", "B"]
-    assert opened.file("serving.tflite").read_bytes() == b"a graph"
+    assert opened.file("serving.tflite.gz").read_bytes() == b"a graph"
     assert opened.checksum == written.checksum
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
@@ -29,7 +29,7 @@ def test_the_checksum_names_the_content(tmp_path: Path) -> None:
     assert first.checksum != other.checksum
 
 
-@pytest.mark.parametrize("name", ["model.keras", "serving.tflite", "card.json"])
+@pytest.mark.parametrize("name", ["model.keras", "serving.tflite.gz", "card.json"])
 def test_a_changed_file_is_noticed(tmp_path: Path, name: str) -> None:
     path = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]}).path
     content = bytearray((path / name).read_bytes())
@@ -87,7 +87,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     real = Path.write_bytes
 
     def full_disk(path: Path, data: bytes) -> int:
-        if path.name == "serving.tflite":
+        if path.name == "serving.tflite.gz":
             raise OSError(28, "No space left on device")
         return real(path, data)
 

@@ -97,4 +97,4 @@ def test_an_unknown_recipe_is_one_sentence(
     drawn.write(tmp_path / "manifest.csv")
     arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
     assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
-    assert "There is no recipe 'magic', only seed_cnn, probe" in capsys.readouterr().err
+    assert "There is no recipe 'magic', only efficient_top, top" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,15 @@ def test_a_clearly_better_candidate_is_called_better_and_a_worse_one_worse():
     assert difference["value"] == pytest.approx(difference["b"] - difference["a"])
     assert 0 < difference["low"] < difference["value"] < difference["high"]
     assert compare(answers(0.7, 2), answers(0.3, 1))["verdict"] == "worse"
+
+
+def test_a_candidate_that_is_far_too_sure_is_called_worse_though_it_names_the_same_classes():
+    honest = answers(0.5, 3)
+    sure = replace(honest, probabilities=softmax(20 * np.log(honest.probabilities)))
+    facts = compare(honest, sure)
+    assert facts["verdict"] == "worse"
+    assert facts["differences"]["balanced_accuracy"]["value"] == 0
+    assert "Its confidences are worse beyond chance: negative log-likelihood" in facts["sentence"]
 
 
 def test_chance_is_not_called_a_difference():

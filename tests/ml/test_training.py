@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.bundle import TRAINING_IMAGES, Bundle, open_bundle
+from ml.bundle import REQUIRED, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
 from ml.datasets import Manifest
 from ml.events import Event, tell_json, tell_person
 from ml.learning import Run, learn
 from ml.pipeline import Examples, TrainingRefused, decode, plain_batches, training_batches
 from ml.preprocessing import InputSpec, prepare
-from ml.recipes import RECIPES
+from ml.recipes import PRETRAINED, RECIPES, Recipe
 from ml.release import images_learned_from, train
 from ml.training import TrainingStopped
 
@@ -35,7 +35,8 @@ def test_training_and_serving_see_identical_pixels(
     drawn: Manifest, drawn_pixels: list[np.ndarray], spec: InputSpec, tmp_path: Path
 ) -> None:
     images = decode(drawn, drawn.items, spec, tmp_path, lambda event: None)
-    examples = Examples(images[np.newaxis], np.zeros((len(images), 2), np.float32), spec)
+    targets = np.zeros((len(images), 2), np.float32)
+    examples = Examples(images[np.newaxis], targets, np.arange(len(images)), spec)
     seen = np.concatenate(list(plain_batches(examples, np.arange(len(images)))))
     served = np.stack([prepare(pixels, spec) for pixels in drawn_pixels])
     np.testing.assert_array_equal(seen, served)
@@ -45,6 +46,7 @@ def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manife
     examples = Examples(
         np.random.default_rng(0).random((3, 40, 4, 4, 2)).astype(np.float16),
         np.eye(2, dtype=np.float32)[np.arange(40) % 2],
+        np.arange(40),
         TINY.input,
     )
 
@@ -58,7 +60,8 @@ def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manife
 
 def test_rare_classes_are_drawn_more_often_when_balanced() -> None:
     labels = np.array([0] * 90 + [1] * 10)
-    examples = Examples(np.zeros((1, 100, 2), np.float16), np.eye(2, dtype=np.float32)[labels], TINY.input)
+    targets = np.eye(2, dtype=np.float32)[labels]
+    examples = Examples(np.zeros((1, 100, 2), np.float16), targets, np.arange(100), TINY.input)
     recipe = replace(TINY, balance=1.0, mixup=0.0)
     targets = np.concatenate([y for _, y in training_batches(examples, np.arange(100), recipe, 0, 0)])
     assert 30 < targets[:, 1].sum() < 70
@@ -113,7 +116,7 @@ def test_the_epoch_of_the_lowest_validation_loss_is_kept(drawn: Manifest, tmp_pa
 def test_the_test_part_teaches_nothing(drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path) -> None:
     without = Manifest.of(drawn.root, [item for item in drawn.items if item.split != "test"])
     alone = train(TINY, without, tmp_path / "alone", Run(tmp_path / "work"))
-    for name in ("model.keras", "serving.tflite", "distribution.npz"):
+    for name in ("model.keras", "serving.tflite.gz", "distribution.npz"):
         assert tiny_bundle.file(name).read_bytes() == alone.file(name).read_bytes()
     assert tiny_bundle.card["calibration"] == alone.card["calibration"]
     assert "test" not in alone.card["figures"]
@@ -134,6 +137,14 @@ def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> Non
     }
 
 
+def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
+    """The same model, made known as one that learned from other images."""
+    files = {name: bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"} | {
+        TRAINING_IMAGES: seen.encode()
+    }
+    return write_bundle(path, files, bundle.card).path
+
+
 def test_training_goes_on_from_another_bundle_with_another_class(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -144,7 +155,8 @@ def test_training_goes_on_from_another_bundle_with_another_class(
     regrouped = [replace(item, group=item.path) for item in renamed]
     manifest = Manifest.of(drawn.root, regrouped)
     recipe = replace(ONCE, epochs=1, learning_rate=1e-9, head_learning_rate=1e-9)
-    learned = learn(recipe, manifest, Run(tmp_path / "work", start=tiny_bundle.path))
+    start = with_training_images(tiny_bundle, tmp_path / "start", "")
+    learned = learn(recipe, manifest, Run(tmp_path / "work", start=start))
     from ml.export import load_keras
 
     before = load_keras(tiny_bundle.file("model.keras")).get_layer("logits").get_weights()[0]
@@ -180,9 +192,45 @@ def test_an_image_that_changed_or_vanished_is_named(
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_a_recipe_that_needs_weights_says_so(drawn: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(TrainingRefused, match="starts from weights"):
-        learn(RECIPES["top"], drawn, Run(tmp_path))
+def test_weights_that_fit_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(TrainingRefused, match="does not fit the recipe 'top'"):
+        learn(
+            RECIPES["top"],
+            drawn,
+            Run(tmp_path, weights=PRETRAINED / "efficientnet_lite2.imagenet.weights.h5"),
+        )
+
+
+@pytest.mark.parametrize("recipe", [TINY, ONCE], ids=["cross-validated", "once"])
+def test_no_model_is_calibrated_with_what_its_start_had_learned_from(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path, recipe: Recipe
+) -> None:
+    with pytest.raises(TrainingRefused, match="Start from the pretrained network instead"):
+        learn(recipe, drawn, Run(tmp_path / "work", start=tiny_bundle.path))
+    files = {name: tiny_bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"}
+    unknown = write_bundle(tmp_path / "unknown", files, tiny_bundle.card).path
+    with pytest.raises(TrainingRefused, match="does not say which images it learned from"):
+        learn(recipe, drawn, Run(tmp_path / "work", start=unknown))
+
+
+def test_where_enough_other_images_are_held_out_those_calibrate(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    seen = drawn.subset("train")[0]
+    start = with_training_images(tiny_bundle, tmp_path / "start", f"{seen.sha256}\n")
+    learned = learn(replace(TINY, epochs=1), drawn, Run(tmp_path / "work", start=start))
+    assert len(learned.held_out.labels) == len(drawn.subset("train")) + len(drawn.subset("validation")) - 1
+
+
+def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path: Path) -> None:
+    from keras.layers import BatchNormalization
+
+    for frozen in (True, False):
+        recipe = replace(ONCE, epochs=1, freeze_norms=frozen)
+        learned = learn(recipe, drawn, Run(tmp_path / str(frozen)))
+        norms = [layer for layer in learned.model.layers if isinstance(layer, BatchNormalization)]
+        moved = [not np.allclose(layer.get_weights()[2], 0) for layer in norms]
+        assert moved == [not frozen] * len(norms)
 
 
 def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> None:

@@ -107,7 +107,7 @@ def bundle_zip(folder: str = "") -> bytes:
 
 MODEL_FILES: dict[str, Any] = {
     "model.keras": lambda: (SHIPPED / "model.keras").read_bytes(),
-    "serving.tflite": lambda: (SHIPPED / "serving.tflite").read_bytes(),
+    "serving.tflite.gz": lambda: (SHIPPED / "serving.tflite.gz").read_bytes(),
     "model.pkl": lambda: pickle.dumps(print),
     "bundle.zip": bundle_zip,
     "in-a-class.zip": lambda: bundle_zip("Spiral Fracture/"),
