@@ -119,7 +119,7 @@ XRAY_AUGMENTATION = Augmentation(
 
 PROBE = Recipe(
     name="probe",
-    summary="A linear head on a frozen MobileNetV2: a minute or two, and hard to beat by much.",
+    summary="A linear head on a frozen MobileNetV2: a minute or two, for a first look at a data set.",
     architecture="mobilenet_v2",
     input=XRAY_INPUT,
     trunk="out_relu",

@@ -89,9 +89,9 @@ class TrainingForm(forms.Form):
         label="Starting point",
         choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
         help_text=(
-            "The pretrained network fits the recipes that take long, nothing the others. A model can be gone on "
-            f"from if it is the same network, and if {ENOUGH_HELD_OUT} or more images for validation are new to it: "
-            "from those it learned from, nobody can tell how sure it may be."
+            "The pretrained network has seen no X-ray; efficient_top, top and probe start from it, the others from "
+            f"nothing. To go on from a model, it must be the same network, and {ENOUGH_HELD_OUT} or more validation "
+            "images must be new to it: from those that it learned from, nobody can tell how sure it may be."
         ),
     )
     epochs = forms.IntegerField(
