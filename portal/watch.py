@@ -4,7 +4,7 @@ After its broker dropped, a worker can go on answering pings without ever taking
 10205). So each worker has a queue of its own and, when idle, sends a task to itself over a fresh connection. If it
 hears none of several in a row, it ends, and whoever started it (`manage.py up`, a container engine) starts it anew.
 A busy worker takes no task and needs no proof; it tells the database that it is busy, so that a long training does
-not look like a dead queue. Busy is one whose processes work, not one whose tasks wait for them.
+not look like a dead queue.
 
 Where the broker is no socket (the embedded one), a worker's processes take turns at one pipe. One that is killed while
 it waits there is never seen to leave, and the others wait for ever: then the worker ends at once.
@@ -52,12 +52,12 @@ class Watch(threading.Thread):
                 log.exception("The worker could not look after itself")
 
     def look(self) -> None:
-        if state.active_requests:
+        if state.reserved_requests or state.active_requests:
             self.unheard = 0
             self.say_busy()
         elif self.unheard >= PATIENCE:
             self.end("The worker hears nothing any more")
-        elif state.reserved_requests or self.send():
+        elif self.send():
             self.unheard += 1
 
     def hear(self, **kwargs: Any) -> None:
