@@ -7,6 +7,7 @@ from classifier import tasks, trace
 from classifier.errors import CallusError, ModelUnavailable, NotAllowedNow
 from classifier.models import AuditEntry, ModelVersion, Prediction, PredictionBatch, Radiograph, User
 from classifier.models.prediction import BACKGROUND
+from classifier.models.queued_work import first_sweep
 
 MOST_AT_ONCE = 10_000
 # Enough to wake the workers at once; the sweep sends the others.
@@ -56,12 +57,14 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
 
 def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> list[Prediction]:
     """Behind all uploads: their turns come last."""
+    send_at = first_sweep()  # asked of the database once, not for each
     return Prediction.objects.bulk_create(
         Prediction(
             radiograph_id=radiograph_id,
             owner_id=owner_id,
             model_version=live,
             batch=batch,
+            send_at=send_at,
             turn=BACKGROUND + number,
             trace=trace.current.get(),
         )
