@@ -161,15 +161,6 @@ def training_batches(
     return tf.data.Dataset.range(len(starts)).map(prepare, num_parallel_calls=2).prefetch(2)
 
 
-def weights_of(indices: NDArray[np.int64], examples: Examples, balance: float) -> NDArray[np.float64]:
-    """Returns how often to draw each example, (len(indices),): less, the more there are of its class and group."""
-    labels, groups = examples.targets[indices].argmax(axis=1), examples.groups[indices]
-    weights: NDArray[np.float64] = (np.bincount(labels)[labels] * np.bincount(groups)[groups]).astype(
-        np.float64
-    ) ** -balance
-    return weights
-
-
 def plain_batches(examples: Examples, indices: NDArray[np.int64], view: int = 0) -> tf.data.Dataset:
     """The images as they are served: batches of float32 inputs (batch, ...)."""
 
@@ -251,5 +242,7 @@ def _draw(
 ) -> NDArray[np.int64]:
     if not balance:
         return random.permutation(indices)
-    weights = weights_of(indices, examples, balance)
+    labels, groups = examples.targets[indices].argmax(axis=1), examples.groups[indices]
+    of_its_kind = np.bincount(labels)[labels] * np.bincount(groups)[groups]
+    weights = of_its_kind.astype(np.float64) ** -balance
     return random.choice(indices, len(indices), p=weights / weights.sum())
