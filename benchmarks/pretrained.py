@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from ml.efficientnet_lite import efficientnet_lite
+from ml.efficientnet_lite import feature_maps
 
 BITS = 8  # of the significand, besides the first
 SMALL = 2000
@@ -29,7 +29,7 @@ def main() -> None:
 
     tensors = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, efficientnet_lite(2, image))
+    model = keras.Model(image, feature_maps(image))
     fill(model, {name: np.asarray(tensor) for name, tensor in tensors.items()})
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.weights.h5"

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from ml.efficientnet_lite import efficientnet_lite
+from ml import efficientnet_lite
 
 
 def build(
@@ -92,7 +92,7 @@ def mobilenet_v2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasT
 
 def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
     """EfficientNet-Lite2 up to its pooled features, (batch, 1280); input in [-1, 1]."""
-    maps = efficientnet_lite(2, image)
+    maps = efficientnet_lite.feature_maps(image)
     if weights is not None:
         _load(keras.Model(image, maps), weights)
     return layers.GlobalAveragePooling2D(name="features")(maps)

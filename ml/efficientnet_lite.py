@@ -20,28 +20,27 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-# By version: times as many filters, times as many repeats. The stem and the last layer stay as they are.
-WIDTH_AND_DEPTH = {0: (1.0, 1.0), 2: (1.1, 1.2)}
+# EfficientNet-Lite2: times as many filters, times as many repeats. The stem and the last layer stay as they are.
+WIDTH, DEPTH = 1.1, 1.2
 
 
-def efficientnet_lite(version: int, image: keras.KerasTensor) -> keras.KerasTensor:
-    """Builds EfficientNet-Lite0 or 2 up to its last feature maps, (batch, h / 32, w / 32, 1280).
+def feature_maps(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Builds EfficientNet-Lite2 up to its last feature maps, (batch, h / 32, w / 32, 1280).
 
     The blocks' outputs are named block_0 and so on.
 
     Args:
         image: (batch, h, w, 3), values in [-1, 1].
     """
-    width, depth = WIDTH_AND_DEPTH[version]
     x = _convolution(image, 32, 3, "stem", strides=2)
     block = 0
     for number, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         # The first and the last stage are not deepened in the Lite networks.
         if 0 < number < len(STAGES) - 1:
-            repeats = math.ceil(repeats * depth)
+            repeats = math.ceil(repeats * DEPTH)
         for repeat in range(repeats):
             strides = stride if repeat == 0 else 1
-            x = _block(x, _rounded(filters * width), kernel, strides, expansion, f"block_{block}")
+            x = _block(x, _rounded(filters * WIDTH), kernel, strides, expansion, f"block_{block}")
             block += 1
     return _convolution(x, 1280, 1, "last")
 
