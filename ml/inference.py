@@ -61,8 +61,8 @@ class LiteRTGraph:
         from ai_edge_litert.interpreter import Interpreter
 
         # The interpreter reads from these bytes for as long as it lives.
-        self._content = gzip.decompress(source if isinstance(source, bytes) else source.read_bytes())
-        self._interpreter = Interpreter(model_content=self._content, num_threads=num_threads())
+        self.content = gzip.decompress(source if isinstance(source, bytes) else source.read_bytes())
+        self._interpreter = Interpreter(model_content=self.content, num_threads=num_threads())
         self._runner = self._interpreter.get_signature_runner()
         # What the file calls its outputs inside, and what they are.
         self.names = {str(d["name"]): name for name, d in self._runner.get_output_details().items()}
@@ -80,7 +80,8 @@ class OpenVINOGraph:
         import openvino
 
         # OpenVINO does not read the file's signature, which says what its outputs are.
-        self._names = LiteRTGraph(path).names
+        litert = LiteRTGraph(path)
+        self._names = litert.names
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": num_threads(),
@@ -89,7 +90,7 @@ class OpenVINOGraph:
         }
         with tempfile.TemporaryDirectory() as folder:
             unpacked = Path(folder) / "serving.tflite"
-            unpacked.write_bytes(gzip.decompress(path.read_bytes()))
+            unpacked.write_bytes(litert.content)
             self._model = openvino.Core().compile_model(unpacked, "CPU", options)
 
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
