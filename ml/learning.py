@@ -73,8 +73,7 @@ def learn(recipe: Recipe, manifest: Manifest, run: Run) -> Learned:
     _check(recipe, manifest, run)
     items = [*manifest.subset("train"), *manifest.subset("validation")]
     learner = _Learner(recipe, manifest, items, run)
-    num_train = len(manifest.subset("train"))
-    return learner.cross_fit() if recipe.folds else learner.fit_once(num_train)
+    return learner.cross_fit() if recipe.folds else learner.fit_once()
 
 
 def labels_of(items: Sequence[Item], classes: Sequence[str]) -> NDArray[np.int64]:
@@ -92,23 +91,22 @@ class _Learner:
         self.groups = [item.group for item in items]
         self.key = _key(recipe, manifest, run)
         self.start = self._build()
-        self.unseen = _unseen(items, run.start)
+        self.num_train = len(manifest.subset("train"))
+        # What calibrates; known before anything long begins, because there may be too few.
+        self.held_out = _held_out(items, 0 if recipe.folds else self.num_train, run.start)
         self.examples = self._examples(manifest, items)
 
-    def fit_once(self, num_train: int) -> Learned:
-        everything = np.arange(len(self.labels))
-        train, validation = everything[:num_train], everything[num_train:]
-        validation = self._held_out(validation)
-        model, progress = self._fit("train", train, validation, 0, Remaining(1), keep_best=True)
-        return Learned(model, progress, [], self._answers(model, validation))
+    def fit_once(self) -> Learned:
+        train = np.arange(self.num_train)
+        model, progress = self._fit("train", train, self.held_out, 0, Remaining(1), keep_best=True)
+        return Learned(model, progress, [], self._answers(model, self.held_out))
 
     def cross_fit(self) -> Learned:
-        recipe, everything = self.recipe, np.arange(len(self.labels))
+        recipe, held_out, everything = self.recipe, self.held_out, np.arange(len(self.labels))
         try:
             folds = grouped_folds(self.labels, self.groups, recipe.folds, self.run.seed)
         except ValueError as error:
             raise TrainingRefused(f"The recipe {recipe.name!r} needs more images: {error}") from error
-        held_out = self._held_out(everything)
         remaining, done = Remaining(recipe.folds + 1), []
         logits = np.zeros((len(everything), len(self.classes)), np.float32)
         for fold in range(recipe.folds):
@@ -152,16 +150,6 @@ class _Learner:
         model = self._build()
         model.set_weights(learning.get_weights())
         return model, progress
-
-    def _held_out(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Leaves those that can calibrate: of what it has learned from, a model is far too sure."""
-        unseen = indices[self.unseen[indices]]
-        if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
-            raise TrainingRefused(
-                f"The model to start from has learned from {len(indices) - len(unseen)} of the {len(indices)} images "
-                "that are to measure how sure the new one may be. Start from the pretrained network instead."
-            )
-        return unseen
 
     def _answers(self, model: keras.Model, indices: NDArray[np.int64]) -> Answers:
         part = self._learning_part(model)
@@ -218,17 +206,28 @@ def weights_of(recipe: Recipe, run: Run) -> Path | None:
     return run.weights or (PRETRAINED / recipe.pretrained if recipe.pretrained else None)
 
 
-def _unseen(items: Sequence[Item], start: Path | None) -> NDArray[np.bool_]:
-    """Returns which images the weights that a run starts from did not learn from, bool (n,)."""
+def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[np.int64]:
+    """Returns which items, from the first that may, calibrate: of what it learned from, a model is far too sure.
+
+    Raises:
+        TrainingRefused: the weights that the run starts from have learned from too many of them.
+    """
+    indices = np.arange(first, len(items))
     if start is None:
-        return np.ones(len(items), bool)
+        return indices
     told = start / TRAINING_IMAGES
     if not told.exists():
         raise TrainingRefused(
             f"{start} does not say which images it learned from, so nothing can start from it."
         )
     seen = set(told.read_text(encoding="ascii").split())
-    return np.array([item.sha256 not in seen for item in items])
+    unseen = indices[np.array([item.sha256 not in seen for item in items[first:]], bool)]
+    if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
+        raise TrainingRefused(
+            f"The model to start from has learned from {len(indices) - len(unseen)} of the {len(indices)} images "
+            "that are to measure how sure the new one may be. Start from the pretrained network instead."
+        )
+    return unseen
 
 
 def _start_from(model: keras.Model, classes: Sequence[str], bundle: Bundle) -> None:
