@@ -212,7 +212,7 @@ def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[
     Raises:
         TrainingRefused: the weights that the run starts from have learned from too many of them.
     """
-    indices = np.arange(first, len(items))
+    indices: NDArray[np.int64] = np.arange(first, len(items))
     if start is None:
         return indices
     told = start / TRAINING_IMAGES
@@ -221,7 +221,7 @@ def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[
             f"{start} does not say which images it learned from, so nothing can start from it."
         )
     seen = set(told.read_text(encoding="ascii").split())
-    unseen = indices[np.array([item.sha256 not in seen for item in items[first:]], bool)]
+    unseen: NDArray[np.int64] = indices[np.array([item.sha256 not in seen for item in items[first:]], bool)]
     if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
         raise TrainingRefused(
             f"The model to start from has learned from {len(indices) - len(unseen)} of the {len(indices)} images "
