@@ -14,10 +14,7 @@ const count = { all: 0, active: 0, received: 0, refused: 0 };
 
 form.classList.add("is-enhanced"); // files are sent when chosen: no button needed
 
-input.addEventListener("change", () => {
-  add([...input.files]);
-  input.value = ""; // so that the same file can be chosen again
-});
+input.addEventListener("change", addChosen);
 
 // The whole window takes drops: one that misses the zone would else open the file and leave the page.
 document.addEventListener("dragover", (event) => {
@@ -38,6 +35,11 @@ document.addEventListener("drop", (event) => {
 window.addEventListener("beforeunload", (event) => {
   if (count.active) event.preventDefault();
 });
+
+function addChosen() {
+  add([...input.files]);
+  input.value = ""; // so that the same file can be chosen again
+}
 
 function add(files, folderNames = new Set()) {
   for (const file of files) {
@@ -154,3 +156,5 @@ function sentence(status) {
   if (status === 413) return "This file is too large.";
   return "Something went wrong on our side. Please try again later.";
 }
+
+addChosen(); // what was chosen before this script was there

@@ -77,6 +77,8 @@ def sign_in(page: Page, user: str, password: str = PASSWORD) -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Upload X-rays")).to_be_visible()
+    # The scripts of the page have run.
+    page.wait_for_load_state()
 
 
 @pytest.fixture

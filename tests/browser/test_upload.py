@@ -2,9 +2,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Open
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.browser
 Drawn = Callable[[str], Path]
@@ -82,6 +83,20 @@ def test_each_file_has_its_own_error(open_page: Open, drawn: Drawn, tmp_path: Pa
     good = page.locator("#uploads .row").filter(has_text="good.png")
     expect(good.get_by_role("link", name="good.png")).to_be_visible()
     expect(page.locator("#upload-summary")).to_have_text("1 of 4 uploaded, 3 refused.")
+
+
+def test_files_chosen_before_the_script_of_the_page_is_there_are_sent(open_page: Open, drawn: Drawn) -> None:
+    page = open_page("alice")
+    held: list[Route] = []
+    page.route("**/upload*.js", lambda route: held.append(route))
+    page.goto("/", wait_until="commit")
+    choose(page, drawn("early-1.png"), drawn("early-2.png"))
+    expect(page.get_by_role("button", name="Upload")).to_be_visible()
+    expect(page.locator("#uploads .row")).to_have_count(0)
+    wait_until(lambda: page.title() and held, what="the script to be asked for")
+    held[0].continue_()
+    for name in ("early-1.png", "early-2.png"):
+        expect(page.locator("#uploads").get_by_role("link", name=name)).to_be_visible()
 
 
 def test_an_upload_that_the_network_broke_can_be_tried_again(open_page: Open, drawn: Drawn) -> None:
