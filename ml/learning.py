@@ -209,6 +209,8 @@ def weights_of(recipe: Recipe, run: Run) -> Path | None:
 def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[np.int64]:
     """Returns which items, from the first that may, calibrate: of what it learned from, a model is far too sure.
 
+    Another view of a fracture that the start learned from is no news to it either, so whole groups are left out.
+
     Raises:
         TrainingRefused: the weights that the run starts from have learned from too many of them.
     """
@@ -221,11 +223,12 @@ def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[
             f"{start} does not say which images it learned from, so nothing can start from it."
         )
     seen = set(told.read_text(encoding="ascii").split())
-    unseen: NDArray[np.int64] = indices[np.array([item.sha256 not in seen for item in items[first:]], bool)]
+    familiar = {item.group for item in items if item.sha256 in seen}
+    unseen: NDArray[np.int64] = indices[np.array([item.group not in familiar for item in items[first:]], bool)]
     if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
         raise TrainingRefused(
-            f"The model to start from has learned from {len(indices) - len(unseen)} of the {len(indices)} images "
-            "that are to measure how sure the new one may be. Start from the pretrained network instead."
+            f"The model to start from knows the fractures of {len(indices) - len(unseen)} of the {len(indices)} "
+            "images that are to measure how sure the new one may be. Start from the pretrained network instead."
         )
     return unseen
 
