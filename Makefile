@@ -16,7 +16,7 @@ setup-dev: $(VENV)/.dev
 test: setup-dev
 	tests/run
 
-# Breaks a running portal in every way we know, and counts what became of the uploads (an hour).
+# Breaks a running portal in every way we know, and counts what became of the uploads (half an hour).
 faults: setup-dev
 	$(BIN)/python -m tests.faults
 	$(BIN)/python -m tests.faults --embedded
