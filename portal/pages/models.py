@@ -7,7 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from classifier.models import Comparison, ModelVersion
+from classifier.models import Comparison, ModelVersion, Promotion
 from classifier.permissions import VIEW
 from portal import charts
 from portal.pages.access import UserRequest, may
@@ -25,6 +25,7 @@ def overview(request: UserRequest) -> HttpResponse:
     page = pages.get_page(request.GET.get("page"))
     context = {
         "rows": [(version, _test_figures(version)) for version in page],
+        "before": Promotion.objects.before_live(),
         "page": page,
         "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
     }

@@ -17,6 +17,15 @@ pytestmark = pytest.mark.browser
 # An audit or a training run on a busy machine.
 PATIENCE = 300_000
 
+# How much higher the text of the log is than its box, and how far its end lies below the box: pixels.
+LOG = """
+() => {
+  const log = document.querySelector("#run-log"), text = document.createRange();
+  text.selectNodeContents(log);
+  const box = log.getBoundingClientRect(), inner = text.getBoundingClientRect();
+  return [inner.height - box.height, inner.bottom - box.bottom];
+}
+"""
 POINTS = '[...document.querySelectorAll("#run-curves polyline")].map((curve) => curve.getAttribute("points"))'
 
 
@@ -62,7 +71,7 @@ def test_a_run_is_watched_while_it_learns_and_another_is_canceled(
     page = open_page(trainer)
     upload_dataset(page, tmp_path)
 
-    start_run(page, epochs=12)
+    start_run(page, epochs=24)
     mark(page)
     wait_until(lambda: num_points(page), what="the first epoch", seconds=PATIENCE / 1000)
     at_first = num_points(page)
@@ -76,6 +85,9 @@ def test_a_run_is_watched_while_it_learns_and_another_is_canceled(
     expect(page.get_by_role("link", name="Model 2")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Cancel this run")).to_have_count(0)
     assert_not_reloaded(page)
+    too_high, end_below = page.evaluate(LOG)
+    assert too_high > 0
+    assert end_below <= 0
     page.get_by_role("link", name="Model 2").click()
     expect(page.get_by_role("heading", name="Confusion matrix")).to_be_visible()
     expect(other.get_by_role("link", name="Notifications")).to_be_visible()

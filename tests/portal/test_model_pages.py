@@ -167,9 +167,11 @@ def test_the_gate_refuses_with_a_sentence_until_a_reason_is_written(
 def test_rolling_back_asks_and_then_the_version_before_is_live_again(
     as_tess: Client, candidate: ModelVersion, model: ModelVersion
 ) -> None:
+    assert "Roll back" not in as_tess.get("/models/").text
     assert "There is nothing to roll back to" in as_tess.get("/models/roll-back/").text
     assert "No other model was live before" in as_tess.post("/models/roll-back/", follow=True).text
     as_tess.post("/models/2/promote/", {"reason": "Try it"})
+    assert "Roll back to Model 1" in as_tess.get("/models/").text
     assert "Roll back to Model 1?" in as_tess.get("/models/roll-back/").text
     assert ModelVersion.objects.live() == candidate
     answer = as_tess.post("/models/roll-back/", {"reason": "It was worse"}, follow=True)
