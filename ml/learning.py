@@ -224,7 +224,9 @@ def _held_out(items: Sequence[Item], first: int, start: Path | None) -> NDArray[
         )
     seen = set(told.read_text(encoding="ascii").split())
     familiar = {item.group for item in items if item.sha256 in seen}
-    unseen: NDArray[np.int64] = indices[np.array([item.group not in familiar for item in items[first:]], bool)]
+    unseen: NDArray[np.int64] = indices[
+        np.array([item.group not in familiar for item in items[first:]], bool)
+    ]
     if len(unseen) < min(ENOUGH_HELD_OUT, len(indices)):
         raise TrainingRefused(
             f"The model to start from knows the fractures of {len(indices) - len(unseen)} of the {len(indices)} "
