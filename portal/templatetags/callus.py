@@ -51,6 +51,8 @@ def bar_width(share: float) -> str:
 @register.filter
 def duration(span: timedelta) -> str:
     seconds = max(span.total_seconds(), 0)
+    if seconds < 0.1:
+        return f"{seconds:.2f}{NBSP}s"
     if seconds < 10:
         return f"{seconds:.1f}{NBSP}s"
     if seconds < 90:

@@ -45,7 +45,15 @@ def test_a_probability_is_never_none_nor_certain(share: float, words: str) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.31, "0.3 s"), (42, "42 s"), (600, "10 min"), (7200, "2 h"), (200_000, "2 days"), (-1, "0.0 s")],
+    [
+        (0.04, "0.04 s"),
+        (0.31, "0.3 s"),
+        (42, "42 s"),
+        (600, "10 min"),
+        (7200, "2 h"),
+        (200_000, "2 days"),
+        (-1, "0.00 s"),
+    ],
 )
 def test_a_duration_is_as_exact_as_it_is_short(seconds: float, words: str) -> None:
     assert duration(timedelta(seconds=seconds)).replace(NBSP, " ") == words
