@@ -106,7 +106,7 @@ def test_a_command_dies_with_the_process_that_started_it(audit: list[str | Path]
     parent.kill()
     parent.wait()
 
-    wait_until(lambda: not is_running(child), what="the command to die too", seconds=30)
+    wait_until(lambda: not is_running(child), what="the command to die too", seconds=5)
 
 
 def test_a_figure_that_is_no_number_is_none() -> None:

@@ -69,8 +69,8 @@ def test_a_deaf_worker_is_noticed_and_started_again_and_answers_resume(portal: P
         control.cancel_consumer(queue["name"], destination=[worker])
 
     waiting = alice.upload(png(draw_bone(seed=1)))["prediction"]["id"]
-    assert control.ping(destination=[worker], timeout=30), "it is alive"
-    assert alice.wait_for_answer(waiting, seconds=120)["state"] == "succeeded"
+    assert control.ping(destination=[worker], timeout=5), "it is alive"
+    assert alice.wait_for_answer(waiting, seconds=90)["state"] == "succeeded"
     assert "The worker hears nothing any more" in portal.console()
     wait_until(lambda: is_ready(portal), what="the portal to be ready again")
 
@@ -85,7 +85,7 @@ def test_processes_killed_while_they_wait_deafen_nobody(tmp_path: Path) -> None:
 
         os.kill(pool_process(portal, "predict"), signal.SIGKILL)
         waiting = [alice.upload(png(draw_bone(seed=seed)))["prediction"]["id"] for seed in range(2, 6)]
-        answers = [alice.wait_for_answer(prediction_id, seconds=120) for prediction_id in waiting]
+        answers = [alice.wait_for_answer(prediction_id, seconds=60) for prediction_id in waiting]
         assert [answer["state"] for answer in answers] == ["succeeded"] * 4
         told = "A process of the worker was killed; it ends"
         wait_until(lambda: told in portal.console(), what="the worker to tell why it started anew")
@@ -108,7 +108,7 @@ def test_after_a_fault_of_redis_answers_resume(portal: Portal, redis: Redis, fau
         wait_until(lambda: not is_ready(portal, "broker"), what="the silent broker to show")
         redis.kill(signal.SIGCONT)
     answers = [alice.upload(png(draw_bone(seed=seed)))["prediction"]["id"] for seed in (1, 2, 3)]
-    assert [alice.wait_for_answer(answer, seconds=120)["state"] for answer in answers] == ["succeeded"] * 3
+    assert [alice.wait_for_answer(answer, seconds=90)["state"] for answer in answers] == ["succeeded"] * 3
     wait_until(lambda: is_ready(portal), what="the portal to be ready again")
 
 

@@ -204,7 +204,7 @@ def test_a_run_whose_trainer_and_then_whose_worker_is_killed_goes_on_and_makes_o
     assert ada.get(f"training-runs/{run}/")["state"] == "running", "it ended before the kill: more epochs"
 
     kill_training_worker(portal)
-    wait_until(lambda: not trainers(portal), what="the trainer to die with its worker", seconds=30)
+    wait_until(lambda: not trainers(portal), what="the trainer to die with its worker", seconds=10)
     done = epochs_done(ada, run)
     portal.start("train", "worker", "train")
 
@@ -225,9 +225,9 @@ def test_a_run_is_canceled_within_seconds_and_cleaned_up(portal: Portal, ada: Cl
     assert ada.post(f"training-runs/{waiting}/cancel/", status=200)["state"] == "canceled"
     ada.post(f"training-runs/{running}/cancel/", status=200)
     wait_until(
-        lambda: ada.get(f"training-runs/{running}/")["state"] == "canceled", what="the end", seconds=30
+        lambda: ada.get(f"training-runs/{running}/")["state"] == "canceled", what="the end", seconds=15
     )
-    wait_until(lambda: not trainers(portal), what="the trainer to be gone", seconds=30)
+    wait_until(lambda: not trainers(portal), what="the trainer to be gone", seconds=10)
     wait_until(lambda: not list((portal.data_dir / "runs").iterdir()), what="the folder to be gone")
     ada.post(f"training-runs/{running}/cancel/", status=409)
 
