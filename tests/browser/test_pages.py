@@ -75,7 +75,8 @@ def test_a_new_person_signs_up_and_gets_a_token(open_page: Open) -> None:
 def test_history_is_searched_as_one_types_and_a_selection_deleted(open_page: Open, drawn: Drawn) -> None:
     page = open_page("bob")
     upload(page, drawn("wrist-ap.png"), drawn("wrist-lateral.png"), drawn("ankle.png"))
-    page.goto("/radiographs/")
+    page.get_by_role("link", name="History").click()
+    page.wait_for_url("**/radiographs/")
     page.get_by_label("File name").press_sequentially("wrist")
     expect(page.get_by_text("2 X-rays found")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?name=wrist"))
