@@ -246,6 +246,8 @@ class Portal:
         os.killpg(self.processes[name].pid, number)
 
     def stop(self) -> None:
+        # pytest shows it when the test has failed.
+        sys.stdout.write(f"The console of {self.data_dir}:\n{self.console()}")
         for process in self.processes.values():
             if process.poll() is None:
                 process.terminate()
