@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from portal import broker
+from portal import embedded_broker
 
 MESSAGES, WRITERS = 600, 3
-TRANSPORT = broker.Transport
+TRANSPORT = embedded_broker.Transport
 
 
 @pytest.fixture
