@@ -1,4 +1,5 @@
 import io
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,25 @@ from classifier.models import ModelVersion, Promotion, User
 from classifier.services.register_shipped_model import register_shipped_model
 from ml.classes import FRACTURE_CLASSES
 from tests.ml.drawings import draw_bone
+from tests.servers import Portal
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows what the portals said that it talked to."""
+    report = yield
+    if report.failed:
+        for log in Portal.logs:
+            if log.exists() and log.stat().st_mtime >= call.start:
+                report.sections.append(
+                    (f"Console of {log.parent}", log.read_text(errors="replace")[-20_000:])
+                )
+    return report
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -156,11 +157,15 @@ def postgres_server() -> Iterator[Postgres]:
 class Portal:
     """Processes of one portal on one data folder, started by the commands that its users type."""
 
+    # What they say, for the report of a test that fails.
+    logs: ClassVar[list[Path]] = []
+
     def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self.log = data_dir / "console.log"
+        self.logs.append(self.log)
         kept = {
             name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
         }
@@ -246,8 +251,6 @@ class Portal:
         os.killpg(self.processes[name].pid, number)
 
     def stop(self) -> None:
-        # pytest shows it when the test has failed.
-        sys.stdout.write(f"The console of {self.data_dir}:\n{self.console()}")
         for process in self.processes.values():
             if process.poll() is None:
                 process.terminate()
