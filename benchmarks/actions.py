@@ -9,20 +9,23 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.jobs import run_prediction
-from classifier.jobs.follow_schedule import follow_schedule
-from classifier.jobs.purge import empty_trash
-from classifier.jobs.sweep import sweep
-from classifier.models import ModelVersion, Notification, Prediction, Radiograph, User
-from classifier.services.delete_account import delete_account
-from classifier.services.delete_radiograph import delete_radiograph
-from classifier.services.export_account import export_account
-from classifier.services.predict_again import predict_again
-from classifier.services.receive_radiograph import receive_radiograph
-from classifier.services.record_review import record_review
-from classifier.services.retry_prediction import retry_prediction
+from classifier.core.models import Notification, User
+from classifier.radiographs import jobs
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.services import (
+    delete_radiograph,
+    predict_again,
+    receive_radiograph,
+    retry_prediction,
+)
+from classifier.registry.models import ModelVersion
+from classifier.reviews.services import record_review
+from classifier.training.jobs.schedule import follow_schedule
 from ml.classes import FRACTURE_CLASSES
-from ml.inference import Prediction as Answer
+from ml.serve.inference import Prediction as Answer
+from portal.accounts.services import delete_account, export_account
+from portal.operations.purge import empty_trash
+from portal.operations.sweep import sweep
 from tests.client import png
 from tests.ml.drawings import draw_bone
 
@@ -118,4 +121,4 @@ def _read() -> None:
 def _answer() -> None:
     claimed = Prediction.objects.select_related("radiograph").claim_fairest(timezone.now() + LEASE)
     assert claimed is not None
-    run_prediction.write_answer(claimed, ANSWER)
+    jobs.write_answer(claimed, ANSWER)

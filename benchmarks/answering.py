@@ -86,26 +86,26 @@ class Answering:
             folder: statistics.mean(path.stat().st_size for path in (files / folder).rglob("*.*"))
             for folder in ("radiographs", "thumbnails")
         }
-        [(heat_map,)] = self._sql("SELECT avg(octet_length(saliency)) FROM classifier_prediction")
+        [(heat_map,)] = self._sql("SELECT avg(octet_length(saliency)) FROM radiographs_prediction")
         return {**found, "heat map": float(heat_map or 0)}
 
     def _queue_again(self) -> None:
         """As after the upload: all wait, with a message each."""
         self._sql(
-            "UPDATE classifier_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
+            "UPDATE radiographs_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
             "finished_at = NULL, lease_until = NULL, saliency = NULL, review_rank = NULL"
         )
         self.portal.manage(
             *("shell", "--no-imports", "-c"),
-            "from classifier import tasks; from classifier.models import Prediction\n"
-            "for id in Prediction.objects.values_list('id', flat=True): tasks.predict.delay(str(id))",
+            "from classifier.radiographs import tasks; from classifier.radiographs.models import Prediction\n"
+            "for _ in range(Prediction.objects.count()): tasks.predict_next.delay()",
         )
 
     def _wait_for(self, number: int) -> int:
         """Until so many are answered; how many are. It looks seldom: looking costs what is measured."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            [(done,)] = self._sql("SELECT count(*) FROM classifier_prediction WHERE state = 'succeeded'")
+            [(done,)] = self._sql("SELECT count(*) FROM radiographs_prediction WHERE state = 'succeeded'")
             if done >= number:
                 return int(done)
             time.sleep(0.3)
@@ -113,7 +113,7 @@ class Answering:
 
     def _rate(self) -> float:
         """Answers a second after the first few, by when each was finished."""
-        finished = self._sql("SELECT extract(epoch FROM finished_at) FROM classifier_prediction ORDER BY 1")
+        finished = self._sql("SELECT extract(epoch FROM finished_at) FROM radiographs_prediction ORDER BY 1")
         return (len(finished) - WARM_UP) / float(finished[-1][0] - finished[WARM_UP - 1][0])
 
     def _sql(self, query: str) -> list[tuple[float, ...]]:

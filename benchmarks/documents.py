@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tables import DOCS, fill, table
-from ml.bundle import SHIPPED, open_bundle
-from ml.datasets import SPLITS, Manifest
-from ml.metrics import wilson_interval
+from ml.data.manifests import SPLITS, Manifest
+from ml.evaluate.metrics import wilson_interval
 from ml.reports import figures
 from ml.reports.evaluation import CHANCE, NAMES, interval
+from ml.serve.bundle import SHIPPED, open_bundle
 
 # Readable on white and on black: a page of documents has no say in its background.
 INK = "#73808e"

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ml.datasets import read_class_folder
-from ml.duplicates import find_duplicates
-from ml.images import read_image
-from ml.metrics import wilson_interval
-from ml.signatures import make_signature
+from ml.data.duplicates import find_duplicates
+from ml.data.images import read_image
+from ml.data.manifests import read_class_folder
+from ml.data.signatures import make_signature
+from ml.evaluate.metrics import wilson_interval
 
 NUM_IMAGES, NUM_COPIES = 200, 60
 

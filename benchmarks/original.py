@@ -15,9 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml.datasets import Item, Manifest, read_class_folder
-from ml.images import ImageRefused, read_image
-from ml.splits import TEST_SHARE, VALIDATION_SHARE
+from ml.data.image_limits import ImageRefused
+from ml.data.images import read_image
+from ml.data.manifests import Item, Manifest, read_class_folder
+from ml.data.splits import TEST_SHARE, VALIDATION_SHARE
 
 
 def split_by_image(data: Path, seed: int) -> Manifest:

@@ -4,8 +4,10 @@ from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from classifier.models import AuditEntry, Notification, Prediction, PredictionBatch, Radiograph, Review, User
-from classifier.paging import FirstPages
+from classifier.core.models import AuditEntry, Notification, User
+from classifier.core.pagination import CappedPaginator
+from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
+from classifier.reviews.models import Review
 from ml.classes import FRACTURE_CLASSES
 
 PEOPLE = {
@@ -26,7 +28,7 @@ SEARCHES = {
 
 @dataclass(frozen=True)
 class Page:
-    """`person` is a username of make_rows; `group` the heading under which it is told."""
+    """`person` is a username of seed_database; `group` the heading under which it is told."""
 
     group: str
     name: str
@@ -84,7 +86,7 @@ def _query(wanted: dict[str, str]) -> str:
 def _of_a_reviewer(person: str) -> list[Page]:
     review = Review.objects.order_by("-id")[0]
     unsure = Prediction.objects.worklist()[0]
-    deep = min(Prediction.objects.worklist().count(), FirstPages.most)
+    deep = min(Prediction.objects.worklist().count(), CappedPaginator.most)
     found = [
         ("reviews", "worklist, first page", "/reviews/"),
         ("reviews", "worklist, a page far back", f"/reviews/?page={max(1, deep // 24)}"),
@@ -116,8 +118,8 @@ def _of_an_admin(person: str) -> list[Page]:
     ]
     # They count all rows.
     uncounted = [
-        ("administration", "all X-rays", "/admin/classifier/radiograph/"),
-        ("administration", "all predictions", "/admin/classifier/prediction/"),
+        ("administration", "all X-rays", "/admin/radiographs/radiograph/"),
+        ("administration", "all predictions", "/admin/radiographs/prediction/"),
     ]
     return [
         *(Page(group, name, person, address) for group, name, address in found),

@@ -13,10 +13,9 @@ import django
 
 django.setup()
 
-from classifier.jobs import run_prediction  # noqa: E402
-from classifier.models import Prediction  # noqa: E402
-from classifier.models.prediction import PredictionQuerySet  # noqa: E402
-from ml import inference  # noqa: E402
+from classifier.radiographs import jobs  # noqa: E402
+from classifier.radiographs.models import Prediction, PredictionQuerySet  # noqa: E402
+from ml.serve import inference  # noqa: E402
 
 # Loads the model, connects, fills the caches.
 WARM_UP = 5
@@ -48,21 +47,21 @@ class Parts:
 
 def main() -> None:
     parts = Parts()
-    parts.time(run_prediction, "run_next_prediction", "log and the rest")
+    parts.time(jobs, "run_next_prediction", "log and the rest")
     parts.time(PredictionQuerySet, "claim_fairest", "claim")
     for name in ("_answer", "read_image"):
-        parts.time(run_prediction, name, "read")
+        parts.time(jobs, name, "read")
     for name in ("place", "prepare", "is_flat"):
         parts.time(inference, name, "preprocess")
     parts.time(inference.Predictor, "predict", "infer")
-    for place, name in ((inference, "class_activation"), (run_prediction, "encode_png")):
+    for place, name in ((inference, "class_activation"), (jobs, "encode_png")):
         parts.time(place, name, "heat map")
-    parts.time(run_prediction, "write_answer", "write")
+    parts.time(jobs, "write_answer", "write")
     number = -WARM_UP
     while Prediction.objects.filter(state="queued").exists():
         if number == 0:
             parts.spent.clear()
-        run_prediction.run_next_prediction()
+        jobs.run_next_prediction()
         number += 1
     print(json.dumps({part: spent / number for part, spent in parts.spent.items()}))
 

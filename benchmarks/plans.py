@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from classifier.models import AuditEntry, Notification, Prediction, Radiograph, Review
+from classifier.core.models import AuditEntry, Notification
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.reviews.models import Review
 
 # The tables that grow with each X-ray; the others stay small.
 TABLES = [model._meta.db_table for model in (Radiograph, Prediction, Review, Notification, AuditEntry)]

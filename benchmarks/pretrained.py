@@ -1,4 +1,4 @@
-"""Makes ml/pretrained/efficientnet_lite2.imagenet.weights.h5 from a PyTorch checkpoint; it needs torch besides.
+"""Makes ml/networks/pretrained/efficientnet_lite2.imagenet.weights.h5 from a PyTorch checkpoint. Needs torch.
 
     python -m benchmarks.pretrained CHECKPOINT OUT
 
@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from ml.efficientnet_lite import feature_maps
+from ml.networks.efficientnet_lite import feature_maps
 
 BITS = 8  # of the significand, besides the first
 SMALL = 2000

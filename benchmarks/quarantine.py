@@ -1,4 +1,4 @@
-"""What it costs to read a picture in a process of its own (ml.quarantine): the time of both ways, in turns.
+"""What it costs to read a picture in a process of its own (ml.data.quarantine): the time of both ways, in turns.
 
 python -m benchmarks.quarantine [--rounds 100]
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ml import images, quarantine
+from ml.data import images, quarantine
+from tests.ml.data.test_dicom import dicom
+from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom
-from tests.ml.test_images import encoded
 
 
 def main() -> None:

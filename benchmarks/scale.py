@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [--predictions 1000000] [--rounds 15]
 
-It starts a PostgreSQL of its own, makes up the rows (manage.py make_rows), and lets both databases take turns, so that
-other work on the machine slows both alike. With a million predictions it fills its places in docs/scale.md.
+It starts a PostgreSQL of its own, makes up the rows (benchmarks.seed_database), and lets both databases take turns,
+so that other work on the machine slows both alike. With a million predictions it fills its places in docs/scale.md.
 """
 
 import argparse
@@ -60,8 +60,9 @@ def main() -> None:
 def make_database(server: Postgres, name: str, predictions: int) -> None:
     environment = {**os.environ, "DATABASE_URL": server.add_database(name)}
     started = time.monotonic()
-    for arguments in (["prepare"], ["make_rows", "--for-measuring", "--predictions", str(predictions)]):
-        command = [sys.executable, "manage.py", *arguments]
+    seeding = ["-m", "benchmarks.seed_database", "--for-measuring", "--predictions", str(predictions)]
+    for arguments in (["manage.py", "prepare"], seeding):
+        command = [sys.executable, *arguments]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     # What autovacuum does by itself within minutes.
     server.run_sql(name, "VACUUM (ANALYZE)")

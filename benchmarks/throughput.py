@@ -24,7 +24,7 @@ from benchmarks.costs import Figures
 from benchmarks.servers import install_missing
 from benchmarks.tables import DOCS, fill, table, when_and_where
 from benchmarks.usage import Servers
-from ml.images import read_image
+from ml.data.images import read_image
 from tests.ml.drawings import draw_bone
 from tests.servers import Portal, postgres_server, redis_server
 

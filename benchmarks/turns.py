@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from benchmarks.actions import actions
 from benchmarks.pages import PEOPLE, pages
 from benchmarks.promise import AT_ONCE, PROMISED
-from classifier.models import User
+from classifier.core.models import User
 
 
 @dataclass(frozen=True)

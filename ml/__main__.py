@@ -8,7 +8,7 @@ import os
 import pkgutil
 import sys
 
-from ml import commands
+from ml import cli
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,9 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m ml", description="Tell kinds of bone fracture apart on X-rays."
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Each module under ml/commands is a command: it declares its arguments, and imports late.
-    for module in sorted(info.name for info in pkgutil.iter_modules(commands.__path__)):
-        command = importlib.import_module(f"ml.commands.{module}")
+    # Each module under ml/cli is a command: it declares its arguments, and imports late.
+    for module in sorted(info.name for info in pkgutil.iter_modules(cli.__path__)):
+        command = importlib.import_module(f"ml.cli.{module}")
         summary = (command.__doc__ or "").strip().splitlines()[0]
         subparser = subparsers.add_parser(module.replace("_", "-"), help=summary, description=command.__doc__)
         command.add_arguments(subparser)

@@ -28,22 +28,22 @@ def schedule(sender: Celery, **kwargs: object) -> None:
     # No `expires`: a beat and a worker whose clocks differ would make such a message vanish unseen.
     sender.conf.beat_schedule = {
         "sweep": {
-            "task": "classifier.sweep",
+            "task": "operations.sweep",
             "schedule": settings.SWEEP_SECONDS,
             "options": {"queue": "sweep"},
         },
         "schedule": {
-            "task": "classifier.follow_schedule",
+            "task": "training.follow_schedule",
             "schedule": settings.SCHEDULE_SECONDS,
             "options": {"queue": "sweep"},
         },
         "purge": {
-            "task": "classifier.purge",
+            "task": "operations.purge",
             "schedule": crontab(hour=3, minute=17),
             "options": {"queue": "sweep"},
         },
         "canaries": {
-            "task": "portal.send_canaries",
+            "task": "operations.send_canaries",
             "schedule": settings.CANARY_SECONDS,
             "options": {"queue": "sweep"},
         },
@@ -60,6 +60,6 @@ def keep_the_database(**kwargs: object) -> None:
 @signals.worker_ready.connect
 def watch_itself(sender: Any, **kwargs: object) -> None:
     # Only a worker needs it, and it imports half of Celery.
-    from portal import watch
+    from portal.operations import watch
 
     watch.start(sender.app, sender.pool)

@@ -1,7 +1,7 @@
 from django.conf import settings
 from django.http import HttpRequest
 
-from classifier.models import Notification
+from classifier.core.models import Notification
 
 # The bell says 99+ from here on.
 MOST_UNREAD = 100

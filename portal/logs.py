@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Task, signals
 
-from classifier import trace
+from classifier.core import trace
 
 HEADER = "trace"
 ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "data"}

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from classifier import trace
-from classifier.errors import StorageFull
-from classifier.storage import is_storage_full
+from classifier.core import trace
+from classifier.core.errors import StorageFull
+from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def _facts(request: HttpRequest, response: HttpResponse, started: float) -> dict
     }
 
 
-class NobodyKeepsIt:
+class NoStoreMiddleware:
     """Pages hold personal data: no browser and no proxy keeps what says nothing else, also after signing out."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

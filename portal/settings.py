@@ -13,7 +13,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from ml.images import MAX_BYTES
+from ml.data.image_limits import MAX_BYTES
 from portal import env, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -49,8 +49,14 @@ else:
     SECRET_KEY = secret_key.read_or_create(DATA_DIR / "secret_key")
 
 INSTALLED_APPS = [
-    "portal",
-    "classifier",
+    "portal.accounts",
+    "portal.operations",
+    "classifier.core",
+    "classifier.registry",
+    "classifier.radiographs",
+    "classifier.reviews",
+    "classifier.datasets",
+    "classifier.training",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -74,7 +80,7 @@ MIDDLEWARE = [
     "portal.middleware.TraceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "portal.middleware.NobodyKeepsIt",
+    "portal.middleware.NoStoreMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -183,7 +189,7 @@ TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
 DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
 
 # Accounts
-AUTH_USER_MODEL = "classifier.User"
+AUTH_USER_MODEL = "core.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": name, "OPTIONS": options}
@@ -192,12 +198,12 @@ AUTH_PASSWORD_VALIDATORS = [
         "django.contrib.auth.password_validation.MinimumLengthValidator": {"min_length": 10},
         "django.contrib.auth.password_validation.CommonPasswordValidator": {},
         "django.contrib.auth.password_validation.NumericPasswordValidator": {},
-        "portal.passwords.TokensEndWithIt": {},
+        "portal.accounts.passwords.RevokesTokens": {},
     }.items()
 ]
 SIGN_UP = env.choice("SIGN_UP", ("open", "closed"))
-ACCOUNT_ADAPTER = "portal.accounts.AccountAdapter"
-ACCOUNT_FORMS = {"login": "portal.pages.forms.SignInForm"}
+ACCOUNT_ADAPTER = "portal.accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"login": "portal.accounts.forms.SignInForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -228,18 +234,21 @@ DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", f"callus@{_public.hostname or 'local
 # REST API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "classifier.api.authentication.TokenAuthentication",
+        "classifier.core.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["classifier.api.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["classifier.core.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "classifier.api.negotiation.WhateverIsAccepted",
-    "DEFAULT_PAGINATION_CLASS": "classifier.api.pagination.Pages",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "classifier.core.api.negotiation.AnyMediaType",
+    "DEFAULT_PAGINATION_CLASS": "classifier.core.api.pagination.PageNumberPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_METADATA_CLASS": "classifier.api.metadata.NameAndDescription",
-    "EXCEPTION_HANDLER": "classifier.api.errors.handle",
-    "DEFAULT_THROTTLE_CLASSES": ["classifier.api.throttles.Reads", "classifier.api.throttles.Writes"],
+    "DEFAULT_METADATA_CLASS": "classifier.core.api.metadata.NameAndDescription",
+    "EXCEPTION_HANDLER": "classifier.core.api.errors.handle",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "classifier.core.api.throttles.Reads",
+        "classifier.core.api.throttles.Writes",
+    ],
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -255,15 +264,15 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # a file is bytes when sent
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "classifier.api.schema.refuse_null_characters",
+        "classifier.core.api.schema.refuse_null_characters",
     ],
     "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
-    "AUTHENTICATION_WHITELIST": ["classifier.api.authentication.TokenAuthentication"],
+    "AUTHENTICATION_WHITELIST": ["classifier.core.api.authentication.TokenAuthentication"],
     "ENUM_NAME_OVERRIDES": {
-        "PredictionStateEnum": "classifier.models.Prediction.State",
-        "WorkStateEnum": "classifier.models.DatasetVersion.State",
-        "DatasetSourceEnum": "classifier.models.DatasetVersion.Source",
-        "ModelSourceEnum": "classifier.models.ModelVersion.Source",
+        "PredictionStateEnum": "classifier.radiographs.models.Prediction.State",
+        "WorkStateEnum": "classifier.datasets.models.DatasetVersion.State",
+        "DatasetSourceEnum": "classifier.datasets.models.DatasetVersion.Source",
+        "ModelSourceEnum": "classifier.registry.models.ModelVersion.Source",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -314,14 +323,14 @@ CELERY_DB_REUSE_MAX = 2**31
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "predict"
 CELERY_TASK_ROUTES = {
-    "classifier.predict": {"queue": "predict"},
-    "classifier.build_dataset": {"queue": "train"},
-    "classifier.train": {"queue": "train"},
-    "classifier.compare": {"queue": "train"},
-    "classifier.sweep": {"queue": "sweep"},
-    "classifier.follow_schedule": {"queue": "sweep"},
-    "classifier.purge": {"queue": "sweep"},
-    "portal.send_canaries": {"queue": "sweep"},
+    "radiographs.predict_next": {"queue": "predict"},
+    "datasets.build": {"queue": "train"},
+    "training.train": {"queue": "train"},
+    "training.compare": {"queue": "train"},
+    "operations.sweep": {"queue": "sweep"},
+    "training.follow_schedule": {"queue": "sweep"},
+    "operations.purge": {"queue": "sweep"},
+    "operations.send_canaries": {"queue": "sweep"},
 }
 CELERY_TIMEZONE = "UTC"
 SWEEP_SECONDS = env.number("CALLUS_SWEEP_SECONDS", 5)

@@ -10,7 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
-from classifier.permissions import TRAIN
+from classifier.core.permissions import TRAIN
 
 # Multipart boundaries and field names around the file itself.
 ENVELOPE_BYTES = 1024**2

@@ -1,17 +1,23 @@
 import io
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from PIL import Image
+from rest_framework.test import APIClient
 
-from classifier.models import ModelVersion, Promotion, User
-from classifier.services.register_shipped_model import register_shipped_model
+from classifier.core.models import User
+from classifier.radiographs.models import Radiograph
+from classifier.radiographs.services import receive_radiograph
+from classifier.registry.models import ModelVersion, Promotion
+from classifier.registry.services import register_shipped_model
 from ml.classes import FRACTURE_CLASSES
 from tests.ml.drawings import draw_bone
+from tests.people import api_client, signed_in
 from tests.servers import Portal
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,3 +97,40 @@ def xray(name: str = "wrist.png", kind: str = "PNG", seed: int = 0) -> SimpleUpl
     content = io.BytesIO()
     Image.fromarray(draw_bone(seed=seed)).save(content, kind)
     return SimpleUploadedFile(name, content.getvalue())
+
+
+@pytest.fixture
+def as_alice(alice: User) -> Client:
+    return signed_in(alice)
+
+
+@pytest.fixture
+def as_bob(bob: User) -> Client:
+    return signed_in(bob)
+
+
+@pytest.fixture
+def alice_api(alice: User) -> APIClient:
+    return api_client(alice)
+
+
+@pytest.fixture
+def bob_api(bob: User) -> APIClient:
+    return api_client(bob)
+
+
+@pytest.fixture
+def radiograph(alice: User, model: ModelVersion) -> Radiograph:
+    """An X-ray of Alice's that waits for its answer."""
+    return receive_radiograph(owner=alice, upload=xray())
+
+
+@pytest.fixture
+def stored(files: Path) -> Callable[[], list[str]]:
+    """Lists the files that are kept of X-rays."""
+    return lambda: sorted(
+        path.relative_to(files).as_posix()
+        for folder in ("radiographs", "thumbnails")
+        for path in (files / folder).rglob("*")
+        if path.is_file()
+    )

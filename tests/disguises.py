@@ -11,9 +11,9 @@ from PIL.ExifTags import IFD
 
 from tests.data_sets import zip_of
 from tests.fuzz.mutations import png_chunk
+from tests.ml.data.test_dicom import dicom
+from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom
-from tests.ml.test_images import encoded
 
 SECRET = "SECRET-Meier-Hans"
 HTML = f"<!doctype html><script>alert('{SECRET}')</script>".encode()

@@ -13,10 +13,10 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.tag import Tag
 
-from ml.dicom import TAGS
+from ml.data.dicom import TAGS
 from tests.ml.compressed import compress
+from tests.ml.data.test_dicom import dicom, lookup_table
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom, lookup_table
 
 MARK = re.compile(rb"Z\0?Q\0?(?:[0-9A-F]\0?){8}M\0?A\0?R\0?K", re.I)
 LONG_LENGTHS = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydicom.datadict import tag_for_keyword
 
-from ml.dicom import TAGS
+from ml.data.dicom import TAGS
 from tests.servers import ROOT
 
 DOCUMENT = (ROOT / "docs" / "file-intake.md").read_text(encoding="utf-8")
@@ -18,16 +18,15 @@ REFUSALS = {"ImageRefused", "ZipRefused"}
 def sentences() -> Iterator[tuple[str, str]]:
     """Each sentence in the source as a pattern, and the file it is in."""
     for path in [
-        *(ROOT / "ml").glob("*.py"),
-        *(ROOT / "classifier").glob("zip_*.py"),
-        *(ROOT / "classifier/jobs").glob("*.py"),
+        *(ROOT / "ml").rglob("*.py"),
+        *(ROOT / "classifier/datasets").rglob("*.py"),
     ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSALS:
                 said = node.args[0]
                 if isinstance(said, ast.Constant | ast.JoinedStr):
                     yield "".join(parts(said)), path.name
-    limits = ast.parse((ROOT / "ml" / "image_limits.py").read_text(encoding="utf-8"))
+    limits = ast.parse((ROOT / "ml" / "data" / "image_limits.py").read_text(encoding="utf-8"))
     for node in limits.body:
         if (
             isinstance(node, ast.Assign)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ml.audit import Audit
-from ml.datasets import SPLITS
-from ml.images import encode_thumbnail, read_image
+from ml.data.audit import Audit
+from ml.data.images import encode_thumbnail, read_image
+from ml.data.manifests import SPLITS
 from ml.reports import figures
 from ml.reports.page import escape, figure, listing, page, percent, picture, table, tiles
 

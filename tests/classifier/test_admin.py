@@ -9,10 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from classifier.models import ModelVersion, Prediction, Radiograph, User
-from tests.classifier.conftest import send
+from classifier.core.models import User
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.registry.models import ModelVersion
+from tests.uploads import send
 
-OURS = [model for model in admin.site._registry if model._meta.app_label == "classifier"]
+OURS = [model for model in admin.site._registry if model.__module__.startswith("classifier.")]
 READ_ONLY = [Radiograph, Prediction, ModelVersion]
 
 
@@ -24,12 +26,12 @@ def as_admin(db: None) -> Client:
 
 
 @pytest.fixture
-def sent(as_alice: APIClient, model: ModelVersion) -> dict[str, Any]:
-    return dict(send(as_alice).json())
+def sent(alice_api: APIClient, model: ModelVersion) -> dict[str, Any]:
+    return dict(send(alice_api).json())
 
 
 def address(model: Any, action: str = "changelist", *arguments: Any) -> str:
-    return reverse(f"admin:classifier_{model._meta.model_name}_{action}", args=arguments)
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{action}", args=arguments)
 
 
 def test_the_admin_has_what_it_should() -> None:
@@ -53,7 +55,7 @@ def test_each_object_opens(as_admin: Client, sent: dict[str, Any], model_class: 
 
 @pytest.mark.parametrize("model_class", [Radiograph, Prediction], ids=lambda model: model.__name__)
 def test_a_longer_list_takes_no_more_queries(
-    as_admin: Client, as_alice: APIClient, sent: dict[str, Any], model_class: Any
+    as_admin: Client, alice_api: APIClient, sent: dict[str, Any], model_class: Any
 ) -> None:
     def num_queries() -> int:
         with CaptureQueriesContext(connection) as queries:
@@ -63,7 +65,7 @@ def test_a_longer_list_takes_no_more_queries(
     num_queries()  # content types are looked up once
     few = num_queries()
     for _ in range(5):
-        send(as_alice)
+        send(alice_api)
     assert num_queries() == few
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.client import Client
+from tests.ml.data.test_dicom import dicom
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom
 from tests.servers import ROOT, Portal, running_portal
 
 PAGE = (ROOT / "docs/api.md").read_text(encoding="utf-8")

@@ -206,10 +206,9 @@ def deliver_twice(running: Running) -> None:
     """Every message of the next uploads is sent three more times."""
     for _ in range(6):
         uploads(running, 1)
-        identifier = running.load.sent[-1].prediction_id
         code = (
-            "from classifier import tasks; from uuid import UUID;"
-            f"[tasks.send(tasks.predict, UUID('{identifier}')) for _ in range(3)]"
+            "from classifier.core.queue import send; from classifier.radiographs.tasks import predict_next;"
+            "[send(predict_next) for _ in range(3)]"
         )
         running.portal.manage("shell", "--no-imports", "-c", code)
 
@@ -305,11 +304,11 @@ def attempts(running: Running, prediction_id: str) -> int:
     number = UUID(prediction_id)
     if running.postgres:
         with psycopg.connect(running.postgres.url) as database:
-            question = "select attempts from classifier_prediction where id = %s"
+            question = "select attempts from radiographs_prediction where id = %s"
             found = database.execute(question, [number]).fetchone()
     else:
         with closing(sqlite3.connect(running.portal.data_dir / "callus.sqlite3")) as file:
-            question = "select attempts from classifier_prediction where id = ?"
+            question = "select attempts from radiographs_prediction where id = ?"
             found = file.execute(question, [number.hex]).fetchone()
     return int(found[0]) if found else 0
 

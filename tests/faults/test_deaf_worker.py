@@ -128,7 +128,7 @@ def test_a_worker_busy_for_long_is_neither_dead_nor_deaf(portal: Portal, redis: 
 def silence(portal: Portal) -> float:
     """Seconds since a test task last came through the train queue."""
     code = (
-        "from django.utils import timezone; from portal.models import Canary;"
+        "from django.utils import timezone; from portal.operations.models import Canary;"
         "print((timezone.now() - Canary.objects.get(queue='train').done_at).total_seconds())"
     )
     return float(portal.manage("shell", "--no-imports", "-c", code))

@@ -110,7 +110,7 @@ def kill_training_worker(portal: Portal) -> None:
 
 
 def attempts(portal: Portal, run: int) -> int:
-    code = f"from classifier.models import TrainingRun; print(TrainingRun.objects.get(id={run}).attempts)"
+    code = f"from classifier.training.models import TrainingRun; print(TrainingRun.objects.get(id={run}).attempts)"
     return int(portal.manage("shell", "--no-imports", "-c", code))
 
 

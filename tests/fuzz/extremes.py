@@ -16,15 +16,15 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from ml import reader
-from ml.image_limits import MAX_BYTES
+from ml.data import reader
+from ml.data.image_limits import MAX_BYTES
 from tests.fuzz.images import read
 from tests.fuzz.mutations import png_chunk
 from tests.fuzz.watch import watch
 from tests.ml.compressed import compress
+from tests.ml.data.test_dicom import dicom
+from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom
-from tests.ml.test_images import encoded
 
 SIDE = 8000
 # Below MAX_BYTES, with room for what stands around.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml import reader
-from ml.image_limits import MAX_PIXELS, MIN_SIDE, TOO_MUCH_MEMORY
-from ml.images import ImageRefused, read_image
+from ml.data import reader
+from ml.data.image_limits import MAX_PIXELS, MIN_SIDE, TOO_MUCH_MEMORY, ImageRefused
+from ml.data.images import read_image
 from tests.fuzz import seeds
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.mutations import mutate

@@ -13,9 +13,9 @@ from PIL import Image, PngImagePlugin
 from pydicom import dcmread
 
 from tests.ml.compressed import SYNTAXES, compress
+from tests.ml.data.test_dicom import dicom, lookup_table
+from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom, lookup_table
-from tests.ml.test_images import encoded
 from tests.servers import ROOT
 
 REAL = ROOT.parent / "shared" / "data"

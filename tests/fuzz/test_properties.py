@@ -12,15 +12,15 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 
-from ml import quarantine
-from ml.image_limits import MIN_SIDE
-from ml.images import ImageRefused, encode_png, read_image
+from ml.data import quarantine
+from ml.data.image_limits import MIN_SIDE, ImageRefused
+from ml.data.images import encode_png, read_image
 from tests.fuzz.mutations import ODD_NUMBERS, PHOTOMETRIC
 from tests.fuzz.watch import is_one_sentence
 from tests.ml.compressed import SYNTAXES, compress
+from tests.ml.data.test_dicom import dicom
+from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
-from tests.ml.test_dicom import dicom
-from tests.ml.test_images import encoded
 
 always_the_same = settings(max_examples=400, derandomize=True, deadline=None, database=None)
 

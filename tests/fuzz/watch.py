@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ml.reader import start_clock
+from ml.data.reader import start_clock
 
 Doing = Callable[[bytes], tuple[str, str]]
 

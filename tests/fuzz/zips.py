@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from classifier.zip_checks import ZipRefused
-from classifier.zip_intake import read_contents, unpack
+from classifier.datasets.zip_checks import ZipRefused
+from classifier.datasets.zip_intake import read_contents, unpack
 from tests.data_sets import zip_of
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.mutations import BLIND, ODD_LONGS, ODD_NUMBERS

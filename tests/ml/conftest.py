@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from ml.bundle import Bundle
-from ml.datasets import Item, Manifest, Split
+from ml.data.manifests import Item, Manifest, Split
+from ml.serve.bundle import Bundle
 from tests.ml.drawings import write_data_set
 
 
@@ -34,9 +34,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="session")
 def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """What the recipe "tiny" makes of the drawn X-rays."""
-    from ml.learning import Run
-    from ml.recipes import RECIPES
-    from ml.release import train
+    from ml.networks.recipes import RECIPES
+    from ml.train.learning import Run
+    from ml.train.release import train
 
     folder = tmp_path_factory.mktemp("tiny")
     return train(RECIPES["tiny"], drawn, folder / "bundle", Run(folder / "work"))
@@ -44,6 +44,6 @@ def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bu
 
 @pytest.fixture(scope="session")
 def drawn_pixels(drawn: Manifest) -> list[np.ndarray]:
-    from ml.images import read_image
+    from ml.data.images import read_image
 
     return [read_image(drawn.file(item)).pixels for item in drawn.items]

@@ -4,7 +4,7 @@ import sys
 import pytest
 from django.test import Client
 
-from classifier import trace
+from classifier.core import trace
 from portal.logs import KeyValueFormatter
 
 

@@ -10,7 +10,7 @@ from ml.classes import FRACTURE_CLASSES
 from tests.conftest import PASSWORD, xray
 from tests.data_sets import draw_zip
 from tests.ml.drawings import BREAKS
-from tests.portal.retraining import PATH
+from tests.retraining_rows import PATH
 
 Ids = dict[str, Any]
 CLASSES = list(FRACTURE_CLASSES)
@@ -61,7 +61,7 @@ def query(address: str, ids: Ids) -> dict[str, Any]:
         case "/datasets/<dataset_id>/image/":
             return {"path": PATH}
         case "/admin/autocomplete/":
-            return {"app_label": "classifier", "model_name": "radiograph", "field_name": "owner"}
+            return {"app_label": "radiographs", "model_name": "radiograph", "field_name": "owner"}
     return {}
 
 

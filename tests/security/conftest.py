@@ -2,16 +2,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rest_framework.test import APIClient
 
-from classifier.models import ModelVersion, User
-from tests.classifier.conftest import signed_in
+from classifier.registry.models import ModelVersion
 from tests.security.world import World, make_world
-
-
-@pytest.fixture
-def as_alice(alice: User) -> APIClient:
-    return signed_in(alice)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ NO_LIMIT = "1000000000"
 SETTINGS = {name: NO_LIMIT for name in ("API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "UPLOADS_PER_DAY")}
 MAKE_WORLD = """
 import json
-from classifier.models import ModelVersion
+from classifier.registry.models import ModelVersion
 from tests.security.world import make_world
 world = make_world(ModelVersion.objects.live())
 print(json.dumps({"ids": world.ids, "tokens": world.tokens, "spare_tokens": world.spare_tokens}, default=str))

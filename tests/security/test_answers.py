@@ -7,9 +7,10 @@ from urllib.parse import quote
 import pytest
 from rest_framework.test import APIClient
 
-from classifier.models import ModelVersion, User
+from classifier.core.models import User
+from classifier.registry.models import ModelVersion
 from tests.conftest import xray
-from tests.portal.conftest import signed_in
+from tests.people import signed_in
 from tests.security.complete_requests import fill
 from tests.security.table import read_rows
 from tests.security.world import World
@@ -77,18 +78,18 @@ QUOTED = r"""inline; filename(="([^"\\\r\n]|\\.)*"|\*=utf-8''[\w.%~!$&+^`|#-]*)"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_of_a_file_adds_nothing_to_the_headers(
-    as_alice: APIClient, alice: User, model: ModelVersion, files: object, name: str
+    alice_api: APIClient, alice: User, model: ModelVersion, files: object, name: str
 ) -> None:
     """Percent-encoded, as a form may send any character of a name."""
     head = (
         f"--line\r\nContent-Disposition: form-data; name=\"file\"; filename*=UTF-8''{quote(name)}.png\r\n\r\n"
     )
     body = head.encode() + xray().read() + b"\r\n--line--\r\n"
-    made = as_alice.post("/api/v1/radiographs/", body, content_type="multipart/form-data; boundary=line")
+    made = alice_api.post("/api/v1/radiographs/", body, content_type="multipart/form-data; boundary=line")
     assert made.status_code == 201, made.content
     where = f"/radiographs/{made.json()['id']}"
     pictures = [
-        (as_alice, f"/api/v1{where}/image/"),
+        (alice_api, f"/api/v1{where}/image/"),
         (signed_in(alice), f"{where}/image/"),
         (signed_in(alice), f"{where}/thumbnail/"),
     ]

@@ -9,7 +9,7 @@ import pytest
 from django.contrib import admin
 from django.urls import get_resolver
 
-from classifier.models import User
+from classifier.core.models import User
 from tests.security.complete_requests import Ids, fill
 from tests.security.table import Row, addresses, read_rows
 from tests.security.world import World

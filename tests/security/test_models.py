@@ -14,13 +14,16 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
-from classifier.models import DatasetVersion, ModelVersion, Radiograph, User
+from classifier.core.models import User
+from classifier.datasets.models import DatasetVersion
+from classifier.radiographs.models import Radiograph
+from classifier.registry.models import ModelVersion
 from ml.__main__ import main
-from ml.bundle import SHIPPED, open_bundle
-from ml.export import load_keras
-from tests.classifier.conftest import send
-from tests.portal.conftest import signed_in
+from ml.serve.bundle import SHIPPED, open_bundle
+from ml.serve.export import load_keras
+from tests.people import signed_in
 from tests.servers import ROOT
+from tests.uploads import send
 
 # Fixed in these: CVE-2025-1550 in 3.9, -8747 and -9906 in 3.11, -9905 and -49655 in 3.11.3.
 KERAS_WITHOUT_THEM = (3, 11, 3)
@@ -116,7 +119,7 @@ MODEL_FILES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_model_goes_in_at_no_door(
-    as_alice: APIClient, alice: User, model: ModelVersion, files: Path, name: str
+    alice_api: APIClient, alice: User, model: ModelVersion, files: Path, name: str
 ) -> None:
     alice.is_superuser = True
     alice.save()
@@ -127,10 +130,10 @@ def test_a_model_goes_in_at_no_door(
         return SimpleUploadedFile(name, content)
 
     answers = [
-        send(as_alice, file()),
+        send(alice_api, file()),
         on_pages.post("/", {"file": file()}),
         on_pages.post("/datasets/upload/", {"file": file()}),
-        as_alice.post("/api/v1/dataset-versions/", {"file": file()}, format="multipart"),
+        alice_api.post("/api/v1/dataset-versions/", {"file": file()}, format="multipart"),
     ]
     assert [answer.status_code for answer in answers] == [400] * 4
     assert (Radiograph.objects.count(), DatasetVersion.objects.count()) == (0, 0)

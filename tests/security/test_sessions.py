@@ -13,8 +13,8 @@ from django.test import Client
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
-from classifier.models import User
-from portal.first_admin import make_token
+from classifier.core.models import User
+from portal.accounts.first_admin import make_token
 from portal.logs import KeyValueFormatter
 from tests.conftest import PASSWORD
 
@@ -130,7 +130,7 @@ def by_an_admin(alice: User) -> None:
     client = Client()
     client.force_login(User.objects.create_superuser("root"))
     sent = {"password1": NEW, "password2": NEW, "usable_password": "true"}
-    client.post(f"/admin/classifier/user/{alice.pk}/password/", sent)
+    client.post(f"/admin/core/user/{alice.pk}/password/", sent)
 
 
 def by_a_command(alice: User) -> None:
@@ -164,7 +164,7 @@ def test_an_admin_who_deactivates_somebody_ends_sessions_and_tokens(alice: User)
     _, token = AuthToken.objects.create(alice)
     as_admin = Client()
     as_admin.force_login(User.objects.create_superuser("root"))
-    page = f"/admin/classifier/user/{alice.pk}/change/"
+    page = f"/admin/core/user/{alice.pk}/change/"
     joined = alice.date_joined
     as_admin.post(
         page,

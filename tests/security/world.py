@@ -14,25 +14,19 @@ from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 
-from classifier.models import (
-    AuditEntry,
-    ModelVersion,
-    Notification,
-    PredictionBatch,
-    Promotion,
-    RetrainingSchedule,
-    Review,
-    Site,
-    User,
-)
-from classifier.permissions import PROMOTE, REVIEW, TRAIN, VIEW
-from classifier.services.create_default_groups import create_default_groups
-from classifier.services.trash_radiograph import trash_radiograph
-from portal.models import QUEUES, Canary
+from classifier.core.models import AuditEntry, Notification, Site, User
+from classifier.core.permissions import PROMOTE, REVIEW, TRAIN, VIEW
+from classifier.radiographs.models import PredictionBatch
+from classifier.radiographs.services import trash_radiograph
+from classifier.registry.models import ModelVersion, Promotion
+from classifier.reviews.models import Review
+from classifier.training.models import RetrainingSchedule
+from portal.accounts.services import create_default_groups
+from portal.operations.models import QUEUES, Canary
 from tests.conftest import PASSWORD, xray
-from tests.portal.conftest import fail, finish, receive
-from tests.portal.retraining import compare, make_candidate, make_dataset, make_run, user_who_may
+from tests.retraining_rows import compare, make_candidate, make_dataset, make_run, user_who_may
 from tests.security.complete_requests import Ids, arguments, fill
+from tests.uploads import fail, finish, receive
 
 # The columns of the tables and what each person may, besides `anonymous`.
 PEOPLE: dict[str, tuple[str, ...]] = {
@@ -53,7 +47,7 @@ PLAIN = {
     "uidb36": "1",
     "content_type_id": 1,
     "object_id": 1,
-    "app_label": "classifier",
+    "app_label": "core",
     "url": "nothing-here",
 }
 

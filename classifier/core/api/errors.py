@@ -1,0 +1,88 @@
+"""Every error of the API has one form: {"detail": "A sentence."}, and "fields" when fields are at fault."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.request import UnreadablePostError
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import exception_handler, set_rollback
+
+from classifier.core.errors import CallusError, StorageFull, UploadTooLarge
+from classifier.core.storage import is_storage_full
+
+log = logging.getLogger(__name__)
+NOTHING_HERE = "There is nothing at this address that you may see."
+BAD_REQUEST = "This request is malformed."
+SERVER_ERROR = "Something went wrong on our side. It was noted; please try again later."
+
+
+class DatabaseUnavailable(CallusError):
+    status = 503
+    sentence = "The database cannot be reached right now. Please try again in a minute."
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an expected error; None for the others, which Django logs and answers with a 500."""
+    expected = _as_callus_error(error)
+    if expected:
+        if expected.status >= 500:
+            log.error("%s: %s", type(expected).__name__, error, exc_info=error)
+        set_rollback()
+        return Response({"detail": str(expected)}, status=expected.status)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound(NOTHING_HERE)
+    response = exception_handler(error, context)
+    if response and isinstance(error, exceptions.ValidationError):
+        response.data = {"detail": " ".join(_sentences(error.detail))}
+        if isinstance(error.detail, dict):
+            response.data["fields"] = {name: list(_sentences(inner)) for name, inner in error.detail.items()}
+    return response
+
+
+def respond(status: int, sentence: str) -> JsonResponse:
+    """The same form for errors that arise outside of REST framework."""
+    return JsonResponse({"detail": sentence}, status=status)
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
+def _as_callus_error(error: Exception) -> CallusError | None:
+    if isinstance(error, CallusError):
+        return error
+    if isinstance(error, RequestDataTooBig):
+        limit = settings.UPLOAD_MAX_BYTES // 1024**2
+        return UploadTooLarge(f"This request is too large: a file may have up to {limit} MB.")
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return CallusError(BAD_REQUEST)
+    if is_storage_full(error):
+        return StorageFull()
+    if isinstance(error, OperationalError):
+        return DatabaseUnavailable()
+    return None
+
+
+def _sentences(detail: Any, field: str = "") -> Iterator[str]:
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _sentences(inner, _path(field, name))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _sentences(inner, field)
+    else:
+        yield f"{field}: {detail}" if field else str(detail)
+
+
+def _path(field: str, name: Any) -> str:
+    """Where it is wrong: `field`, or `field[2]` for the third of a list."""
+    if name == api_settings.NON_FIELD_ERRORS_KEY:
+        return field
+    return f"{field}[{name}]" if isinstance(name, int) else str(name)

@@ -1,0 +1,27 @@
+import logging
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+
+from classifier.core.models import Notification
+
+log = logging.getLogger(__name__)
+
+
+def notify(user: Any, text: str, subject: Notification.Subject, subject_id: int) -> None:
+    """Tell the user in the portal, and by e-mail where mail is configured, once the transaction is through."""
+    if user is None:
+        return
+    Notification.objects.create(user=user, text=text[:700], subject=subject, subject_id=subject_id)
+    if settings.EMAIL_HOST and user.email:
+        transaction.on_commit(partial(_mail, user.email, text), robust=True)
+
+
+def _mail(address: str, text: str) -> None:
+    try:
+        send_mail("Callus: a message for you", f"{text}\n\n{settings.PUBLIC_URL}\n", None, [address])
+    except OSError:  # smtplib's errors among them; the notification in the portal stands.
+        log.exception("The mail to a user could not be sent")

@@ -1,0 +1,40 @@
+"""Messages that wake workers, and what a waiting row waits for."""
+
+import logging
+from typing import Any
+
+from django.apps import apps
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from classifier.core import worker_stop  # noqa: F401 - its flag is made before the worker forks
+from classifier.core.models import QueuedWork
+
+log = logging.getLogger(__name__)
+
+
+def send(task: Any, *arguments: int) -> None:
+    """Sends the task's message. If the broker cannot be reached, the sweep sends it later."""
+    try:
+        task.delay(*arguments)
+    except (OperationalError, OSError) as error:
+        log.warning(
+            "The broker cannot be reached (%s); %s %s waits for the sweep.", error, task.name, arguments
+        )
+
+
+def send_on_commit(task: Any, *arguments: int) -> None:
+    # Robust: the rows are committed by then, so an error of the broker must not turn success into failure.
+    transaction.on_commit(lambda: send(task, *arguments), robust=True)
+
+
+def ahead_of(work: QueuedWork) -> list[QueuedWork]:
+    """Lists what a waiting row waits for: what runs in its queue, then what was requested earlier."""
+    if work.state != "queued":
+        return []
+    ahead: list[QueuedWork] = []
+    for kind in apps.get_models():
+        if issubclass(kind, QueuedWork) and kind.queue == work.queue:
+            unfinished = kind._default_manager.filter(state__in=("queued", "running"))
+            ahead += unfinished.filter(created_at__lt=work.created_at)
+    return sorted(ahead, key=lambda other: (other.state != "running", other.created_at))

@@ -1,0 +1,53 @@
+"""Who may see a page: a signed-in person, or one who holds a permission."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+
+from classifier.core.models import User
+
+
+class UserRequest(HttpRequest):
+    """A request behind `signed_in`."""
+
+    user: User
+
+
+Page = Callable[..., HttpResponseBase]
+
+
+def signed_in(page: Page) -> Page:
+    """The page for a signed-in person; others are sent to sign in.
+
+    A script gets 401 instead: following the redirect, it would take the sign-in page for its answer.
+    """
+    page_or_sign_in = login_required(page)
+
+    @wraps(page)
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if not request.user.is_authenticated and ("HX-Request" in request.headers or wants_json(request)):
+            return HttpResponse("You are signed out.\n", status=401, content_type="text/plain")
+        return page_or_sign_in(request, *args, **kwargs)
+
+    return guarded
+
+
+def may(permission: str) -> Callable[[Page], Page]:
+    """The page for those who hold this permission; for others nothing is there."""
+
+    def guard(page: Page) -> Page:
+        @wraps(page)
+        def page_or_404(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            if not request.user.has_perm(permission):
+                raise Http404
+            return page(request, *args, **kwargs)
+
+        return signed_in(page_or_404)
+
+    return guard
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"

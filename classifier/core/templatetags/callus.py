@@ -1,0 +1,61 @@
+"""How classes, probabilities and durations read."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django import template
+
+from ml.classes import display_name
+
+register = template.Library()
+
+
+register.filter("sentence_case", display_name)
+
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+@register.filter
+def one_of(names: Iterable[str], at_most: int | None = None) -> str:
+    """['Oblique', 'Spiral', 'Fracture Dislocation'] -> 'Oblique, spiral or fracture dislocation'.
+
+    Of a list longer than `at_most` only the first are named: 'Oblique, spiral or 3 others'.
+    """
+    words = [display_name(name) for name in names]
+    words[1:] = [word[:1].lower() + word[1:] for word in words[1:]]
+    if at_most and len(words) > at_most:
+        words[at_most - 1 :] = [f"{len(words) - at_most + 1} others"]
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+@register.filter
+def percent(share: float) -> str:
+    """0.624 -> '62 %'. Never 0 or 100: no model is that sure."""
+    if share < 0.01:
+        return f"<{NBSP}1{NBSP}%"
+    if share > 0.99:
+        return f">{NBSP}99{NBSP}%"
+    return f"{share * 100:.0f}{NBSP}%"
+
+
+@register.filter
+def bar_width(share: float) -> str:
+    """0.624 -> '62.4%', an SVG length, in any language."""
+    return f"{share * 100:.1f}%"
+
+
+@register.filter
+def duration(span: timedelta) -> str:
+    seconds = max(span.total_seconds(), 0)
+    if seconds < 0.1:
+        return f"{seconds:.2f}{NBSP}s"
+    if seconds < 10:
+        return f"{seconds:.1f}{NBSP}s"
+    if seconds < 90:
+        return f"{seconds:.0f}{NBSP}s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes}{NBSP}min"
+    hours = round(minutes / 60)
+    return f"{hours}{NBSP}h" if hours < 48 else f"{round(hours / 24)}{NBSP}days"

@@ -1,0 +1,83 @@
+"""How figures with their intervals, and progress, read."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+
+from classifier.core.templatetags.callus import NBSP, duration
+
+register = template.Library()
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "–"
+
+SPELLED = {
+    "macro_f1": "Macro F1",
+    "top_3_accuracy": "Top-3 accuracy",
+    "negative_log_likelihood": "Negative log-likelihood",
+    "calibration_error_before": "Calibration error before temperature scaling",
+    "prediction_set_coverage": "Prediction sets that hold the true class",
+    "prediction_set_size": "Classes in a prediction set",
+    "refused_as_out_of_distribution": "Refused as no bone X-ray",
+}
+
+
+@register.filter
+def figure(estimate: dict[str, Any] | None, digits: int = 3) -> str:
+    """{'value': 0.31, 'low': 0.24, 'high': 0.39} -> '0.310 (0.240 to 0.390)'; a dash where it is not defined."""
+    if not estimate or estimate.get("value") is None:
+        return NOTHING
+    value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
+    if low is None or high is None:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+@register.filter
+def difference(estimate: dict[str, Any] | None, digits: int = 3) -> str:
+    """The same with signs."""
+    if not estimate or estimate.get("value") is None:
+        return NOTHING
+    numbers = [estimate[name] for name in ("value", "low", "high")]
+    value, *interval = [NOTHING if number is None else signed(number, digits) for number in numbers]
+    return f"{value} ({interval[0]} to {interval[1]})"
+
+
+@register.filter
+def signed(number: float, digits: int = 3) -> str:
+    text = f"{number:+.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+@register.filter
+def decimal(number: float | None, digits: int = 3) -> str:
+    return NOTHING if number is None else f"{number:.{digits}f}"
+
+
+@register.filter
+def p_value(number: float) -> str:
+    return f"<{NBSP}0.001" if number < 0.001 else f"={NBSP}{number:.3f}"
+
+
+@register.filter
+def seconds(number: float) -> str:
+    return duration(timedelta(seconds=number))
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    return mapping.get(key)
+
+
+@register.filter
+def in_words(name: str) -> str:
+    """'negative_log_likelihood' -> 'Negative log likelihood'."""
+    if name in SPELLED:
+        return SPELLED[name]
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+@register.filter
+def file_name(path: str) -> str:
+    return path.rpartition("/")[2]

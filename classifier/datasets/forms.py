@@ -1,0 +1,31 @@
+from typing import Any
+
+from django import forms
+
+from classifier.datasets.models import DatasetVersion
+
+
+class DatasetField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """Newest first, each with what it holds."""
+
+    def label_from_instance(self, dataset: Any) -> str:
+        if dataset.state != DatasetVersion.State.SUCCEEDED:
+            return f"{dataset} (not ready yet)"
+        return f"{dataset}: {dataset.num_images} images in {len(dataset.classes)} classes"
+
+
+class DatasetUploadForm(forms.Form):
+    file = forms.FileField(label="Zip of class folders", allow_empty_file=True)
+    note = forms.CharField(label="Note", required=False, max_length=500)
+    new_classes = forms.BooleanField(
+        label="Its classes may differ from those of the newest data set", required=False
+    )
+
+
+class DatasetFromReviewsForm(forms.Form):
+    parent = DatasetField(
+        label="Earlier data set",
+        queryset=DatasetVersion.objects.succeeded().newest_first().defer("report", "samples"),
+        empty_label=None,
+    )
+    note = forms.CharField(label="Note", required=False, max_length=500)

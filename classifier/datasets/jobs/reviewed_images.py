@@ -1,0 +1,75 @@
+"""Which reviewed radiographs become training data, with which label, and why the others do not."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from classifier.radiographs.models import Radiograph
+from classifier.reviews.models import Consensus, Review
+
+PREFIX = "reviewed-"
+# How a data set may call whole bones; reviews say "no fracture".
+NO_FRACTURE_NAMES = {"no fracture", "no_fracture", "not fractured", "not_fractured", "unfractured", "normal"}
+
+
+class LeftOut(StrEnum):
+    SITE = "site_does_not_allow"
+    DISAGREEMENT = "reviewers_disagree"
+    NOT_ASSESSABLE = "not_assessable"
+    NO_FRACTURE = "no_fracture_is_no_class"
+    OTHER_CLASS = "not_a_class_of_this_data_set"
+
+
+@dataclass(frozen=True)
+class ReviewedImage:
+    """A radiograph with the label on which its reviewers agree."""
+
+    radiograph: Radiograph
+    label: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.label}/{PREFIX}{self.radiograph.id}.png"
+
+    @property
+    def group(self) -> str:
+        """Patients are unknown; what one person sent on one day may show one patient, so it stays together."""
+        return f"sent-{self.radiograph.owner_id}-{self.radiograph.created_at:%Y-%m-%d}"
+
+
+def is_reviewed_image(path: str) -> bool:
+    """Whether this path in a data set is that of a reviewed radiograph."""
+    return path.rpartition("/")[2].startswith(PREFIX)
+
+
+def reviewed_images(classes: list[str]) -> tuple[list[ReviewedImage], dict[str, int]]:
+    """The radiographs that may be learned from, and how many are used or left out, and why.
+
+    Only those of owners whose site allows it, and only where the latest words of all reviewers are the same
+    and name one of these classes.
+    """
+    reviewed = Radiograph.objects.kept().filter(reviews__isnull=False).distinct().order_by("id")
+    allowed = {radiograph.id: radiograph for radiograph in reviewed.filter(owner__site__allows_training=True)}
+    counts = Counter({LeftOut.SITE: reviewed.count() - len(allowed)})
+    latest = Review.objects.latest().filter(radiograph__owner__site__allows_training=True)
+    consensus = Consensus.by_radiograph(latest)
+    images = []
+    for radiograph_id, radiograph in allowed.items():
+        label = _label(consensus[radiograph_id], classes)
+        if isinstance(label, LeftOut):
+            counts[label] += 1
+        else:
+            images.append(ReviewedImage(radiograph, label))
+    return images, {"used": len(images), **{str(reason): n for reason, n in counts.items() if n}}
+
+
+def _label(consensus: Consensus, classes: list[str]) -> str | LeftOut:
+    agreed = consensus.agreed
+    if agreed is None:
+        return LeftOut.DISAGREEMENT
+    if agreed.verdict == Review.Verdict.NOT_ASSESSABLE:
+        return LeftOut.NOT_ASSESSABLE
+    if agreed.verdict == Review.Verdict.NO_FRACTURE:
+        whole = [name for name in classes if name.lower() in NO_FRACTURE_NAMES]
+        return whole[0] if whole else LeftOut.NO_FRACTURE
+    return agreed.class_name if agreed.class_name in classes else LeftOut.OTHER_CLASS

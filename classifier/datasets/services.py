@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any, BinaryIO, cast
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+
+from classifier.core import storage
+from classifier.core.errors import NotAllowedNow, StorageFull, UploadRefused, UploadTooLarge
+from classifier.core.models import AuditEntry, User
+from classifier.core.queue import send_on_commit
+from classifier.datasets import zip_intake
+from classifier.datasets.models import DatasetVersion
+from classifier.datasets.tasks import build_dataset
+from classifier.datasets.zip_checks import ZipRefused
+from classifier.radiographs.services import harmless_name
+from classifier.registry.models import ModelVersion
+from classifier.reviews.models import Review
+
+
+def request_dataset_from_zip(
+    *, user: User, upload: UploadedFile[Any], new_classes: bool = False, note: str = ""
+) -> DatasetVersion:
+    """Keep a zip of class folders, to be audited by a worker.
+
+    What its table of contents shows is refused here, before anything is kept.
+
+    Args:
+        new_classes: the classes may differ from those of the newest version.
+
+    Raises:
+        UploadRefused, UploadTooLarge, StorageFull: with a sentence for the person.
+    """
+    if upload.size is not None and upload.size > settings.DATASET_MAX_BYTES:
+        raise UploadTooLarge(
+            f"This zip is too large: up to {settings.DATASET_MAX_BYTES // 1024**2} MB are accepted."
+        )
+    try:
+        contents = zip_intake.read_contents(cast(BinaryIO, upload.file))
+        if not new_classes:
+            zip_intake.check_classes(contents.classes, expected_classes())
+    except ZipRefused as refused:
+        raise UploadRefused(str(refused)) from refused
+    path = f"datasets/uploads/{uuid.uuid4()}.zip"
+    upload.seek(0)
+    storage.keep(path, upload)
+    try:
+        with transaction.atomic():
+            dataset = DatasetVersion.objects.create(
+                source=DatasetVersion.Source.ZIP,
+                parent=DatasetVersion.objects.newest(),
+                upload=path,
+                upload_name=harmless_name(upload.name or ""),
+                new_classes=new_classes,
+                note=note.strip(),
+                created_by=user,
+            )
+            AuditEntry.objects.record(
+                actor=user, action="data set asked for", about=dataset, upload=dataset.upload_name
+            )
+            send_on_commit(build_dataset, dataset.pk)
+    except BaseException as error:
+        default_storage.delete(path)
+        if storage.is_storage_full(error):
+            raise StorageFull() from error
+        raise
+    return dataset
+
+
+def request_dataset_from_reviews(*, user: User, parent: DatasetVersion, note: str = "") -> DatasetVersion:
+    """Ask for a version of an earlier one's images and the reviewed radiographs that may be used.
+
+    Raises:
+        NotAllowedNow: with a sentence for the person.
+    """
+    if parent.state != DatasetVersion.State.SUCCEEDED:
+        raise NotAllowedNow(f"{parent} is not ready, so nothing can be built on it.")
+    if not Review.objects.filter(radiograph__owner__site__allows_training=True).exists():
+        raise NotAllowedNow("There is no reviewed X-ray of a site that allows training.")
+    with transaction.atomic():
+        dataset = DatasetVersion.objects.create(
+            source=DatasetVersion.Source.REVIEWS, parent=parent, note=note.strip(), created_by=user
+        )
+        AuditEntry.objects.record(actor=user, action="data set asked for", about=dataset, parent=parent.pk)
+        send_on_commit(build_dataset, dataset.pk)
+    return dataset
+
+
+def expected_classes() -> list[str]:
+    """The classes of the newest data set version, else of the live model."""
+    newest, live = DatasetVersion.objects.newest(), ModelVersion.objects.live()
+    if newest is not None:
+        return list(newest.classes)
+    return live.classes if live is not None else []

@@ -1,0 +1,215 @@
+"""Data set versions: made from a zip or from reviews, and what the audit found in them."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from classifier.core.errors import CallusError
+from classifier.core.permissions import TRAIN, VIEW
+from classifier.core.pictures import picture
+from classifier.core.queue import ahead_of
+from classifier.core.requests import UserRequest, may, wants_json
+from classifier.datasets import archives
+from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
+from classifier.datasets.models import DatasetVersion
+from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
+from classifier.reviews.models import Review
+from ml.data import images, quarantine
+from ml.data.manifests import SPLITS
+
+PAGE_SIZE = 24
+MOST_LISTED = 50
+THUMBNAIL_SIDE = 192
+
+# What the audit reports, by its name there.
+FINDINGS = (
+    ("unreadable", "Files that cannot be read", "They are left out."),
+    (
+        "conflicts",
+        "Copies under different labels",
+        "All of them are left out: nobody here can say which label is right.",
+    ),
+    ("exact_duplicates", "Exact copies", "They stay, on one side of the split."),
+    (
+        "near_duplicates",
+        "Near copies",
+        "Pictures that show one picture; they stay, on one side of the split.",
+    ),
+    (
+        "mixed_groups",
+        "Views of one source with different labels",
+        "They stay, on one side of the split: several views may show different fractures.",
+    ),
+    ("ignored", "Files that are no images", "They are ignored."),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    title: str
+    text: str
+    entries: list[Any]
+
+    @property
+    def rows(self) -> list[str]:
+        """The first entries, each as one line."""
+        return [_in_words(entry) for entry in self.entries[:MOST_LISTED]]
+
+
+def _in_words(entry: Any) -> str:
+    if isinstance(entry, str):
+        return entry
+    if isinstance(entry, dict) and "reason" in entry:
+        return f"{entry['path']}: {entry['reason']}"
+    if isinstance(entry, dict) and "first" in entry:
+        return f"{entry['first']} = {entry['second']}"
+    if isinstance(entry, dict):
+        return str(entry.get("path", entry))
+    return " = ".join(_in_words(each) for each in entry)
+
+
+@may(VIEW)
+@require_safe
+def overview(request: UserRequest) -> HttpResponse:
+    newest = DatasetVersion.objects.newest_first().select_related("created_by").defer("report", "samples")
+    pages = Paginator(newest, PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page"))
+    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
+    return render(request, "datasets/dataset_list.html", {"page": page, "page_numbers": numbers})
+
+
+@may(TRAIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload(request: UserRequest) -> HttpResponse:
+    form = DatasetUploadForm()
+    if request.method == "POST":
+        form = DatasetUploadForm(request.POST, request.FILES)
+        status = 400
+        if form.is_valid():
+            sent = form.cleaned_data
+            try:
+                dataset = request_dataset_from_zip(
+                    user=request.user,
+                    upload=sent["file"],
+                    new_classes=sent["new_classes"],
+                    note=sent["note"],
+                )
+            except CallusError as error:
+                form.add_error("file", str(error))
+                status = error.status
+            else:
+                return _made(request, dataset)
+        return _refused(request, form, status)
+    return render(request, "datasets/dataset_upload.html", _limits(form))
+
+
+@may(TRAIN)
+@require_http_methods(["GET", "HEAD", "POST"])
+def from_reviews(request: UserRequest) -> HttpResponse:
+    form = DatasetFromReviewsForm(request.POST if request.method == "POST" else None)
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                dataset = request_dataset_from_reviews(user=request.user, **form.cleaned_data)
+            except CallusError as error:
+                form.add_error(None, str(error))
+                status = error.status
+            else:
+                return redirect("dataset_version", dataset.pk)
+    reviewed = Review.objects.values("radiograph").distinct()
+    context = {
+        "form": form,
+        "num_reviewed": reviewed.count(),
+        "num_allowed": reviewed.filter(radiograph__owner__site__allows_training=True).count(),
+    }
+    return render(request, "datasets/dataset_from_reviews.html", context, status=status)
+
+
+@may(VIEW)
+@require_safe
+def show(request: UserRequest, dataset_id: int) -> HttpResponse:
+    return render(request, "datasets/dataset_detail.html", _facts(dataset_id))
+
+
+@may(VIEW)
+@require_safe
+def progress(request: UserRequest, dataset_id: int) -> HttpResponse:
+    """What the page of an unfinished one asks again and again; 204 as long as it shows all there is to say."""
+    context = _facts(dataset_id)
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    return render(request, "datasets/_dataset.html", context)
+
+
+@may(VIEW)
+@require_safe
+def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
+    """A small picture of one of its images (?path=...): decoded and encoded anew, as nobody checked the file."""
+    dataset = get_object_or_404(DatasetVersion.objects.succeeded(), id=dataset_id)
+    path = request.GET.get("path", "")
+
+    def thumbnail() -> Any:
+        try:
+            content = archives.read_image(dataset, path)
+            pixels = quarantine.read_image(content).pixels
+            return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
+        except (KeyError, images.ImageRefused) as error:
+            raise Http404 from error
+
+    name = hashlib.sha256(path.encode()).hexdigest()[:16]
+    return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg", "image/jpeg")
+
+
+def _facts(dataset_id: int) -> dict[str, Any]:
+    related = DatasetVersion.objects.select_related("created_by", "parent")
+    dataset = get_object_or_404(related.defer("parent__report", "parent__samples"), id=dataset_id)
+    report = dataset.report
+    largest = max((row["all"] for row in dataset.class_balance), default=1)
+    return {
+        "dataset": dataset,
+        "ahead": ahead_of(dataset),
+        "seen": f"{dataset.state}-{dataset.phase}-{dataset.step}",
+        "report": report,
+        "balance": [_bar(row, largest) for row in dataset.class_balance],
+        "findings": [
+            Finding(title, text, report.get(name) or []) for name, title, text in FINDINGS if report.get(name)
+        ],
+        "most_listed": MOST_LISTED,
+        "runs": dataset.runs.order_by("-id").only("id", "state", "recipe", "dataset_version")[:MOST_LISTED],
+    }
+
+
+def _bar(row: dict[str, Any], largest: int) -> dict[str, Any]:
+    """The row with where its three parts begin and how wide they are, as SVG lengths."""
+    start, parts = 0.0, []
+    for split in SPLITS:
+        width = 100 * row.get(split, 0) / max(largest, 1)
+        parts.append({"split": split, "start": f"{start:.2f}%", "width": f"{width:.2f}%"})
+        start += width
+    return {**row, "parts": parts}
+
+
+def _made(request: UserRequest, dataset: DatasetVersion) -> HttpResponse:
+    where = reverse("dataset_version", args=[dataset.pk])
+    return JsonResponse({"location": where}, status=201) if wants_json(request) else redirect(where)
+
+
+def _refused(request: UserRequest, form: DatasetUploadForm, status: int) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"detail": next(iter(form.errors.values()))[0]}, status=status)
+    return render(request, "datasets/dataset_upload.html", _limits(form), status=status)
+
+
+def _limits(form: DatasetUploadForm) -> dict[str, Any]:
+    max_bytes = settings.DATASET_MAX_BYTES
+    return {"form": form, "max_bytes": max_bytes, "max_megabytes": max_bytes // 1024**2}

@@ -1,0 +1,56 @@
+"""The Django admin: to look things up. What has a life of its own is changed where its rules are: in the portal."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from classifier.core.admin import ReadOnlyAdmin
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.services import delete_radiograph, predict_again
+
+
+@admin.register(Radiograph)
+class RadiographAdmin(ReadOnlyAdmin):
+    list_display = ["name", "owner", "width", "height", "created_at", "deleted_at", "id"]
+    list_select_related = ["owner"]
+    list_filter = ["created_at", ("deleted_at", admin.EmptyFieldListFilter), "predictions__state"]
+    search_fields = ["name", "owner__username", "=sha256"]
+    ordering = ["-created_at"]
+    exclude = ["image", "thumbnail"]  # files have no address of their own: the portal serves them
+    actions = ["predict_again"]
+
+    @admin.action(description="Predict again with the live model", permissions=["train"])
+    def predict_again(self, request: HttpRequest, queryset: QuerySet[Radiograph]) -> None:
+        ask = partial(predict_again, user=request.user, radiographs=queryset)  # type: ignore[arg-type]
+        self.do(request, ask, "The live model is asked again; its answers stand beside the earlier ones.")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        deleted, counts, _, protected = super().get_deleted_objects(objs, request)
+        # Its predictions go with it, though none is deleted by hand.
+        return deleted, counts, set(), protected
+
+    def delete_model(self, request: HttpRequest, obj: Radiograph) -> None:
+        delete_radiograph(radiograph=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Radiograph]) -> None:
+        for radiograph in queryset:
+            delete_radiograph(radiograph=radiograph)
+
+
+@admin.register(Prediction)
+class PredictionAdmin(ReadOnlyAdmin):
+    list_display = ["radiograph", "owner", "state", "class_name", "confidence", "model_version", "created_at"]
+    list_select_related = ["radiograph", "owner", "model_version"]
+    list_filter = ["state", "in_distribution", "abstained", "model_version", "created_at"]
+    search_fields = ["radiograph__name", "owner__username", "class_name", "error"]
+    # By when the X-ray came, for which there is an index.
+    ordering = ["-radiograph__created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        return super().get_queryset(request).defer("saliency", "model_version__card", "model_version__report")

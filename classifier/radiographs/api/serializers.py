@@ -1,0 +1,72 @@
+from typing import Any
+
+from rest_framework import serializers
+
+from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
+from classifier.radiographs.models import Prediction, Radiograph
+
+
+class UploadSerializer(serializers.Serializer[Any]):
+    # An empty file gets its sentence where all files do: in ml.data.images.
+    file = serializers.FileField(allow_empty_file=True, help_text="A JPEG, PNG or DICOM file.")
+
+
+class RadiographFilterSerializer(ClassFieldMixin, serializers.Serializer[Any]):
+    name = StrictCharField(required=False, allow_blank=True, help_text="A part of the file name.")
+    class_ = StrictCharField(
+        source="class_name", required=False, allow_blank=True, help_text="The predicted class, in full."
+    )
+    state = serializers.ChoiceField(Prediction.State.choices, required=False, allow_blank=True)
+
+
+class PredictionStateSerializer(serializers.ModelSerializer[Prediction]):
+    class Meta:
+        model = Prediction
+        fields = read_only_fields = ["id", "state"]
+
+
+class RadiographSerializer(serializers.ModelSerializer[Radiograph]):
+    name = serializers.SerializerMethodField(
+        help_text="The file name, for whoever sent it; for others its number."
+    )
+    sha256 = serializers.CharField(help_text="Of the file as it was sent.")
+    prediction = PredictionStateSerializer(help_text="The newest one.")
+
+    class Meta:
+        model = Radiograph
+        fields = read_only_fields = ["id", "name", "sha256", "width", "height", "created_at", "prediction"]
+
+    def get_name(self, radiograph: Radiograph) -> str:
+        return radiograph.name_for(self.context["request"].user)
+
+
+class ProbabilitySerializer(ClassFieldMixin, serializers.Serializer[Any]):
+    class_ = serializers.CharField()
+    probability = serializers.FloatField(min_value=0, max_value=1)
+
+
+class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction]):
+    radiograph = serializers.UUIDField(source="radiograph_id")
+    class_ = NullableCharField(
+        source="class_name",
+        help_text="The most probable class; null until succeeded, and when the image is no bone X-ray.",
+    )
+    confidence = serializers.FloatField(
+        allow_null=True, help_text="The calibrated probability of the most probable class."
+    )
+    probabilities = ProbabilitySerializer(many=True, help_text="Highest first; empty until succeeded.")
+    abstained = serializers.BooleanField(
+        allow_null=True, help_text="Too unsure to name a class: treat `class` as one of several."
+    )
+    in_distribution = serializers.BooleanField(
+        allow_null=True, help_text="False when the image is not like the X-rays that the model knows."
+    )
+    model_version = serializers.IntegerField(source="model_version.number")
+    error = NullableCharField(help_text="Why it failed, in a sentence; null unless failed.")
+
+    class Meta:
+        model = Prediction
+        fields = read_only_fields = [
+            "id", "radiograph", "state", "class_", "confidence", "probabilities", "abstained",
+            "in_distribution", "model_version", "created_at", "finished_at", "error",
+        ]  # fmt: skip

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class RadiographsConfig(AppConfig):
+    name = "classifier.radiographs"

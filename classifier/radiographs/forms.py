@@ -1,0 +1,28 @@
+from typing import Any
+
+from django import forms
+
+from classifier.radiographs.models import Prediction
+from ml.classes import display_name
+
+
+class SearchForm(forms.Form):
+    """Which radiographs the history shows; what is left empty matches all."""
+
+    name = forms.CharField(
+        label="File name", required=False, max_length=200, widget=forms.TextInput({"type": "search"})
+    )
+    class_name = forms.ChoiceField(label="Class", required=False)
+    state = forms.ChoiceField(
+        label="State",
+        required=False,
+        choices=[
+            ("", "Any state"),
+            *((value, label.capitalize()) for value, label in Prediction.State.choices),
+        ],
+    )
+
+    def __init__(self, *args: Any, class_names: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [("", "Any class"), *((name, display_name(name)) for name in class_names)]
+        self.fields["class_name"].choices = choices  # type: ignore[attr-defined]

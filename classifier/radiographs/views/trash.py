@@ -1,0 +1,57 @@
+"""What a person deleted and can still restore."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from classifier.core.pagination import DeferredJoinPaginator
+from classifier.core.requests import UserRequest, signed_in
+from classifier.radiographs.models import Radiograph
+from classifier.radiographs.services import delete_radiograph, restore_radiograph
+
+PAGE_SIZE = 24
+
+
+@signed_in
+@require_safe
+def show(request: UserRequest) -> HttpResponse:
+    pages = DeferredJoinPaginator(Radiograph.objects.in_trash_of(request.user), PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page"))
+    context = {
+        "rows": [(row, _time_left(row)) for row in page],
+        "page": page,
+        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        "trash_days": settings.TRASH_DAYS,
+    }
+    return render(request, "radiographs/trash_list.html", context)
+
+
+@signed_in
+@require_POST
+def restore(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
+    restore_radiograph(radiograph=_own(request, radiograph_id))
+    messages.success(request, "The X-ray is back in your history.")
+    return redirect("trash")
+
+
+@signed_in
+@require_POST
+def remove(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
+    delete_radiograph(radiograph=_own(request, radiograph_id))
+    messages.success(request, "The X-ray is gone for good.")
+    return redirect("trash")
+
+
+def _own(request: UserRequest, radiograph_id: UUID) -> Radiograph:
+    return get_object_or_404(Radiograph.objects.in_trash_of(request.user), id=radiograph_id)
+
+
+def _time_left(radiograph: Radiograph) -> timedelta:
+    gone_at = (radiograph.deleted_at or timezone.now()) + timedelta(days=settings.TRASH_DAYS)
+    return max(gone_at - timezone.now(), timedelta())

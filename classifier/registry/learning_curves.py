@@ -1,0 +1,64 @@
+"""What a run learned, epoch by epoch: as charts, and the same as a table."""
+
+from typing import Any
+
+from classifier.core import charts
+
+# By phase ("train", "fold 1", ...) and metric: [epoch, value] for each epoch.
+Curves = dict[str, dict[str, list[list[float]]]]
+TRAIN = "train"
+
+KINDS = {
+    "Loss": {"loss": ("Training", "first"), "val_loss": ("Validation", "second")},
+    "Accuracy": {
+        "accuracy": ("Training", "first"),
+        "val_accuracy": ("Validation", "second"),
+        "val_balanced_accuracy": ("Validation, balanced", "third"),
+    },
+}
+
+
+def charts_of(curves: Curves) -> list[charts.Chart]:
+    """A chart of the losses and one of the accuracies.
+
+    Of a metric that several phases tell, one curve is bold: that of the training itself, else that of the fold which
+    runs. The other folds of the cross-validation are thin.
+    """
+    made = []
+    for title, metrics in KINDS.items():
+        series = [each for metric, look in metrics.items() for each in _series(curves, metric, *look)]
+        if series:
+            y_range = (0.0, 1.0) if title == "Accuracy" else None
+            made.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))
+    return made
+
+
+def _series(curves: Curves, metric: str, name: str, style: str) -> list[charts.Series]:
+    phases = [phase for phase, found in curves.items() if metric in found]
+    bold = TRAIN if TRAIN in phases else phases[-1] if phases else ""
+    return [
+        charts.Series(name, [(x, y) for x, y in curves[phase][metric]], style, is_quiet=phase != bold)
+        for phase in phases
+    ]
+
+
+def _is_bold(series: charts.Series) -> bool:
+    """Bold ones come last, so that they lie above the others."""
+    return not series.is_quiet
+
+
+def table_of(curves: Curves) -> dict[str, Any]:
+    """All figures: the names of the metrics, and a row for each epoch of each phase."""
+    metrics = list(dict.fromkeys(metric for found in curves.values() for metric in found))
+    rows: dict[tuple[str, float], dict[str, float]] = {}
+    for phase, found in curves.items():
+        for metric, points in found.items():
+            for epoch, value in points:
+                rows.setdefault((phase, epoch), {})[metric] = value
+    return {
+        "metrics": metrics,
+        "rows": [
+            {"phase": phase, "epoch": int(epoch), "values": [values.get(metric) for metric in metrics]}
+            for (phase, epoch), values in rows.items()
+        ],
+    }

@@ -1,0 +1,110 @@
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import BooleanField, ExpressionWrapper, Max, Q, Subquery
+
+
+def archive_path(version: "ModelVersion", name: str) -> str:
+    return f"models/{version.checksum}.zip"
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def live(self) -> "ModelVersion | None":
+        """The version that answers new uploads: the one promoted last."""
+        # Without what is long: each upload asks.
+        promotions = Promotion.objects.select_related("model_version")
+        newest = promotions.defer("model_version__report", "model_version__card").order_by("-id").first()
+        return newest.model_version if newest else None
+
+    def newest_first(self) -> Self:
+        return self.order_by("-number")
+
+    def with_is_live(self) -> Self:
+        """Each with `is_live`, in one query for all of them."""
+        newest = Promotion.objects.order_by("-id").values("model_version")[:1]
+        return self.annotate(is_live=ExpressionWrapper(Q(id=Subquery(newest)), BooleanField()))
+
+    def next_number(self) -> int:
+        return (self.aggregate(highest=Max("number"))["highest"] or 0) + 1
+
+    def class_names(self) -> list[str]:
+        """The classes that any version knows, in alphabetical order."""
+        return sorted({name for names in self.values_list("card__classes", flat=True) for name in names})
+
+
+class ModelVersion(models.Model):
+    """A numbered bundle that never changes, named by its checksum. The shipped model is the first."""
+
+    class Source(models.TextChoices):
+        SHIPPED = "shipped", "shipped with Callus"
+        TRAINED = "trained", "trained here"
+
+    number = models.PositiveIntegerField(unique=True)
+    checksum = models.CharField(max_length=64, unique=True)
+    archive = models.FileField(upload_to=archive_path, max_length=200)
+    card = models.JSONField()
+    source = models.CharField(max_length=20, choices=Source.choices)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    code_version = models.CharField(max_length=50, blank=True)
+    # What it does on the frozen test part: report.json of `python -m ml evaluate`.
+    report = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        permissions = [
+            ("view_model", "Can see data sets, training runs and models"),
+            ("train_model", "Can make data sets and train models"),
+            ("promote_model", "Can promote models and roll back"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Model {self.number}"
+
+    @property
+    def classes(self) -> list[str]:
+        classes: Any = self.card["classes"]
+        return list(classes)
+
+
+class PromotionQuerySet(models.QuerySet["Promotion"]):
+    def newest_first(self) -> Self:
+        return self.order_by("-id")
+
+    def before_live(self) -> "ModelVersion | None":
+        """What rolling back makes live: the version before the live one, with what was rolled back left out."""
+        stack: list[ModelVersion] = []
+        for promotion in self.order_by("id").select_related("model_version"):
+            if promotion.kind == Promotion.Kind.ROLL_BACK:
+                stack.pop()
+            else:
+                stack.append(promotion.model_version)
+        return stack[-2] if len(stack) > 1 else None
+
+
+class Promotion(models.Model):
+    """Append-only: the newest row says which version is live, the older ones which was live when."""
+
+    class Kind(models.TextChoices):
+        PROMOTE = "promote", "promoted"
+        ROLL_BACK = "roll_back", "rolled back"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PROMOTE)
+    model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    # Empty when Callus itself promoted the model it ships.
+    promoted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    # What the gate objected to when a reason was given to promote it nevertheless.
+    objection = models.CharField(max_length=500, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PromotionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.model_version} live from {self.created_at:%Y-%m-%d %H:%M}"

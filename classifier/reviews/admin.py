@@ -1,0 +1,15 @@
+"""The Django admin: to look things up. What has a life of its own is changed where its rules are: in the portal."""
+
+from django.contrib import admin
+
+from classifier.core.admin import ReadOnlyAdmin
+from classifier.reviews.models import Review
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "radiograph", "reviewer", "verdict", "class_name", "comment"]
+    list_select_related = ["radiograph", "reviewer"]
+    list_filter = ["verdict", "class_name", "created_at"]
+    search_fields = ["radiograph__name", "reviewer__username", "class_name", "comment"]
+    ordering = ["-id"]

@@ -1,0 +1,125 @@
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from classifier.core.api.pagination import CappedPagination, NewestFirstPagination
+from classifier.core.api.permissions import HasPermission
+from classifier.core.api.schema import BODY, errors
+from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
+from classifier.core.permissions import REVIEW
+from classifier.radiographs.models import Prediction, PredictionQuerySet
+from classifier.reviews.models import Review, ReviewQuerySet
+from classifier.reviews.services import record_review
+
+
+class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
+    radiograph = serializers.UUIDField(source="radiograph_id")
+    prediction = serializers.UUIDField(source="prediction_id")
+    model_version = serializers.IntegerField(
+        source="prediction.model_version.number", help_text="Whose answer was judged."
+    )
+    reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
+    class_ = NullableCharField(source="class_name", help_text="null unless the verdict is `class`.")
+    confirms = serializers.BooleanField(help_text="Whether the reviewer says what the model said.")
+
+    class Meta:
+        model = Review
+        fields = [
+            "id", "radiograph", "prediction", "model_version", "reviewer", "verdict", "class_", "comment",
+            "confirms", "created_at",
+        ]  # fmt: skip
+
+
+class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
+    prediction = serializers.UUIDField()
+    verdict = serializers.ChoiceField(Review.Verdict.choices)
+    class_ = StrictCharField(
+        source="class_name", required=False, allow_blank=True, help_text="With the verdict `class`."
+    )
+    comment = StrictCharField(required=False, allow_blank=True, max_length=2000)
+
+
+class ReviewFilterSerializer(serializers.Serializer[Any]):
+    radiograph = serializers.UUIDField(required=False)
+
+
+class Reviews(ListAPIView[Review]):
+    serializer_class = ReviewSerializer
+    permission_classes = [HasPermission]
+    pagination_class = NewestFirstPagination
+    needs = {"GET": REVIEW, "POST": REVIEW}
+
+    @extend_schema(
+        operation_id="review_list",
+        parameters=[ReviewFilterSerializer],
+        responses={200: ReviewSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request) -> Response:
+        """All reviews, newest first. Of each reviewer the latest on a radiograph counts."""
+        return self.list(request)
+
+    def get_queryset(self) -> ReviewQuerySet:
+        wanted = ReviewFilterSerializer(data=self.request.query_params.dict())
+        wanted.is_valid(raise_exception=True)
+        reviews = Review.objects.visible_to(self.request.user).filter(**wanted.validated_data)
+        related = reviews.select_related("prediction__model_version", "reviewer")
+        return related.defer("prediction__saliency", "prediction__model_version__report").newest_first()
+
+    @extend_schema(
+        operation_id="review_create",
+        request=NewReviewSerializer,
+        responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
+    )
+    def post(self, request: Request) -> Response:
+        """Say what you see on a radiograph. Who changes their mind adds a review."""
+        sent = NewReviewSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        said = dict(sent.validated_data)
+        visible = Prediction.objects.visible_to(request.user).select_related("radiograph", "model_version")
+        prediction = get_object_or_404(visible, id=said.pop("prediction"))
+        reviewer: Any = request.user
+        review = record_review(reviewer=reviewer, prediction=prediction, **said)
+        return Response(ReviewSerializer(review).data, status=201)
+
+
+class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction]):
+    prediction = serializers.UUIDField(source="id")
+    radiograph = serializers.UUIDField(source="radiograph_id")
+    name = serializers.SerializerMethodField()
+    why = serializers.CharField(source="get_review_rank_display")
+    class_ = NullableCharField(source="class_name")
+    model_version = serializers.IntegerField(source="model_version.number")
+
+    class Meta:
+        model = Prediction
+        fields = [
+            "prediction", "radiograph", "name", "why", "class_", "confidence", "abstained", "in_distribution",
+            "model_version", "created_at",
+        ]  # fmt: skip
+
+    def get_name(self, prediction: Prediction) -> str:
+        return prediction.radiograph.name_for(self.context["request"].user)
+
+
+class Worklist(ListAPIView[Prediction]):
+    serializer_class = WorklistSerializer
+    permission_classes = [HasPermission]
+    pagination_class = CappedPagination
+    needs = {"GET": REVIEW}
+
+    @extend_schema(
+        operation_id="worklist",
+        responses={200: WorklistSerializer(many=True), **errors(404)},
+    )
+    def get(self, request: Request) -> Response:
+        """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""
+        return self.list(request)
+
+    def get_queryset(self) -> PredictionQuerySet:
+        related = Prediction.objects.worklist().select_related("radiograph", "model_version")
+        return related.defer("saliency", "model_version__report", "model_version__card")

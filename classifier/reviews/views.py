@@ -1,0 +1,139 @@
+"""What clinicians say of the answers: on each X-ray, and what is most worth a review."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from classifier.core.errors import CallusError
+from classifier.core.pagination import CappedPaginator
+from classifier.core.permissions import REVIEW
+from classifier.core.requests import UserRequest, may, signed_in
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.registry.models import ModelVersion
+from classifier.reviews.forms import ReviewForm
+from classifier.reviews.models import Consensus, Review
+from classifier.reviews.services import record_review
+
+
+@signed_in
+@require_safe
+def show(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
+    return render(request, "reviews/radiograph_detail.html", with_answer(request, radiograph_id))
+
+
+@signed_in
+@require_safe
+def answer(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
+    """What a waiting page asks again and again; 204 as long as it shows all there is to say."""
+    context = with_answer(request, radiograph_id)
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    return render(request, "reviews/_answer_update.html", context)
+
+
+def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
+    radiograph = Radiograph.objects.with_predictions().one_for(request.user, radiograph_id)
+    if radiograph is None:
+        raise Http404
+    prediction = radiograph.prediction
+    pause = _pause(prediction)
+    return {
+        "radiograph": radiograph,
+        "is_own": radiograph.owner_id == request.user.id,
+        "prediction": prediction,
+        **_times(prediction),
+        "pause": pause,
+        "is_slow": pause != "500ms",
+        "seen": f"{prediction.state}-{pause}",
+        **(_judgement(request, radiograph) if prediction.is_finished else {}),
+    }
+
+
+def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
+    """What stands beside a finished answer: what people and other model versions say."""
+    related = radiograph.reviews.select_related("reviewer", "prediction__model_version")
+    slim = related.defer("prediction__saliency", "prediction__model_version__report")
+    reviews = list(slim.visible_to(request.user).newest_first())
+    latest: dict[Any, Review] = {}
+    for review in reviews:
+        latest.setdefault(review.reviewer_id or f"gone {review.pk}", review)
+    prediction, live = radiograph.prediction, ModelVersion.objects.live()
+    may_review = request.user.has_perm(REVIEW) and prediction.state == Prediction.State.SUCCEEDED
+    known = {other.model_version_id for other in radiograph.predictions.all()}
+    return {
+        "reviews": reviews,
+        "latest": list(latest.values()),
+        "is_disagreement": Consensus(list(latest.values())).is_disagreement,
+        "review_form": ReviewForm(prediction=prediction) if may_review else None,
+        "others": list(radiograph.predictions.all())[1:],
+        "newer_live": live if live and live.pk not in known else None,
+    }
+
+
+def _times(prediction: Prediction) -> dict[str, timedelta]:
+    """How long a finished prediction waited for a worker, and how long that took."""
+    if not prediction.finished_at or not prediction.started_at:
+        return {}
+    return {
+        "waited": prediction.started_at - prediction.created_at,
+        "took": prediction.finished_at - prediction.started_at,
+    }
+
+
+def _pause(prediction: Prediction) -> str:
+    """How long a waiting page pauses before it asks again: little at first, when the answer is about to come."""
+    waited = timezone.now() - prediction.created_at
+    if waited < timedelta(seconds=15):
+        return "500ms"
+    return "2s" if waited < timedelta(minutes=2) else "5s"
+
+
+PAGE_SIZE = 24
+
+
+@may(REVIEW)
+@require_safe
+def worklist(request: UserRequest) -> HttpResponse:
+    related = Prediction.objects.worklist().select_related("radiograph", "model_version")
+    slim = related.defer("saliency", "model_version__report", "model_version__card")
+    pages = CappedPaginator(slim, PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page"))
+    on_page = [prediction.radiograph_id for prediction in page]
+    latest = Review.objects.latest().filter(radiograph__in=on_page).select_related("reviewer")
+    said = Consensus.by_radiograph(latest)
+    context = {
+        "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
+        "page": page,
+        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        "newer": "Earlier",
+        "older": "Later",
+    }
+    return render(request, "reviews/worklist.html", context)
+
+
+@may(REVIEW)
+@require_POST
+def review(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> HttpResponse:
+    """The prediction is named, so that a review never judges one that came in the meantime."""
+    known = Prediction.objects.visible_to(request.user).select_related("radiograph", "model_version")
+    prediction = get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
+    sent = request.POST.copy()
+    if "confirm" in sent:
+        sent["finding"] = f"class:{prediction.class_name}"
+    form = ReviewForm(sent, prediction=prediction)
+    if form.is_valid():
+        try:
+            said = record_review(reviewer=request.user, prediction=prediction, **form.said)
+        except CallusError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"Your review is kept: {said.finding[:1].upper()}{said.finding[1:]}.")
+            return redirect("radiograph", radiograph_id)
+    context = {**with_answer(request, radiograph_id), "review_form": form}
+    return render(request, "reviews/radiograph_detail.html", context, status=400)

@@ -1,0 +1,76 @@
+"""Training runs, comparisons and the schedule in the administration; model versions get their actions here."""
+
+from functools import partial
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from classifier.core.admin import ReadOnlyAdmin
+from classifier.registry.admin import ModelVersionAdmin
+from classifier.registry.models import ModelVersion
+from classifier.training.models import Comparison, RetrainingSchedule, TrainingRun
+from classifier.training.services import cancel_training, promote_version, request_comparison
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnlyAdmin):
+    list_display = ["id", "state", "phase", "dataset_version", "recipe", "created_by", "created_at", "error"]
+    list_select_related = ["dataset_version", "created_by"]
+    list_filter = ["state", "recipe", "start", "created_at"]
+    search_fields = ["=id", "recipe", "created_by__username", "error"]
+    ordering = ["-id"]
+    actions = ["cancel"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
+        long = ("history", "log_tail", "dataset_version__report", "dataset_version__samples")
+        return super().get_queryset(request).defer(*long)
+
+    @admin.action(description="Cancel", permissions=["train"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
+        for run in queryset:
+            stop = partial(cancel_training, user=request.user, run=run)  # type: ignore[arg-type]
+            self.do(request, stop, f"{run} is being stopped.")
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "candidate", "live", "dataset_version", "state", "verdict", "num_images"]
+    list_select_related = ["candidate", "live", "dataset_version"]
+    list_filter = ["state", "verdict", "created_at"]
+    search_fields = ["=candidate__number", "=live__number", "error"]
+    ordering = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Comparison]:
+        long = [f"{version}__{field}" for version in ("candidate", "live") for field in ("report", "card")]
+        return super().get_queryset(request).defer("result", "dataset_version__report", *long)
+
+
+@admin.register(RetrainingSchedule)
+class RetrainingScheduleAdmin(ReadOnlyAdmin):
+    list_display = ["mode", "num_reviews", "recipe", "set_by", "last_at", "last_outcome"]
+    list_select_related = ["set_by"]
+
+
+admin.site.unregister(ModelVersion)
+
+
+@admin.register(ModelVersion)
+class ModelVersionWithActionsAdmin(ModelVersionAdmin):
+    actions = ["compare", "promote"]
+
+    @admin.action(description="Compare with the live model", permissions=["train"])
+    def compare(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
+        for version in queryset:
+            ask = partial(request_comparison, user=request.user, candidate=version)  # type: ignore[arg-type]
+            self.do(request, ask, f"{version} is compared with the live model.")
+
+    @admin.action(description="Promote (one)", permissions=["promote"])
+    def promote(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
+        """One that the gate objects to needs a written reason, for which the portal has a page."""
+        if len(queryset) != 1:
+            self.message_user(request, "Please choose one model to promote.", messages.ERROR)
+            return
+        version = queryset[0]
+        promote = partial(promote_version, user=request.user, version=version)  # type: ignore[arg-type]
+        self.do(request, promote, f"{version} is live.")

@@ -1,0 +1,262 @@
+from django.db import transaction
+from django.utils import timezone
+
+from classifier.core.errors import CallusError, ModelUnavailable, NotAllowedNow
+from classifier.core.models import AuditEntry, User
+from classifier.core.queue import send_on_commit
+from classifier.datasets.models import DatasetVersion
+from classifier.registry.models import ModelVersion, Promotion
+from classifier.reviews.models import Review
+from classifier.training import gate
+from classifier.training.models import (
+    MAX_BATCH_SIZE,
+    MAX_EPOCHS,
+    MAX_REVIEWS,
+    MAX_SEED,
+    Comparison,
+    RetrainingSchedule,
+    TrainingRun,
+)
+from classifier.training.tasks import compare, train
+from ml.networks.recipes import RECIPES, Recipe
+
+
+class TrainingRefused(CallusError):
+    sentence = "This training run cannot be started."
+
+
+def request_training(
+    *,
+    user: User,
+    dataset_version: DatasetVersion,
+    recipe: str,
+    start: str,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> TrainingRun:
+    """Put a training run into the queue. What "live" means is settled now.
+
+    A data set version that is still being audited is waited for.
+
+    Raises:
+        TrainingRefused, NotAllowedNow: with a sentence for the person.
+    """
+    if recipe not in RECIPES:
+        raise TrainingRefused(f"A recipe is one of {', '.join(RECIPES)}.")
+    if start not in TrainingRun.Start:
+        raise TrainingRefused(f"A run starts from one of {', '.join(TrainingRun.Start.values)}.")
+    if dataset_version.state in (DatasetVersion.State.FAILED, DatasetVersion.State.CANCELED):
+        raise NotAllowedNow(f"{dataset_version} could not be made, so nothing can be learned from it.")
+    for name, value, lowest, highest in (
+        ("epochs", epochs, 1, MAX_EPOCHS),
+        ("batch size", batch_size, 1, MAX_BATCH_SIZE),
+        ("seed", seed, 0, MAX_SEED),
+    ):
+        if value is not None and not lowest <= value <= highest:
+            raise TrainingRefused(f"The {name} must lie between {lowest} and {highest:,}.")
+    run = TrainingRun(
+        dataset_version=dataset_version,
+        recipe=recipe,
+        start=start,
+        start_version=_start_version(RECIPES[recipe], start),
+        epochs_asked=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        created_by=user,
+    )
+    with transaction.atomic():
+        run.save(force_insert=True)
+        AuditEntry.objects.record(
+            actor=user,
+            action="training asked for",
+            about=run,
+            data_set=dataset_version.pk,
+            recipe=recipe,
+            start=str(run.start_version or start),
+        )
+        send_on_commit(train, run.pk)
+    return run
+
+
+def fits(recipe: Recipe, version: ModelVersion) -> bool:
+    """Whether a run of the recipe can start from this version's weights: they are of the same network."""
+    return bool(version.card.get("architecture") == recipe.architecture)
+
+
+def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:
+    if start == TrainingRun.Start.PRETRAINED:
+        if not recipe.pretrained:
+            raise TrainingRefused(
+                f"The recipe {recipe.name} starts from nothing: no pretrained network fits it."
+            )
+        return None
+    if start == TrainingRun.Start.SCRATCH:
+        if recipe.pretrained:
+            raise TrainingRefused(f"The recipe {recipe.name} cannot start from nothing: it needs weights.")
+        return None
+    shipped = ModelVersion.objects.filter(source=ModelVersion.Source.SHIPPED).newest_first().first()
+    version = ModelVersion.objects.live() if start == TrainingRun.Start.LIVE else shipped
+    if version is None:
+        raise NotAllowedNow("There is no such model to start from yet.")
+    if not fits(recipe, version):
+        raise TrainingRefused(
+            f"The recipe {recipe.name} cannot start from {version}, which is another network."
+        )
+    return version
+
+
+def cancel_training(*, user: User, run: TrainingRun) -> None:
+    """Stop a run. One that no worker has begun ends at once, else its worker ends it within seconds.
+
+    Raises:
+        NotAllowedNow: it is finished.
+    """
+    now = timezone.now()
+    asked = {"cancel_requested_at": now, "canceled_by": user}
+    with transaction.atomic():
+        unfinished = TrainingRun.objects.filter(id=run.pk).unfinished()
+        not_begun = unfinished.filter(state="queued", started_at=None)
+        ended = not_begun.update(state=TrainingRun.State.CANCELED, finished_at=now, **asked)
+        # What a worker left behind is cleaned up by a worker: the message wakes one.
+        if not ended and not unfinished.filter(cancel_requested_at=None).update(send_at=now, **asked):
+            raise NotAllowedNow(f"{run} is finished, or being stopped already.")
+        AuditEntry.objects.record(actor=user, action="training canceled", about=run)
+
+
+def request_comparison(
+    *, user: User, candidate: ModelVersion, dataset_version: DatasetVersion | None = None
+) -> Comparison:
+    """Ask for a comparison with the live model, on the test images of the candidate's data set version.
+
+    A model that was not trained here is measured on the newest version. One that is under way is not started twice.
+
+    Raises:
+        NotAllowedNow, ModelUnavailable: with a sentence for the person.
+    """
+    live = ModelVersion.objects.live()
+    if live is None:
+        raise ModelUnavailable()
+    if candidate == live:
+        raise NotAllowedNow(f"{candidate} is live; there is nothing to compare it with.")
+    run = getattr(candidate, "training_run", None)
+    dataset = dataset_version or (run.dataset_version if run else DatasetVersion.objects.newest())
+    if dataset is None or dataset.state != DatasetVersion.State.SUCCEEDED:
+        raise NotAllowedNow("There is no data set version with test images to compare them on.")
+    under_way = Comparison.objects.unfinished().filter(
+        candidate=candidate, live=live, dataset_version=dataset
+    )
+    if known := under_way.first():
+        return known
+    with transaction.atomic():
+        comparison = Comparison.objects.create(
+            candidate=candidate, live=live, dataset_version=dataset, created_by=user
+        )
+        AuditEntry.objects.record(
+            actor=user, action="comparison asked for", about=comparison, data_set=dataset.pk
+        )
+        send_on_commit(compare, comparison.pk)
+    return comparison
+
+
+class PromotionRefused(CallusError):
+    status = 409
+    sentence = "This model cannot be promoted."
+
+
+def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> Promotion:
+    """Make a version live: it answers what is uploaded from now on. What is under way keeps its version.
+
+    Raises:
+        PromotionRefused: something speaks against it, and no reason is written. Both are kept.
+        NotAllowedNow: it is live already.
+    """
+    reason = reason.strip()
+    with transaction.atomic():
+        lock_promotions()
+        live = ModelVersion.objects.live()
+        if version == live:
+            raise NotAllowedNow(f"{version} is live already.")
+        judgement = gate.judge(version, live)
+        if judgement.objection and not reason:
+            raise PromotionRefused(
+                f"{judgement.objection} To promote it all the same, write a reason; it is kept."
+            )
+        promotion = Promotion.objects.create(
+            kind=Promotion.Kind.PROMOTE,
+            model_version=version,
+            promoted_by=user,
+            objection=judgement.objection[:500],
+            reason=reason,
+        )
+        if judgement.comparison is not None:
+            judgement.comparison.promotions.add(promotion)
+        AuditEntry.objects.record(
+            actor=user,
+            action="promoted",
+            about=version,
+            before=live.number if live else None,
+            objection=judgement.objection,
+            reason=reason,
+        )
+    return promotion
+
+
+def lock_promotions() -> None:
+    """Of two people who change the live model at once, the second sees what the first did."""
+    Promotion.objects.select_for_update().order_by("id").first()
+
+
+def roll_back(*, user: User, reason: str = "") -> Promotion:
+    """Make the version live again that was live before. It was judged when it was promoted, so no gate asks.
+
+    Raises:
+        NotAllowedNow: no other version was live before.
+    """
+    with transaction.atomic():
+        lock_promotions()
+        live, before = ModelVersion.objects.live(), Promotion.objects.before_live()
+        if live is None or before is None:
+            raise NotAllowedNow("No other model was live before this one.")
+        promotion = Promotion.objects.create(
+            kind=Promotion.Kind.ROLL_BACK, model_version=before, promoted_by=user, reason=reason.strip()
+        )
+        AuditEntry.objects.record(
+            actor=user, action="rolled back", about=before, before=live.number, reason=reason.strip()
+        )
+    return promotion
+
+
+class ScheduleRefused(CallusError):
+    sentence = "This schedule cannot be kept."
+
+
+def set_schedule(*, user: User, mode: str, recipe: str = "", num_reviews: int = 100) -> RetrainingSchedule:
+    """Say when Callus retrains by itself. Months and new reviews count from now on.
+
+    Raises:
+        ScheduleRefused: with a sentence for the person.
+    """
+    if mode not in RetrainingSchedule.Mode:
+        raise ScheduleRefused(f"A schedule is one of {', '.join(RetrainingSchedule.Mode.values)}.")
+    if mode != RetrainingSchedule.Mode.OFF and recipe not in RECIPES:
+        raise ScheduleRefused(f"A recipe is one of {', '.join(RECIPES)}.")
+    if not 1 <= num_reviews <= MAX_REVIEWS:
+        raise ScheduleRefused(f"The number of reviews must lie between 1 and {MAX_REVIEWS:,}.")
+    schedule = RetrainingSchedule.get()
+    newest = Review.objects.order_by("-id").first()
+    schedule.mode, schedule.recipe, schedule.num_reviews = mode, recipe, num_reviews
+    schedule.set_by, schedule.last_at = user, timezone.now()
+    schedule.last_review_id = newest.pk if newest else 0
+    schedule.last_outcome = ""
+    with transaction.atomic():
+        schedule.save()
+        AuditEntry.objects.record(
+            actor=user,
+            action="schedule set",
+            about=schedule,
+            mode=mode,
+            recipe=recipe,
+            num_reviews=num_reviews,
+        )
+    return schedule

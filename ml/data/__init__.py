@@ -1,0 +1,1 @@
+"""Images, DICOM files, manifests, audits, near-copies, groups and splits."""

@@ -1,0 +1,251 @@
+"""What a data set holds before anything is learned from it: a manifest with groups and a frozen split,
+and a report of what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.data.duplicates import Pair, find_duplicates
+from ml.data.file_names import NameLink, find_name_links
+from ml.data.groups import connected, contradicting
+from ml.data.image_limits import ImageRefused
+from ml.data.manifests import (
+    ClassFolder,
+    ClassFolderFile,
+    DatasetRefused,
+    Item,
+    Manifest,
+    Split,
+    read_class_folder,
+)
+from ml.data.quarantine import read_image
+from ml.data.signatures import Signature, make_signature
+from ml.data.splits import Group, former_sides, split_groups
+from ml.data.workers import worker_pool
+from ml.events import Event, Remaining, Tell
+
+SECONDS_BETWEEN_EVENTS = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One image file: what it is, or why it cannot be read (then the rest is empty)."""
+
+    file: ClassFolderFile
+    refusal: str = ""
+    sha256: str = ""
+    pixels_sha256: str = ""
+    width: int = 0
+    height: int = 0
+    is_grey: bool = False
+    signature: Signature | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """All findings. Indices in pairs, links and sets are places in scans, the readable files by path.
+
+    exact: sets of files with the same bytes or pixels. near: pairs of copies that are not exact.
+    conflicts: sets of copies under different labels, all of which are dropped. groups: sets that stay
+    on one side, without what was dropped. manifest: the images that are left.
+    """
+
+    folder: ClassFolder
+    scans: list[Scan]
+    unreadable: list[Scan]
+    exact: list[list[int]]
+    near: list[Pair]
+    name_links: list[NameLink]
+    conflicts: list[list[int]]
+    mixed_groups: list[list[int]]
+    groups: list[list[int]]
+    manifest: Manifest
+    seed: int
+    given_groups: bool
+    num_kept_sides: int
+    num_moved: int
+    seconds: float
+
+
+def audit(
+    root: Path,
+    tell: Tell = lambda event: None,
+    *,
+    given: dict[str, str] | None = None,
+    previous: Manifest | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Audits a class-folder data set.
+
+    Args:
+        given: the group of some or all images by path; names of files then link only the others.
+        previous: an earlier manifest, whose images keep their sides.
+
+    Raises:
+        DatasetRefused: the folder is no such data set, or none of its images is left.
+    """
+    started = time.monotonic()
+    given = given or {}
+    folder = read_class_folder(root)
+    everything = list(_scan_all(folder, tell))
+    scans = [scan for scan in everything if not scan.refusal]
+    if not scans:
+        raise DatasetRefused(f"None of the {len(everything)} image files can be read.")
+    labels = [scan.file.label for scan in scans]
+
+    exact = _same_content(scans)
+    pairs = _find_pairs(scans, tell)
+    set_of = {index: number for number, members in enumerate(exact) for index in members}
+    near = [pair for pair in pairs if set_of.get(pair.first, -1) != set_of.get(pair.second, -2)]
+    name_links = find_name_links([scan.file.path for scan in scans])
+
+    same = [(members[0], other) for members in exact for other in members[1:]]
+    same += [(pair.first, pair.second) for pair in near]
+    conflicts = contradicting(connected(len(scans), same), labels)
+    dropped = {index for members in conflicts for index in members}
+    links = same + _links_by_source(scans, name_links, given)
+    groups = [
+        [index for index in members if index not in dropped] for members in connected(len(scans), links)
+    ]
+    groups = [members for members in groups if members]
+    if not groups:
+        raise DatasetRefused("No image is left: all are copies of one another under different labels.")
+
+    former = former_sides(previous.items) if previous else {}
+    manifest = _make_manifest(root, scans, groups, given, former, seed)
+    moved = sum(former.get(item.sha256, item.split) != item.split for item in manifest.items)
+    return Audit(
+        folder=folder,
+        scans=scans,
+        unreadable=[scan for scan in everything if scan.refusal],
+        exact=exact,
+        near=near,
+        name_links=name_links,
+        conflicts=conflicts,
+        mixed_groups=contradicting(groups, labels),
+        groups=groups,
+        manifest=manifest,
+        seed=seed,
+        given_groups=bool(given),
+        num_kept_sides=sum(item.sha256 in former for item in manifest.items) - moved,
+        num_moved=moved,
+        seconds=time.monotonic() - started,
+    )
+
+
+def scan_file(root: Path, file: ClassFolderFile) -> Scan:
+    """Reads one file and takes its signature."""
+    try:
+        content = (root / file.path).read_bytes()
+        decoded = read_image(content)
+    except ImageRefused as refusal:
+        return Scan(file, refusal=str(refusal))
+    except OSError as error:
+        return Scan(file, refusal=f"The file cannot be opened: {error.strerror}.")
+    pixels = decoded.pixels
+    return Scan(
+        file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        pixels_sha256=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        width=decoded.width,
+        height=decoded.height,
+        is_grey=pixels.ndim == 2,
+        signature=make_signature(pixels),
+    )
+
+
+def _scan_shared(job: tuple[Path, ClassFolderFile]) -> Scan:
+    return scan_file(*job)
+
+
+def _scan_all(folder: ClassFolder, tell: Tell) -> Iterator[Scan]:
+    jobs = [(folder.root, file) for file in folder.files]
+    report = _Throttled("read", len(jobs), tell)
+    if len(jobs) < 50:
+        for number, job in enumerate(jobs):
+            yield _scan_shared(job)
+            report(number + 1)
+        return
+    with worker_pool() as pool:
+        for number, scan in enumerate(pool.map(_scan_shared, jobs, chunksize=8)):
+            yield scan
+            report(number + 1)
+
+
+class _Throttled:
+    """Tells how far a phase is, a few times a second."""
+
+    def __init__(self, phase: str, total: int, tell: Tell) -> None:
+        self._phase, self._total, self._tell, self._told = phase, total, tell, 0.0
+        self._remaining = Remaining(total)
+
+    def __call__(self, done: int) -> None:
+        if done < self._total and time.monotonic() - self._told < SECONDS_BETWEEN_EVENTS:
+            return
+        self._told = time.monotonic()
+        self._tell(Event(self._phase, 1, 1, done, self._total, {}, self._remaining.after(done)))
+
+
+def _find_pairs(scans: Sequence[Scan], tell: Tell) -> list[Pair]:
+    signatures = [scan.signature for scan in scans if scan.signature is not None]
+    report = _Throttled("compare", 100, tell)
+    return find_duplicates(signatures, lambda share: report(int(100 * share)))
+
+
+def _same_content(scans: Sequence[Scan]) -> list[list[int]]:
+    by_pixels: dict[str, list[int]] = defaultdict(list)
+    for index, scan in enumerate(scans):
+        by_pixels[scan.pixels_sha256].append(index)
+    return [indices for indices in by_pixels.values() if len(indices) > 1]
+
+
+def _links_by_source(
+    scans: Sequence[Scan], name_links: Sequence[NameLink], given: dict[str, str]
+) -> list[tuple[int, int]]:
+    links = []
+    first_of: dict[str, int] = {}
+    for index, scan in enumerate(scans):
+        if scan.file.path in given:
+            links.append((first_of.setdefault(given[scan.file.path], index), index))
+    for link in name_links:
+        if scans[link.first].file.path not in given or scans[link.second].file.path not in given:
+            links.append((link.first, link.second))
+    return links
+
+
+def _make_manifest(
+    root: Path,
+    scans: Sequence[Scan],
+    groups: Sequence[Sequence[int]],
+    given: dict[str, str],
+    former: dict[str, Split],
+    seed: int,
+) -> Manifest:
+    described = []
+    for members in groups:
+        names = sorted(
+            {given[scans[index].file.path] for index in members if scans[index].file.path in given}
+        )
+        # Without a given name, the group is known by one of its files.
+        identity = names[0] if names else "g-" + min(scans[index].sha256 for index in members)[:16]
+        sides = frozenset(former[scans[index].sha256] for index in members if scans[index].sha256 in former)
+        described.append(Group(identity, tuple(scans[index].file.label for index in members), sides))
+    items = [
+        Item(
+            path=scans[index].file.path,
+            sha256=scans[index].sha256,
+            width=scans[index].width,
+            height=scans[index].height,
+            label=scans[index].file.label,
+            group=group.identity,
+            split=side,
+        )
+        for members, group, side in zip(groups, described, split_groups(described, seed), strict=True)
+        for index in members
+    ]
+    return Manifest.of(root, items)

@@ -1,0 +1,1 @@
+"""Metrics, the evaluation of a bundle on test images, and the comparison of two bundles."""

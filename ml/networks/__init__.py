@@ -1,0 +1,1 @@
+"""Architectures, the pretrained backbones and the recipes that train them."""

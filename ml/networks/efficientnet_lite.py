@@ -1,0 +1,79 @@
+"""EfficientNet-Lite (Tan & Le 2019; Liu 2020): EfficientNet without squeeze-and-excitation and with ReLU6.
+
+It runs on any processor as MobileNetV2 does, and its features tell more for the time they take.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import layers
+
+# Repeats, kernel, stride, expansion, filters, of EfficientNet-B0 (Tan & Le 2019, table 1).
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+# EfficientNet-Lite2: times as many filters, times as many repeats. The stem and the last layer stay as they are.
+WIDTH, DEPTH = 1.1, 1.2
+
+
+def feature_maps(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Builds EfficientNet-Lite2 up to its last feature maps, (batch, h / 32, w / 32, 1280).
+
+    The blocks' outputs are named block_0 and so on.
+
+    Args:
+        image: (batch, h, w, 3), values in [-1, 1].
+    """
+    x = _convolution(image, 32, 3, "stem", strides=2)
+    block = 0
+    for number, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
+        # The first and the last stage are not deepened in the Lite networks.
+        if 0 < number < len(STAGES) - 1:
+            repeats = math.ceil(repeats * DEPTH)
+        for repeat in range(repeats):
+            strides = stride if repeat == 0 else 1
+            x = _block(x, _rounded(filters * WIDTH), kernel, strides, expansion, f"block_{block}")
+            block += 1
+    return _convolution(x, 1280, 1, "last")
+
+
+def _block(
+    x: keras.KerasTensor, filters: int, kernel: int, strides: int, expansion: int, name: str
+) -> keras.KerasTensor:
+    start = x
+    if expansion > 1:
+        x = _convolution(x, x.shape[-1] * expansion, 1, f"{name}_expand")
+    x = layers.DepthwiseConv2D(kernel, strides, "same", use_bias=False, name=f"{name}_depthwise")(x)
+    x = layers.ReLU(6, name=f"{name}_depthwise_relu")(_norm(x, f"{name}_depthwise_norm"))
+    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project")(x)
+    keeps_shape = strides == 1 and start.shape[-1] == filters
+    if not keeps_shape:
+        return _norm(x, name)
+    return layers.Add(name=name)([start, _norm(x, f"{name}_project_norm")])
+
+
+def _convolution(
+    x: keras.KerasTensor, filters: int, kernel: int, name: str, strides: int = 1
+) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, kernel, strides, "same", use_bias=False, name=name)(x)
+    return layers.ReLU(6, name=f"{name}_relu")(_norm(x, f"{name}_norm"))
+
+
+def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    # A momentum for small data sets: Keras's own 0.99 leaves the moving averages behind.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=name)(x)
+
+
+def _rounded(filters: float) -> int:
+    """Returns the nearest multiple of 8 that is not below nine tenths."""
+    nearest = max(8, int(filters + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * filters else nearest

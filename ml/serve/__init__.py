@@ -1,0 +1,1 @@
+"""Bundles, preprocessing, inference, calibration and out-of-distribution detection."""

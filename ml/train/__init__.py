@@ -1,0 +1,1 @@
+"""Input pipeline, augmentation, fitting, cross-validation and the release of a bundle."""

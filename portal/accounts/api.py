@@ -1,0 +1,99 @@
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.mfa.utils import is_mfa_enabled
+from django.core.exceptions import ValidationError
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from knox.models import AuthToken
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from classifier.core.api.authentication import TokenAuthentication
+from classifier.core.api.parsers import FormParser, JSONParser
+from classifier.core.api.schema import BODY, errors
+from classifier.core.api.serializers import StrictCharField
+from classifier.core.models import User
+from portal.accounts.services import export_account
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    # A name may be pasted with a space, and a space is no name: neither is told apart from a wrong one.
+    username = StrictCharField(max_length=254, trim_whitespace=False)
+    password = StrictCharField(max_length=4096, trim_whitespace=False)
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField()
+
+
+class Tokens(APIView):
+    authentication_classes = []
+    permission_classes = [AllowAny]
+    parser_classes = [JSONParser, FormParser]
+
+    @extend_schema(
+        operation_id="token_create",
+        request=CredentialsSerializer,
+        responses={201: TokenSerializer, **errors(*BODY)},
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        """Get a token for a name (or e-mail address) and password. It is shown once, and kept as a hash only."""
+        credentials = CredentialsSerializer(data=request.data)
+        credentials.is_valid(raise_exception=True)
+        user = _authenticate(request, **credentials.validated_data)
+        AuthToken.objects.filter(user=user, expiry__lt=timezone.now()).delete()
+        _, token = AuthToken.objects.create(user=user)
+        return Response({"token": token}, status=201)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class CurrentToken(APIView):
+    authentication_classes = [TokenAuthentication]
+
+    @extend_schema(operation_id="token_revoke", responses={204: None, **errors()})
+    def delete(self, request: Request) -> Response:
+        """Revoke the token that this request carries."""
+        token: Any = request.auth
+        token.delete()
+        return Response(status=204)
+
+
+def _authenticate(request: Request, username: str, password: str) -> User:
+    """Counts failed attempts together with those on the sign-in page, by address and by name."""
+    try:
+        user = get_adapter().authenticate(request._request, username=username.strip(), password=password)
+    except ValidationError as too_many:
+        raise Throttled(detail=too_many.message) from too_many
+    if user is None or not user.is_active:
+        raise AuthenticationFailed("The name or the password is wrong.")
+    if is_mfa_enabled(user):
+        raise AuthenticationFailed(
+            "This account has a second factor: sign in on the page and make a token under Account."
+        )
+    found: User = user
+    return found
+
+
+class AccountExport(APIView):
+    @extend_schema(
+        operation_id="account_export",
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors()},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """All your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""
+        user: Any = request.user
+        return StreamingHttpResponse(
+            export_account(user=user),
+            content_type="application/zip",
+            headers={"Content-Disposition": 'attachment; filename="callus-export.zip"'},
+        )

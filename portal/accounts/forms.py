@@ -1,0 +1,20 @@
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from django.contrib.auth.forms import BaseUserCreationForm
+
+from classifier.core.models import User
+
+
+class SignInForm(LoginForm):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "Username or e-mail"
+        self.fields["login"].widget.attrs["autocomplete"] = "username"
+        self.fields["remember"].label = "Stay signed in on this device"
+
+
+class FirstAdminForm(BaseUserCreationForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ["username", "email"]

@@ -1,0 +1,15 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.accounts import first_admin
+
+
+class Command(BaseCommand):
+    help = "Print the link with which the first admin chooses a name and password."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not first_admin.is_needed():
+            raise CommandError("There is an admin already.")
+        self.stdout.write(first_admin.make_link(settings.PUBLIC_URL or "http://127.0.0.1:8000"))

@@ -1,0 +1,105 @@
+"""Account pages: profile and API tokens, the export and deletion of own data, and the first admin."""
+
+from allauth.account.adapter import get_adapter
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from knox.models import AuthToken
+from knox.settings import knox_settings
+
+from classifier.core.errors import NotAllowedNow
+from classifier.core.requests import UserRequest, signed_in
+from portal.accounts import first_admin as service
+from portal.accounts.forms import FirstAdminForm
+from portal.accounts.services import delete_account, export_account
+
+
+@signed_in
+@require_safe
+def account(request: UserRequest) -> HttpResponse:
+    return _page(request)
+
+
+@signed_in
+@require_POST
+@never_cache
+def create_token(request: UserRequest) -> HttpResponse:
+    """Answers with the page itself: only this response ever holds the token, and no session does."""
+    _, token = AuthToken.objects.create(request.user)
+    return _page(request, new_token=token)
+
+
+@signed_in
+@require_POST
+def revoke_token(request: UserRequest, token_key: str) -> HttpResponse:
+    get_object_or_404(AuthToken, user=request.user, token_key=token_key).delete()
+    messages.success(request, "The token is revoked: programs that use it are refused from now on.")
+    return redirect("account")
+
+
+def _page(request: UserRequest, new_token: str = "") -> HttpResponse:
+    context = {
+        "tokens": AuthToken.objects.filter(user=request.user).order_by("-created"),
+        "new_token": new_token,
+        "token_days": knox_settings.TOKEN_TTL.days,
+        "now": timezone.now(),
+    }
+    return render(request, "accounts/account_detail.html", context)
+
+
+@signed_in
+@never_cache
+@require_safe
+def export_own_data(request: UserRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        export_account(user=request.user),
+        content_type="application/zip",
+        headers={"Content-Disposition": 'attachment; filename="callus-export.zip"'},
+    )
+
+
+@sensitive_post_parameters("password")
+@signed_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete_own_account(request: UserRequest) -> HttpResponse:
+    """Asks for the password, with the lockout of a sign-in: an open session is not enough to guess it."""
+    if request.method != "POST":
+        return render(request, "accounts/account_delete.html")
+    try:
+        password = request.POST.get("password", "")
+        user = get_adapter().authenticate(request, username=request.user.username, password=password)
+        if user != request.user:
+            raise NotAllowedNow("The password is wrong.")
+        delete_account(user=request.user)
+    except ValidationError as too_many:
+        return render(request, "accounts/account_delete.html", {"error": too_many.message}, status=429)
+    except NotAllowedNow as error:
+        return render(request, "accounts/account_delete.html", {"error": error}, status=error.status)
+    logout(request)
+    messages.success(request, "Your account and your X-rays are gone.")
+    return redirect("account_login")
+
+
+@sensitive_post_parameters()
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def first_admin(request: HttpRequest, token: str) -> HttpResponse:
+    if not service.is_valid(token):
+        raise Http404
+    form = FirstAdminForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, "accounts/first_admin.html", {"form": form})
+    service.create_first_admin(
+        username=form.cleaned_data["username"],
+        email=form.cleaned_data["email"],
+        password=form.cleaned_data["password1"],
+    )
+    messages.success(request, "Your account is ready. Sign in to begin.")
+    return redirect("account_login")

@@ -1,0 +1,17 @@
+import os
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from portal.operations import processes
+
+
+class Command(BaseCommand):
+    help = "Serve the pages and the API."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        command = processes.web(processes.check_bind(options["bind"]))
+        os.execvp(command[0], command)  # noqa: S606

@@ -1,0 +1,201 @@
+"""A worker's job, with the shipped model: answered once, whatever happens meanwhile."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from django.conf import settings as django_settings
+from django.core.files.storage import FileSystemStorage
+from django.utils import timezone
+
+from classifier.core.models import User
+from classifier.radiographs.jobs import predictor, run_prediction
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.services import delete_radiograph, receive_radiograph
+from classifier.radiographs.tasks import predict_next
+from classifier.registry.models import ModelVersion
+from ml.classes import FRACTURE_CLASSES
+from ml.data.images import read_image
+from portal.operations.tasks import sweep
+from tests.conftest import xray
+
+State = Prediction.State
+
+
+@pytest.fixture
+def queued(alice: User, live_model: ModelVersion) -> Prediction:
+    return Prediction.objects.get(radiograph=receive_radiograph(owner=alice, upload=xray()))
+
+
+def expire_lease() -> None:
+    Prediction.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+class MeanwhileStorage(FileSystemStorage):
+    """Lets something happen while a worker reads the image: once, at the first time."""
+
+    then: ClassVar[list[Callable[[], None]]] = []
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        if self.then:
+            self.then.pop()()
+        return super()._open(name, mode)
+
+
+@pytest.fixture
+def meanwhile(settings: Any, files: Path) -> list[Callable[[], None]]:
+    backend = {"BACKEND": f"{__name__}.MeanwhileStorage", "OPTIONS": {"location": files}}
+    settings.STORAGES = {**settings.STORAGES, "default": backend}
+    MeanwhileStorage.then.clear()
+    return MeanwhileStorage.then
+
+
+def test_a_queued_prediction_is_answered(queued: Prediction) -> None:
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert (queued.state, queued.error, queued.attempts, queued.lease_until) == (State.SUCCEEDED, "", 1, None)
+    assert queued.started_at is not None
+    assert queued.finished_at is not None
+    assert queued.created_at <= queued.started_at <= queued.finished_at
+    assert {row["class"] for row in queued.probabilities} == set(FRACTURE_CLASSES)
+    assert queued.confidence == queued.probabilities[0]["probability"]
+    assert set(queued.prediction_set) <= set(FRACTURE_CLASSES)
+
+
+def test_the_heat_map_has_the_pictures_proportions(queued: Prediction) -> None:
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    if not queued.in_distribution:
+        assert queued.saliency is None
+        return
+    pixels = np.asarray(read_image(bytes(queued.saliency)).pixels)
+    proportions = queued.radiograph.height / queued.radiograph.width
+    assert pixels.shape[0] / pixels.shape[1] == pytest.approx(proportions, rel=0.1)
+
+
+def test_a_message_delivered_twice_changes_nothing(queued: Prediction) -> None:
+    predict_next()
+    answered = Prediction.objects.values().get()
+    predict_next()
+    assert Prediction.objects.values().get() == answered
+
+
+def test_what_another_worker_holds_is_left_alone(queued: Prediction) -> None:
+    Prediction.objects.claim(queued.id, lease_until=timezone.now() + timedelta(seconds=60))
+    held = Prediction.objects.values().get()
+    run_prediction(queued.id)
+    assert Prediction.objects.values().get() == held
+
+
+def test_what_a_silent_worker_left_is_answered_by_the_next(queued: Prediction) -> None:
+    Prediction.objects.claim(queued.id, lease_until=timezone.now() - timedelta(seconds=1))
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempts) == (State.SUCCEEDED, 2)
+
+
+def test_a_worker_that_wakes_up_late_does_not_touch_the_answer_of_its_successor(
+    queued: Prediction, meanwhile: list[Callable[[], None]]
+) -> None:
+    rows: list[Any] = []
+
+    def successor() -> None:
+        expire_lease()
+        run_prediction(queued.id)
+        rows.append(Prediction.objects.values().get())
+
+    meanwhile.append(successor)
+    run_prediction(queued.id)
+    assert rows[0]["state"] == State.SUCCEEDED
+    assert rows[0]["attempts"] == 2
+    assert Prediction.objects.values().get() == rows[0]
+
+
+def test_a_radiograph_deleted_while_it_is_worked_on_stays_deleted(
+    queued: Prediction, meanwhile: list[Callable[[], None]]
+) -> None:
+    def delete() -> None:
+        delete_radiograph(radiograph=Radiograph.objects.get())
+
+    meanwhile.append(delete)
+    run_prediction(queued.id)
+    assert not Prediction.objects.exists()
+
+
+def test_a_message_for_a_deleted_radiograph_does_nothing(queued: Prediction) -> None:
+    delete_radiograph(radiograph=queued.radiograph)
+    predict_next()
+    assert not Prediction.objects.exists()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off"])
+def test_an_image_that_cannot_be_read_any_more_fails_with_a_reason(
+    queued: Prediction, files: Path, damage: str
+) -> None:
+    image = next((files / "radiographs").rglob("*.png"))
+    if damage == "gone":
+        image.unlink()
+    else:
+        image.write_bytes(image.read_bytes()[:1000])
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert (queued.state, queued.error) == (State.FAILED, "The stored image cannot be read any more.")
+    assert queued.finished_at is not None
+
+
+def test_a_damaged_model_fails_with_a_reason_and_is_never_used(
+    queued: Prediction, live_model: ModelVersion, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path / "another host"
+    predictor.cache_clear()
+    unpacked = settings.DATA_DIR / "models" / live_model.checksum
+    unpacked.mkdir(parents=True)
+    (unpacked / "card.json").write_text("{}")
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert queued.state == State.FAILED
+    assert queued.error.startswith("The model for this answer cannot be loaded.")
+
+
+def test_an_error_that_may_pass_is_tried_again_later_and_the_attempt_counts(
+    queued: Prediction, meanwhile: list[Callable[[], None]]
+) -> None:
+    def storage_away() -> None:
+        raise ConnectionError("the storage does not answer")
+
+    meanwhile.append(storage_away)
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert (queued.attempts, queued.error, queued.is_finished) == (1, "", False)
+    assert queued.send_at > timezone.now() + timedelta(seconds=5)
+
+    expire_lease()
+    run_prediction(queued.id)
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempts) == (State.SUCCEEDED, 2)
+
+
+def test_an_image_that_kills_its_worker_is_given_up_after_three_attempts_with_a_reason(
+    queued: Prediction,
+) -> None:
+    for attempt in (1, 2, 3):
+        claimed = Prediction.objects.claim(queued.id, lease_until=timezone.now())  # and the worker dies
+        assert claimed is not None
+        assert claimed.attempts == attempt
+    run_prediction(queued.id)
+    sweep()
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempts) == (State.FAILED, 3)
+    assert queued.error == "Callus could not finish this image in three attempts. You can try again."
+
+
+def test_the_unpacked_model_is_shared_by_the_workers_of_a_host(
+    queued: Prediction, live_model: ModelVersion
+) -> None:
+    predictor.cache_clear()
+    run_prediction(queued.id)
+    unpacked = django_settings.DATA_DIR / "models"
+    assert [path.name for path in unpacked.iterdir()] == [live_model.checksum]

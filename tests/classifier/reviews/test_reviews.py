@@ -1,0 +1,151 @@
+"""Clinicians confirm or correct answers; what they disagree on is shown, not averaged away."""
+
+import pytest
+
+from classifier.core.errors import NotAllowedNow
+from classifier.core.models import AuditEntry, User
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.registry.models import ModelVersion
+from classifier.reviews.models import Consensus, Review
+from classifier.reviews.services import ReviewRefused, record_review
+from tests.retraining import ONE, OTHER, answered, person, ready_dataset, say
+
+
+@pytest.fixture
+def rita(db: None) -> User:
+    return person("rita", "Reviewers")
+
+
+@pytest.fixture
+def raj(db: None) -> User:
+    return person("raj", "Reviewers")
+
+
+def worklist() -> list[Prediction]:
+    return list(Prediction.objects.worklist())
+
+
+def test_a_review_keeps_which_answer_of_which_model_it_judged(
+    rita: User, alice: User, model: ModelVersion
+) -> None:
+    prediction = answered(alice, model, class_name=ONE)
+
+    confirmed = say(rita, prediction, ONE)
+    corrected = record_review(
+        reviewer=rita, prediction=prediction, verdict="class", class_name=OTHER, comment="  See the rim. "
+    )
+
+    assert (confirmed.prediction.model_version, confirmed.radiograph.owner) == (model, alice)
+    assert confirmed.confirms
+    assert not corrected.confirms
+    assert corrected.comment == "See the rim."
+    assert AuditEntry.objects.about(prediction.radiograph).count() == 2
+
+
+def test_of_each_reviewer_the_latest_word_counts(
+    rita: User, raj: User, alice: User, model: ModelVersion
+) -> None:
+    prediction = answered(alice, model)
+    for class_name in (ONE, OTHER):
+        say(rita, prediction, class_name)
+    say(raj, prediction, ONE)
+
+    latest = Review.objects.latest().filter(radiograph=prediction.radiograph)
+
+    assert {(review.reviewer, review.class_name) for review in latest} == {(rita, OTHER), (raj, ONE)}
+    assert Review.objects.count() == 3
+
+
+def test_reviewers_who_say_different_things_disagree_until_one_changes_their_mind(
+    rita: User, raj: User, alice: User, model: ModelVersion
+) -> None:
+    prediction = answered(alice, model)
+
+    def consensus() -> Consensus:
+        return Consensus(list(Review.objects.latest().filter(radiograph=prediction.radiograph)))
+
+    say(rita, prediction, ONE)
+    agreed = consensus().agreed
+    assert agreed is not None
+    assert agreed.finding == ONE
+    say(raj, prediction, verdict="no_fracture")
+    assert consensus().is_disagreement
+    assert consensus().agreed is None
+    assert [(one.id, one.get_review_rank_display()) for one in worklist()] == [
+        (prediction.id, "reviewers disagree")
+    ]
+    say(raj, prediction, ONE)
+    assert not consensus().is_disagreement
+    assert worklist() == []
+
+
+def test_the_worklist_begins_with_the_unsure_then_disagreements_then_the_least_sure(
+    rita: User, raj: User, alice: User, model: ModelVersion
+) -> None:
+    sure, less_sure = (answered(alice, model, confidence=p, seed=n) for n, p in enumerate((0.9, 0.6)))
+    unsure, less = (
+        answered(alice, model, confidence=p, abstained=True, seed=n) for n, p in enumerate((0.3, 0.2), 2)
+    )
+    disputed = answered(alice, model, seed=4)
+    say(rita, disputed, ONE)
+    say(raj, disputed, OTHER)
+    settled = answered(alice, model, seed=5)
+    say(rita, settled, ONE)
+
+    assert worklist() == [less, unsure, disputed, less_sure, sure]
+
+
+def test_what_is_in_the_trash_is_not_on_the_worklist(alice: User, model: ModelVersion) -> None:
+    prediction = answered(alice, model)
+    Radiograph.objects.update(deleted_at=prediction.created_at)
+
+    assert worklist() == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "class_name", "said"),
+    [
+        ("class", "", "choose one of the classes"),
+        ("class", "Broken somehow", "choose one of the classes"),
+        ("no_fracture", ONE, "goes with the verdict"),
+        ("maybe", "", "A verdict is one of"),
+    ],
+)
+def test_a_review_that_says_nothing_is_refused(
+    rita: User, alice: User, model: ModelVersion, verdict: str, class_name: str, said: str
+) -> None:
+    prediction = answered(alice, model)
+
+    with pytest.raises(ReviewRefused, match=said):
+        record_review(reviewer=rita, prediction=prediction, verdict=verdict, class_name=class_name)
+    assert not Review.objects.exists()
+
+
+def test_a_class_of_the_newest_data_set_may_be_chosen_too(
+    rita: User, alice: User, model: ModelVersion
+) -> None:
+    ready_dataset().__class__.objects.update(classes=[ONE, "Not fractured"])
+
+    assert say(rita, answered(alice, model), "Not fractured").class_name == "Not fractured"
+
+
+def test_there_is_nothing_to_review_before_the_answer(rita: User, alice: User, model: ModelVersion) -> None:
+    prediction = answered(alice, model)
+    prediction.state = Prediction.State.RUNNING
+
+    with pytest.raises(NotAllowedNow):
+        say(rita, prediction)
+
+
+def test_a_reviewer_sees_everybodys_x_rays_and_deletes_only_their_own(
+    rita: User, alice: User, bob: User, model: ModelVersion
+) -> None:
+    theirs, own = answered(alice, model).radiograph, answered(rita, model).radiograph
+
+    assert set(Radiograph.objects.visible_to(rita)) == {theirs, own}
+    assert set(Prediction.objects.visible_to(rita)) == set(Prediction.objects.all())
+    assert list(Radiograph.objects.owned_by(rita)) == [own]
+    assert list(Radiograph.objects.visible_to(bob)) == []
+    say(rita, theirs.predictions.get())
+    assert Review.objects.visible_to(alice).count() == 1
+    assert Review.objects.visible_to(bob).count() == 0

@@ -1,0 +1,160 @@
+"""Which model is live, who decided, and what has to be said against a gate that objects."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from classifier.core.errors import NotAllowedNow
+from classifier.core.models import AuditEntry, User
+from classifier.registry.models import ModelVersion, Promotion
+from classifier.training import gate
+from classifier.training.services import PromotionRefused, promote_version, request_comparison, roll_back
+from tests.retraining import compared, person, ready_dataset, trained_version
+
+
+@pytest.fixture
+def tara(db: None) -> User:
+    return person("tara", "Trainers")
+
+
+@pytest.fixture
+def candidate(model: ModelVersion) -> ModelVersion:
+    return trained_version(ready_dataset())
+
+
+def live() -> ModelVersion | None:
+    return ModelVersion.objects.live()
+
+
+@pytest.mark.parametrize("verdict", ["better", "same"])
+def test_a_candidate_that_is_not_worse_on_the_same_images_goes_live(
+    tara: User, model: ModelVersion, candidate: ModelVersion, verdict: str
+) -> None:
+    comparison = compared(candidate, model, verdict)
+
+    promotion = promote_version(user=tara, version=candidate)
+
+    assert live() == candidate
+    assert (promotion.promoted_by, promotion.comparisons.get(), promotion.objection) == (tara, comparison, "")
+    assert AuditEntry.objects.about(candidate).get().action == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("comparison", "said"),
+    [
+        (None, "was not measured on the same test images"),
+        ({"verdict": "worse"}, "worse than Model 1 beyond chance, on 10 test images"),
+        ({"state": "running"}, "is not finished"),
+        ({"state": "failed", "error": "They differ."}, "could not be compared with Model 1: They differ."),
+    ],
+)
+def test_what_the_gate_objects_to_needs_a_reason_which_is_kept(
+    tara: User,
+    model: ModelVersion,
+    candidate: ModelVersion,
+    comparison: dict[str, Any] | None,
+    said: str,
+) -> None:
+    if comparison is not None:
+        compared(candidate, model, **comparison)
+
+    for reason in ("", "   "):
+        with pytest.raises(PromotionRefused, match=said):
+            promote_version(user=tara, version=candidate, reason=reason)
+    assert live() == model
+
+    promotion = promote_version(user=tara, version=candidate, reason="The live one fails on our films.")
+    assert live() == candidate
+    assert said in promotion.objection
+    assert promotion.reason == "The live one fails on our films."
+
+
+def test_a_comparison_with_a_model_that_is_live_no_more_does_not_count(
+    tara: User, model: ModelVersion, candidate: ModelVersion
+) -> None:
+    other = trained_version(ready_dataset())
+    compared(candidate, model)
+    compared(other, model)
+    promote_version(user=tara, version=other)
+
+    with pytest.raises(PromotionRefused, match="not measured on the same test images as Model 3"):
+        promote_version(user=tara, version=candidate)
+
+
+def test_the_newest_comparison_counts(model: ModelVersion, candidate: ModelVersion) -> None:
+    compared(candidate, model, "worse")
+    newest = compared(candidate, model, "better")
+
+    assert gate.judge(candidate, model) == gate.Judgement(newest, "")
+
+
+def test_a_model_of_unknown_origin_is_not_taken_at_its_figures(
+    tara: User, model: ModelVersion, candidate: ModelVersion
+) -> None:
+    promote_version(user=tara, version=candidate, reason="A test.")
+    compared(model, candidate, "better", is_origin_known=False)
+
+    with pytest.raises(PromotionRefused, match="learned from the images that it was tested on"):
+        promote_version(user=tara, version=model)
+
+
+def test_what_is_live_cannot_be_promoted(tara: User, model: ModelVersion) -> None:
+    with pytest.raises(NotAllowedNow, match="is live already"):
+        promote_version(user=tara, version=model, reason="Again.")
+
+
+def test_rolling_back_goes_back_one_by_one_and_never_forth(
+    tara: User, model: ModelVersion, candidate: ModelVersion
+) -> None:
+    third = trained_version(ready_dataset())
+    for version in (candidate, third):
+        promote_version(user=tara, version=version, reason="A test.")
+
+    assert roll_back(user=tara, reason="Too unsure.").model_version == candidate
+    assert roll_back(user=tara).model_version == model
+    with pytest.raises(NotAllowedNow, match="No other model was live"):
+        roll_back(user=tara)
+    promote_version(user=tara, version=third, reason="It was not its fault.")
+    assert roll_back(user=tara).model_version == model
+    assert [promotion.kind for promotion in Promotion.objects.order_by("id")] == [
+        *("promote", "promote", "promote", "roll_back", "roll_back", "promote", "roll_back")
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_promote_at_once_the_second_sees_what_the_first_did(model: ModelVersion) -> None:
+    tara, two = person("tara", "Trainers"), [trained_version(ready_dataset()) for _ in range(2)]
+    for version in two:
+        compared(version, model)
+    outcomes: list[str] = []
+
+    def promote(version: ModelVersion) -> None:
+        try:
+            promote_version(user=tara, version=version)
+            outcomes.append("promoted")
+        except PromotionRefused:
+            outcomes.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=promote, args=(version,)) for version in two]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # The second was compared with a model that is not live any more.
+    assert sorted(outcomes) == ["promoted", "refused"]
+
+
+def test_a_comparison_is_asked_for_once_and_on_the_candidates_own_test_images(
+    tara: User, model: ModelVersion, candidate: ModelVersion
+) -> None:
+    first = request_comparison(user=tara, candidate=candidate)
+
+    assert first.dataset_version == candidate.training_run.dataset_version
+    assert request_comparison(user=tara, candidate=candidate) == first
+    with pytest.raises(NotAllowedNow, match="nothing to compare it with"):
+        request_comparison(user=tara, candidate=model)

@@ -1,0 +1,299 @@
+"""Each step of the retraining loop through the REST API, and who may take it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from classifier.core.models import AuditEntry, Site, User
+from classifier.datasets.models import DatasetVersion
+from classifier.registry.models import ModelVersion
+from classifier.training.models import RetrainingSchedule, TrainingRun
+from tests.data_sets import zip_of
+from tests.people import api_client
+from tests.retraining import (
+    CLASSES,
+    ONE,
+    OTHER,
+    answered,
+    compared,
+    person,
+    ready_dataset,
+    say,
+    trained_version,
+    zip_file,
+)
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1"
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "var"
+
+
+@pytest.fixture
+def tara(db: None) -> User:
+    return person("tara", "Trainers")
+
+
+@pytest.fixture
+def as_tara(tara: User) -> APIClient:
+    return api_client(tara)
+
+
+@pytest.fixture
+def as_rita(db: None) -> APIClient:
+    return api_client(person("rita", "Reviewers"))
+
+
+@pytest.fixture
+def things(model: ModelVersion, alice: User) -> dict[str, Any]:
+    """One of each, for addresses that name one."""
+    dataset = ready_dataset()
+    version = trained_version(dataset)
+    return {
+        "dataset": dataset.pk,
+        "run": version.training_run.pk,
+        "number": version.number,
+        "comparison": compared(version, model).pk,
+        "prediction": answered(alice, model).id,
+    }
+
+
+REVIEWERS = [
+    ("get", "/reviews/"),
+    ("post", "/reviews/"),
+    ("get", "/reviews/worklist/"),
+]
+TRAINERS = [
+    ("get", "/dataset-versions/"),
+    ("post", "/dataset-versions/"),
+    ("get", "/dataset-versions/{dataset}/"),
+    ("get", "/training-runs/"),
+    ("post", "/training-runs/"),
+    ("get", "/training-runs/{run}/"),
+    ("post", "/training-runs/{run}/cancel/"),
+    ("get", "/model-versions/"),
+    ("get", "/model-versions/{number}/"),
+    ("post", "/model-versions/{number}/promote/"),
+    ("post", "/model-versions/{number}/compare/"),
+    ("get", "/comparisons/{comparison}/"),
+    ("get", "/promotions/"),
+    ("post", "/promotions/roll-back/"),
+    ("get", "/retraining-schedule/"),
+    ("put", "/retraining-schedule/"),
+    ("get", "/audit-entries/"),
+]
+
+
+def ask(client: APIClient, method: str, path: str, things: dict[str, Any]) -> Any:
+    return getattr(client, method)(
+        API + path.format(**things), {}, format="json" if method != "get" else None
+    )
+
+
+@pytest.mark.parametrize(("method", "path"), REVIEWERS + TRAINERS)
+def test_who_may_not_finds_nothing(
+    alice_api: APIClient, as_rita: APIClient, things: dict[str, Any], method: str, path: str
+) -> None:
+    assert ask(alice_api, method, path, things).status_code == 404
+    assert ask(APIClient(), method, path, things).status_code == 401
+    found = ask(as_rita, method, path, things)
+    if (method, path) in TRAINERS:
+        assert found.status_code == 404
+        assert found.json()["detail"] == "There is nothing at this address that you may see."
+    else:
+        assert found.status_code in (200, 400)
+
+
+def test_a_review_is_recorded_and_listed(
+    as_rita: APIClient, alice_api: APIClient, alice: User, model: ModelVersion
+) -> None:
+    prediction = answered(alice, model, class_name=ONE)
+
+    made = as_rita.post(
+        f"{API}/reviews/",
+        {"prediction": prediction.id, "verdict": "class", "class": OTHER, "comment": "Look at the rim."},
+    )
+
+    assert made.status_code == 201
+    assert {name: made.json()[name] for name in ("reviewer", "class", "confirms", "model_version")} == {
+        "reviewer": "rita",
+        "class": OTHER,
+        "confirms": False,
+        "model_version": 1,
+    }
+    listed = as_rita.get(f"{API}/reviews/", {"radiograph": prediction.radiograph_id}).json()
+    assert [row["comment"] for row in listed["results"]] == ["Look at the rim."]
+    refused = as_rita.post(f"{API}/reviews/", {"prediction": prediction.id, "verdict": "class", "class": "?"})
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Please choose one of the classes.")
+
+
+def test_the_worklist_says_why(as_rita: APIClient, alice: User, model: ModelVersion) -> None:
+    sure, unsure = answered(alice, model, seed=1), answered(alice, model, abstained=True, seed=2)
+
+    rows = as_rita.get(f"{API}/reviews/worklist/").json()["results"]
+
+    assert [(row["prediction"], row["why"]) for row in rows] == [
+        (str(unsure.id), "unsure"),
+        (str(sure.id), "not reviewed yet"),
+    ]
+
+
+def test_a_zip_is_sent_and_waits_for_its_audit(as_tara: APIClient, model: ModelVersion) -> None:
+    content = zip_of({f"{name}/Train/1.png": b"x" for name in CLASSES})
+
+    made = as_tara.post(f"{API}/dataset-versions/", {"file": zip_file(content)}, format="multipart")
+
+    assert made.status_code == 201, made.json()
+    assert (made.json()["state"], made.json()["source"]) == ("queued", "zip")
+    assert as_tara.get(made.headers["Location"]).json()["report"] == {}
+    refused = as_tara.post(f"{API}/dataset-versions/", {"file": zip_file(b"no zip")}, format="multipart")
+    assert (refused.status_code, refused.json()["detail"]) == (400, "This file is no zip, or it is damaged.")
+    neither = as_tara.post(f"{API}/dataset-versions/", {}, format="json")
+    assert (neither.status_code, neither.json()["detail"]) == (
+        400,
+        "parent: This field is required.",
+    )
+
+
+def test_a_version_from_reviews_names_its_parent(
+    as_tara: APIClient, tara: User, alice: User, model: ModelVersion
+) -> None:
+    parent = ready_dataset()
+    asked = {"parent": parent.pk, "note": "Spring"}
+    assert as_tara.post(f"{API}/dataset-versions/", asked).status_code == 409
+
+    User.objects.filter(id=alice.id).update(site=Site.objects.create(name="Ward 3", allows_training=True))
+    say(tara, answered(alice, model))
+    made = as_tara.post(f"{API}/dataset-versions/", asked).json()
+    assert (made["parent"], made["note"], made["source"]) == (parent.pk, "Spring", "reviews")
+
+
+def test_a_run_is_started_shown_and_canceled(as_tara: APIClient, model: ModelVersion) -> None:
+    wanted = {"dataset_version": ready_dataset().pk, "recipe": "tiny", "start": "scratch", "epochs": 3}
+
+    made = as_tara.post(f"{API}/training-runs/", wanted)
+
+    assert made.status_code == 201, made.json()
+    shown = as_tara.get(made.headers["Location"]).json()
+    assert (shown["state"], shown["epochs_asked"], shown["history"], shown["waits_for"]) == (
+        "queued",
+        3,
+        [],
+        [],
+    )
+    canceled = as_tara.post(f"{made.headers['Location']}cancel/")
+    assert (canceled.status_code, canceled.json()["state"]) == (200, "canceled")
+    assert as_tara.post(f"{made.headers['Location']}cancel/").status_code == 409
+    unknown = as_tara.post(f"{API}/training-runs/", {**wanted, "dataset_version": 99})
+    assert unknown.status_code == 404
+    assert TrainingRun.objects.count() == 1
+
+
+def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_back(
+    as_tara: APIClient, model: ModelVersion
+) -> None:
+    version = trained_version(ready_dataset())
+    compared(version, model, "worse")
+    address = f"{API}/model-versions/{version.number}/promote/"
+
+    refused = as_tara.post(address, {})
+    assert refused.status_code == 409
+    assert "worse than Model 1 beyond chance" in refused.json()["detail"]
+    made = as_tara.post(address, {"reason": "For a study."}).json()
+    assert (made["model_version"], made["kind"], made["reason"]) == (
+        version.number,
+        "promote",
+        "For a study.",
+    )
+    assert [row["is_live"] for row in as_tara.get(f"{API}/model-versions/").json()["results"]] == [
+        True,
+        False,
+    ]
+
+    back = as_tara.post(f"{API}/promotions/roll-back/", {"reason": "The study is over."}).json()
+    assert (back["model_version"], back["kind"]) == (model.number, "roll_back")
+    kinds = [row["kind"] for row in as_tara.get(f"{API}/promotions/").json()["results"]]
+    assert kinds == ["roll_back", "promote", "promote"]
+    actions = [row["action"] for row in as_tara.get(f"{API}/audit-entries/").json()["results"]]
+    assert actions == ["rolled back", "promoted"]
+
+
+def test_a_comparison_is_asked_for(as_tara: APIClient, model: ModelVersion) -> None:
+    version = trained_version(ready_dataset())
+
+    made = as_tara.post(f"{API}/model-versions/{version.number}/compare/")
+
+    assert made.status_code == 201
+    shown = as_tara.get(f"{API}/comparisons/{made.json()['id']}/").json()
+    assert (shown["candidate"], shown["live"], shown["state"]) == (version.number, model.number, "queued")
+    assert as_tara.get(f"{API}/model-versions/{version.number}/").json()["comparison"] == shown["id"]
+
+
+def test_a_person_asks_again_about_their_own_x_rays_only(
+    alice_api: APIClient, bob_api: APIClient, alice: User, model: ModelVersion
+) -> None:
+    radiograph = answered(alice, trained_version(ready_dataset())).radiograph
+    asked = {"radiographs": [str(radiograph.id)]}
+
+    assert bob_api.post(f"{API}/prediction-batches/", asked).status_code == 404
+    made = alice_api.post(f"{API}/prediction-batches/", asked)
+    assert made.status_code == 201
+    assert made.json()["progress"] == {"total": 1, "done": 0, "failed": 0, "waiting": 1}
+    assert alice_api.get(f"{API}/prediction-batches/{made.json()['id']}/").status_code == 200
+    assert bob_api.get(f"{API}/prediction-batches/{made.json()['id']}/").status_code == 404
+    assert alice_api.post(f"{API}/prediction-batches/", asked).status_code == 409
+
+
+def test_the_schedule_is_read_and_set(as_tara: APIClient, model: ModelVersion) -> None:
+    assert as_tara.get(f"{API}/retraining-schedule/").json()["mode"] == "off"
+    wanted = {"mode": "after_reviews", "num_reviews": 50, "recipe": "tiny"}
+    assert as_tara.put(f"{API}/retraining-schedule/", wanted).status_code == 200
+    assert RetrainingSchedule.get().num_reviews == 50
+
+
+@pytest.mark.parametrize("path", ["dataset-versions", "training-runs", "model-versions", "comparisons"])
+def test_a_number_beyond_all_numbers_is_not_there(as_tara: APIClient, model: ModelVersion, path: str) -> None:
+    assert as_tara.get(f"{API}/{path}/{10**30}/").status_code == 404
+
+
+def test_the_audit_log_is_read_to_its_end_while_it_grows(
+    as_tara: APIClient, tara: User, model: ModelVersion
+) -> None:
+    for number in range(120):
+        AuditEntry.objects.record(actor=tara, action=f"looked {number}", about=model)
+    seen, page = [], f"{API}/audit-entries/"
+    while page:
+        answer = as_tara.get(page).json()
+        seen += [row["action"] for row in answer["results"]]
+        page = answer["next"]
+        AuditEntry.objects.record(actor=tara, action="looked meanwhile", about=model)
+    assert seen == [f"looked {number}" for number in range(119, -1, -1)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["reviews", "reviews/worklist", "dataset-versions", "training-runs", "model-versions", "promotions"],
+)
+def test_a_list_costs_as_many_queries_with_many_rows_as_with_few(
+    as_tara: APIClient,
+    tara: User,
+    alice: User,
+    model: ModelVersion,
+    path: str,
+    django_assert_max_num_queries: Any,
+) -> None:
+    dataset = ready_dataset()
+    for seed in range(6):
+        prediction = answered(alice, model, seed=seed)
+        if seed % 2:
+            say(tara, prediction)
+        trained_version(dataset, created_by=tara)
+    DatasetVersion.objects.update(created_by=tara)
+
+    with django_assert_max_num_queries(8):
+        assert as_tara.get(f"{API}/{path}/").status_code == 200

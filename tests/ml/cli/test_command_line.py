@@ -1,0 +1,100 @@
+"""python -m ml, as people and the portal call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ml.__main__ import main
+from ml.data.manifests import Manifest
+from ml.serve.bundle import open_bundle
+from tests.ml.drawings import draw_bone
+
+
+@pytest.fixture
+def bone(tmp_path: Path) -> Path:
+    path = tmp_path / "bone.png"
+    Image.fromarray(draw_bone()).save(path)
+    return path
+
+
+def test_predict_answers_a_line_a_file(
+    bone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "letter.jpg"
+    broken.write_text("Dear radiologist")
+    missing = tmp_path / "missing.png"
+    assert main(["predict", "--jsonl", str(bone), str(broken), str(missing)]) == 0
+    answered, refused, absent = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert answered["file"] == str(bone)
+    assert {"class", "confidence", "probabilities", "abstained", "in_distribution"} <= set(answered)
+    assert sum(answered["probabilities"].values()) == pytest.approx(1)
+    assert refused == {"file": str(broken), "error": "The file is not a JPEG, PNG or DICOM image."}
+    assert absent["error"] == "The file cannot be read: No such file or directory."
+
+
+def test_predict_fails_only_if_no_file_could_be_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tmp_path / "missing.png")]) == 1
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_predict_says_that_it_is_no_diagnosis(bone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(bone)]) == 0
+    assert "Not a diagnosis" in capsys.readouterr().out
+
+
+def test_a_broken_bundle_is_one_sentence(
+    bone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--bundle", str(tmp_path), str(bone)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_stopped_training_resumes_with_the_same_command(drawn: Manifest, tmp_path: Path) -> None:
+    drawn.write(tmp_path / "manifest.csv")
+    command = [
+        *(sys.executable, "-m", "ml", "train", str(tmp_path / "manifest.csv")),
+        *("--images", str(drawn.root), "--recipe", "tiny", "--epochs", "3"),
+        *("--out", str(tmp_path / "bundle"), "--work", str(tmp_path / "work"), "--jsonl"),
+    ]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if json.loads(line)["phase"] == "fold 1":
+                process.send_signal(signal.SIGTERM)
+                break
+        process.stdout.read()
+        complaint = process.stderr.read()
+    assert process.returncode == 143, complaint
+    assert complaint == "Stopped; the same command resumes.\n"
+    assert not (tmp_path / "bundle").exists()
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert set(events[0]) == {"phase", "epoch", "epochs", "step", "steps", "metrics", "seconds_left"}
+    assert not any(event["phase"] == "decode" and event["steps"] > 10 for event in events)
+    assert events[-1]["phase"] == "measure"
+    assert open_bundle(tmp_path / "bundle").classes == drawn.classes
+
+
+def test_an_unknown_recipe_is_one_sentence(
+    drawn: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn.write(tmp_path / "manifest.csv")
+    arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
+    assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
+    assert "There is no recipe 'magic', only efficient_top, top" in capsys.readouterr().err

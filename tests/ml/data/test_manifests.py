@@ -1,0 +1,107 @@
+"""A manifest is what it was written as, and nothing that would leak can be read from one."""
+
+from pathlib import Path
+
+import pytest
+
+from ml.data.manifests import DatasetRefused, Item, Manifest, read_class_folder
+from tests.ml.drawings import write_data_set
+
+
+def item(path="Oblique/1.png", group="g-1", split="train", label="Oblique"):
+    return Item(path, "0" * 64, 100, 200, label, group, split)
+
+
+def test_a_manifest_reads_back_as_it_was_written_whatever_the_names(tmp_path):
+    odd = 'Oblique/a, "b"\né\u202e.png'
+    written = Manifest.of(tmp_path, [item("Oblique/2.png", "g-2", "test"), item(odd)])
+    written.write(tmp_path / "deep" / "manifest.csv")
+    assert Manifest.read(tmp_path / "deep" / "manifest.csv", tmp_path) == written
+
+
+def test_the_checksum_does_not_depend_on_the_order_but_on_every_value():
+    one, two = item("Oblique/1.png"), item("Oblique/2.png", "g-2", "test")
+    root = Path("/nowhere")
+    checksum = Manifest.of(root, [one, two]).checksum()
+    assert Manifest.of(root, [two, one]).checksum() == checksum
+    moved = Manifest.of(root, [one, item("Oblique/2.png", "g-2", "train")])
+    assert moved.checksum() != checksum
+
+
+def test_subset_and_classes_are_in_canonical_order():
+    items = [item("b", "1", "train", "B"), item("a", "2", "train", "A"), item("c", "3", "test", "A")]
+    manifest = Manifest.of(Path("/nowhere"), items)
+    assert [one.path for one in manifest.subset("train")] == ["a", "b"]
+    assert manifest.classes == ["A", "B"]
+
+
+def test_a_group_on_two_sides_is_refused():
+    with pytest.raises(DatasetRefused, match="one side"):
+        Manifest.of(Path("/nowhere"), [item("a", split="train"), item("b", split="test")])
+
+
+GOOD = "Oblique/1.png," + "a" * 64 + ",10,20,Oblique,g,train"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (GOOD.replace("Oblique/1.png", "../1.png"), "no path inside"),
+        (GOOD.replace("Oblique/1.png", "/etc/passwd"), "no path inside"),
+        (GOOD.replace(",10,", ",-1,"), "numbers of pixels"),
+        (GOOD.replace("a" * 64, "abc"), "SHA-256"),
+        (GOOD.replace(",train", ",holdout"), "holdout"),
+        (GOOD.replace(",g,", ",,"), "no group"),
+        (GOOD + ",more", "8 columns"),
+        (GOOD + "\n" + GOOD, "twice"),
+    ],
+)
+def test_a_bad_row_is_refused_with_what_is_wrong(tmp_path, row, said):
+    path = tmp_path / "manifest.csv"
+    path.write_text(f"path,sha256,width,height,label,group,split\n{row}\n")
+    with pytest.raises(DatasetRefused, match=said):
+        Manifest.read(path, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", None])
+def test_what_is_no_manifest_is_refused(tmp_path, content):
+    path = tmp_path / "manifest.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DatasetRefused):
+        Manifest.read(path, tmp_path)
+
+
+def test_classes_are_the_folders_names_and_published_parts_are_known(tmp_path):
+    write_data_set(tmp_path, ["Oblique"], each=2)
+    (tmp_path / "Not fractured" / "Train").mkdir(parents=True)
+    (tmp_path / "Not fractured" / "Test").mkdir()
+    for place in ("Train/a.JPG", "Test/b.dcm", "Train/notes.txt", "Train/.c.png"):
+        (tmp_path / "Not fractured" / place).touch()
+    (tmp_path / "__MACOSX" / "Oblique").mkdir(parents=True)
+    (tmp_path / "__MACOSX" / "Oblique" / "a.png").touch()
+    (tmp_path / "README.txt").touch()
+    found = read_class_folder(tmp_path)
+    assert [(file.path, file.label, file.part) for file in found.files] == [
+        ("Not fractured/Test/b.dcm", "Not fractured", "Test"),
+        ("Not fractured/Train/a.JPG", "Not fractured", "Train"),
+        ("Oblique/00.png", "Oblique", ""),
+        ("Oblique/01.png", "Oblique", ""),
+    ]
+    assert found.ignored == [
+        "Not fractured/Train/.c.png",
+        "Not fractured/Train/notes.txt",
+        "README.txt",
+        "__MACOSX/Oblique/a.png",
+    ]
+
+
+def test_an_empty_class_or_folder_is_refused(tmp_path):
+    with pytest.raises(DatasetRefused, match="no folder"):
+        read_class_folder(tmp_path / "missing")
+    with pytest.raises(DatasetRefused, match="no images"):
+        read_class_folder(tmp_path)
+    write_data_set(tmp_path, ["Oblique"], each=1)
+    (tmp_path / "Spiral").mkdir()
+    with pytest.raises(DatasetRefused, match="'Spiral' holds no image"):
+        read_class_folder(tmp_path)

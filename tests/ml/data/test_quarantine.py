@@ -1,0 +1,203 @@
+"""What a hostile file does to its decoder stays in the process that reads it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from ml.data import images, quarantine
+from ml.data.image_limits import ImageRefused
+from tests.ml.compressed import SYNTAXES, compress
+from tests.ml.data.test_dicom import dicom
+from tests.ml.data.test_images import encoded
+from tests.ml.drawings import draw_bone
+from tests.servers import ROOT, wait_until
+
+BONE = draw_bone()
+PNG = encoded(Image.fromarray(BONE))
+LARGE = encoded(Image.new("L", (8000, 8000)))
+
+
+@pytest.fixture(autouse=True)
+def _new_readers() -> Iterator[None]:
+    """Each test starts readers of its own, and leaves none behind that it has changed."""
+    yield
+    quarantine.end_idle_readers()
+
+
+def with_precision(syntax: str, frame_mark: bytes, bits: int) -> bytes:
+    """A DICOM file whose compressed stream claims this many bits a sample, which makes gdcm crash."""
+    whole = bytearray(compress(dicom(BONE), syntax))
+    whole[whole.index(frame_mark, whole.index(b"\xff\xd8\xff")) + 4] = bits
+    return bytes(whole)
+
+
+CRASHES = {
+    "segmentation fault": lambda: with_precision("jpeg lossless", b"\xff\xc3", 56),
+    "uncaught exception": lambda: with_precision("jpeg-ls", b"\xff\xf7", 56),
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_is_read_as_without_quarantine(kind: str, tmp_path: Path) -> None:
+    for picture in (BONE, np.stack([BONE, BONE // 2, BONE // 3], -1)):
+        content = encoded(Image.fromarray(picture), kind)
+        path = tmp_path / "x"
+        path.write_bytes(content)
+        for source in (content, path, io.BytesIO(content)):
+            read = quarantine.read_image(source)
+            np.testing.assert_array_equal(read.pixels, images.read_image(content).pixels)
+            assert read.format == kind.lower()
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_every_compression_of_dicom_is_read(syntax: str) -> None:
+    expected = images.read_image(compress(dicom(BONE), "run lengths")).pixels.astype(int)
+    read = quarantine.read_image(compress(dicom(BONE), syntax))
+    assert read.format == "dicom"
+    assert np.abs(read.pixels - expected).mean() < (3 if syntax == "jpeg" else 0.001)
+
+
+@pytest.mark.parametrize("kind", CRASHES)
+def test_a_file_that_crashes_its_decoder_is_refused_and_the_next_one_is_read(kind: str) -> None:
+    with pytest.raises(ImageRefused, match=r"damaged"):
+        quarantine.read_image(CRASHES[kind]())
+    assert quarantine.read_image(PNG).pixels.shape == BONE.shape
+
+
+def test_the_crash_is_real() -> None:
+    """Else the test above would show nothing."""
+    code = "import sys; from ml.data.images import read_image; read_image(sys.stdin.buffer.read())"
+    ends = [
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=make(), capture_output=True, check=False)
+        for make in CRASHES.values()
+    ]
+    assert {-end.returncode for end in ends} <= {signal.SIGSEGV, signal.SIGABRT}
+
+
+def test_an_ordinary_refusal_is_told_as_it_is() -> None:
+    with pytest.raises(ImageRefused, match=r"^The file is not a JPEG, PNG or DICOM image\.$"):
+        quarantine.read_image(b"patient: bone")
+    with pytest.raises(ImageRefused, match=r"^The file is empty\.$"):
+        quarantine.read_image(b"")
+
+
+def test_a_path_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        quarantine.read_image(tmp_path / "nothing.png")
+
+
+def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from ml.data import reader; reader.MAX_CPU_SECONDS = 0.05; reader.main()"
+    monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", code])
+    with pytest.raises(ImageRefused, match=r"^The file takes longer to read than a real picture does\.$"):
+        quarantine.read_image(LARGE)
+
+
+def test_a_file_that_would_never_be_read_to_its_end_is_refused_at_once() -> None:
+    """pydicom steps over the boxes before the picture, and on the spot over one whose length is 0."""
+    data = dcmread(io.BytesIO(compress(dicom(BONE), "jpeg 2000 lossless")))
+    frame = next(generate_frames(data.PixelData, number_of_frames=1))
+    data.PixelData = encapsulate([b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(8) + frame])
+    endless = io.BytesIO()
+    data.save_as(endless)
+    with pytest.raises(ImageRefused, match=r"^The DICOM file is cut off or damaged\.$"):
+        quarantine.read_image(endless.getvalue())
+
+
+def test_a_file_that_would_fill_the_memory_is_refused() -> None:
+    """A DICOM file that inflates to 3 GB, and says so only behind a version of 5000 bytes."""
+    version, syntax = bytes(5000), DeflatedExplicitVRLittleEndian.encode() + b"\0"
+    head = bytes(128) + b"DICM"
+    head += struct.pack("<2H2s2xI", 2, 1, b"OB", len(version)) + version
+    head += struct.pack("<2H2sH", 2, 16, b"UI", len(syntax)) + syntax
+    squeezer = zlib.compressobj(wbits=-15)
+    megabyte = squeezer.compress(bytes(1024**2)) + squeezer.flush(zlib.Z_FULL_FLUSH)
+    bomb = megabyte * 3 * 1024 + squeezer.flush()
+    with pytest.raises(ImageRefused, match=r"^The file needs more memory than a real picture does\.$"):
+        quarantine.read_image(head + bomb)
+
+
+def test_a_reader_that_was_killed_is_replaced() -> None:
+    quarantine.read_image(PNG)
+    (reader,) = quarantine._idle
+    reader.kill()
+    assert quarantine.read_image(PNG).pixels.shape == BONE.shape
+
+
+class KillsItsReaderOnce(io.BytesIO):
+    """Sent half, it ends the process that waits for the rest."""
+
+    reader = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 0 and self.reader:
+            children = Path(f"/proc/{self.reader}/task/{self.reader}/children")
+            child = wait_until(children.read_text, what="the reader to fork")
+            os.kill(int(str(child)), signal.SIGKILL)
+            self.reader = 0
+        return super().read(size)
+
+
+def test_a_file_is_read_again_when_its_reader_is_killed_meanwhile() -> None:
+    quarantine.read_image(PNG)
+    (reader,) = quarantine._idle
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
+    file = KillsItsReaderOnce(encoded(Image.fromarray(noise)))
+    file.reader = reader.pid
+    np.testing.assert_array_equal(quarantine.read_image(file).pixels, noise)
+    assert reader.poll() is not None
+
+
+def test_a_reader_that_cannot_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
+    with pytest.raises(RuntimeError, match=r"Run `python -m ml.data.reader` to see why"):
+        quarantine.read_image(PNG)
+
+
+def test_many_at_once_share_two_readers() -> None:
+    pictures = [draw_bone(seed=seed) for seed in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        read = list(
+            pool.map(lambda picture: quarantine.read_image(encoded(Image.fromarray(picture))), pictures)
+        )
+    for expected, image in zip(pictures, read, strict=True):
+        np.testing.assert_array_equal(image.pixels, expected)
+    assert len(quarantine._idle) <= quarantine.MOST_READERS
+
+
+def test_a_reader_knows_no_secret_and_ends_with_the_process_it_works_for() -> None:
+    code = (
+        "import sys; from ml.data import quarantine; quarantine.read_image(sys.stdin.buffer.read());"
+        "print(quarantine._idle[0].pid, flush=True); sys.stdout.close(); import time; time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "SECRET_KEY": "known-to-the-portal-alone"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as portal:
+        assert portal.stdin is not None and portal.stdout is not None
+        portal.stdin.write(PNG)
+        portal.stdin.close()
+        reader = Path("/proc", portal.stdout.readline().decode().strip())
+        assert b"known-to-the-portal-alone" not in (reader / "environ").read_bytes()
+        assert "Max core file size        0 " in (reader / "limits").read_text()
+        portal.kill()
+    wait_until(lambda: not reader.exists(), what="the reader to end")

@@ -1,0 +1,231 @@
+"""`evaluate` and `compare` measure what is served, on frozen images, and say when a figure is worth nothing."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml.__main__ import main
+from ml.data.manifests import DatasetRefused, Item, Manifest
+from ml.evaluate.comparison import compare
+from ml.evaluate.evaluation import Answers, evaluate
+from ml.serve.bundle import SHIPPED, Bundle, open_bundle, write_bundle
+from ml.serve.calibration import softmax
+from ml.serve.inference import Predictor
+from tests.ml.drawings import draw_bone
+
+LABELS = {"Oblique fracture": "Oblique", "Comminuted fracture": "Comminuted", "Spiral Fracture": "Transverse"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Drawn X-rays under three of the shipped model's classes, half of them for testing."""
+    root = tmp_path_factory.mktemp("data")
+    items = []
+    for label, kind in LABELS.items():
+        (root / label).mkdir()
+        for number in range(6):
+            path = root / label / f"{number}.png"
+            Image.fromarray(draw_bone(kind, number)).save(path)
+            split = "test" if number % 2 else "train"
+            items.append(item(path.relative_to(root).as_posix(), label, path, split))
+    Manifest.of(root, items).write(root / "manifest.csv")
+    return root
+
+
+def item(name, label, path, split):
+    return Item(name, hashlib.sha256(path.read_bytes()).hexdigest(), 160, 224, label, name, split)
+
+
+def copy_of_shipped(out, card=None, **files):
+    shipped = open_bundle(SHIPPED)
+    names = [path.name for path in SHIPPED.iterdir() if path.name not in ("card.json", "checksums.json")]
+    content = {name: shipped.file(name).read_bytes() for name in names} | files
+    kept = {name: value for name, value in shipped.card.items() if name != "format_version"}
+    return write_bundle(out, content, kept | (card or {}))
+
+
+def run_evaluate(data, out, bundle=SHIPPED):
+    manifest = str(data / "manifest.csv")
+    return main(["evaluate", str(bundle), manifest, "--images", str(data), "--out", str(out)])
+
+
+@pytest.fixture(scope="module")
+def report(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    assert run_evaluate(data, out) == 0
+    return out
+
+
+def test_figures_are_those_of_the_served_predictions(data, report):
+    facts = json.loads((report / "report.json").read_text())
+    tested = Manifest.read(data / "manifest.csv", data).subset("test")
+    assert facts["n"] == len(tested) == 9
+    predictor = Predictor(open_bundle(SHIPPED))
+    right = 0
+    for row, one in zip(facts["images"], tested, strict=True):
+        (prediction,) = predictor.predict([np.asarray(Image.open(data / one.path))])
+        assert row["path"] == one.path
+        assert row["predicted"] == next(iter(prediction.probabilities))
+        assert row["confidence"] == pytest.approx(prediction.confidence, abs=1e-4)
+        right += row["predicted"] == one.label
+    accuracy = facts["figures"]["accuracy"]
+    assert accuracy["value"] == pytest.approx(right / 9)
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert np.sum(facts["confusion_matrix"]) == 9
+    assert np.trace(facts["confusion_matrix"]) == right
+
+
+def test_every_figure_has_its_interval_and_numbers(report):
+    facts = json.loads((report / "report.json").read_text())
+    for figure in facts["figures"].values():
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert (figure["n"], figure["groups"]) == (9, 9)
+    assert {row["n"] for label, row in facts["per_class"].items() if label in LABELS} == {3}
+    assert facts["milliseconds"]["median"] > 0
+
+
+def test_the_report_can_be_read_alone_and_says_what_the_model_is_not(report):
+    page, text = (report / "report.html").read_text(), (report / "report.txt").read_text()
+    assert page.count("<svg") >= 4
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:|#)""", page.replace("xlink:href", "href"))
+    for label in LABELS:
+        assert label in page
+        assert label in text
+    assert "cannot say that a bone is whole" in page
+    assert "cannot say that a bone is whole" in text
+
+
+def test_a_model_that_saw_test_images_in_training_is_said_to(data, tmp_path):
+    seen = Manifest.read(data / "manifest.csv", data).subset("test")[:2]
+    lines = "".join(f"{one.sha256}\n" for one in seen).encode()
+    copy_of_shipped(tmp_path / "bundle", **{"training_images.txt": lines})
+    assert run_evaluate(data, tmp_path / "out", tmp_path / "bundle") == 0
+    assert json.loads((tmp_path / "out/report.json").read_text())["trained_on"] == 2
+    assert "trained on 2 of these 9 images" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_class_that_the_model_does_not_know_is_refused(data, tmp_path, capsys):
+    text = (data / "manifest.csv").read_text().replace(",Spiral Fracture,", ",Not fractured,")
+    (tmp_path / "manifest.csv").write_text(text)
+    arguments = [str(SHIPPED), str(tmp_path / "manifest.csv"), "--images", str(data)]
+    assert main(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == 1
+    assert "does not know the class 'Not fractured'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_changed_since_the_audit_is_refused(data, tmp_path, capsys):
+    manifest = Manifest.read(data / "manifest.csv", data)
+    for one in manifest.items:
+        (tmp_path / one.path).parent.mkdir(exist_ok=True)
+        (tmp_path / one.path).write_bytes(manifest.file(one).read_bytes())
+    manifest.write(tmp_path / "manifest.csv")
+    changed = manifest.subset("test")[4]
+    Image.fromarray(draw_bone("Whole", 9)).save(tmp_path / changed.path)
+    assert run_evaluate(tmp_path, tmp_path / "out") == 1
+    assert f"{changed.path} is not the image" in capsys.readouterr().err
+
+
+def test_a_model_compared_with_itself_shows_no_difference(data, capsys):
+    arguments = [str(SHIPPED), str(SHIPPED), str(data / "manifest.csv"), "--images", str(data)]
+    assert main(["compare", *arguments, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["verdict"] == "no difference shown"
+    assert facts["disagreements"] == []
+    assert facts["mcnemar"]["p_value"] == 1
+    assert main(["compare", *arguments]) == 0
+    assert "No difference between A and B is shown" in capsys.readouterr().out
+
+
+def test_models_of_different_classes_are_not_compared(data, tmp_path, capsys):
+    classes = [*open_bundle(SHIPPED).classes[:-1], "Spiral Fracture", "Whole"][-10:]
+    copy_of_shipped(tmp_path / "bundle", {"classes": classes})
+    arguments = [str(SHIPPED), str(tmp_path / "bundle"), str(data / "manifest.csv"), "--images", str(data)]
+    assert main(["compare", *arguments]) == 1
+    assert "different classes" in capsys.readouterr().err
+
+
+def answers(skill, seed=0, classes=("A", "B", "C"), checksum="0" * 64):
+    """200 images in 100 groups, answered right about as often as skill says."""
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 3, 200)
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(200, 3))
+    right = random.random(200) < skill
+    logits[right, labels[right]] += 6
+    order = ["ABC".index(name) for name in classes]
+    items = [
+        Item(f"{number}.png", f"{number:064x}", 10, 10, "ABC"[label], f"g{number // 2}", "test")
+        for number, label in enumerate(labels)
+    ]
+    probabilities = softmax(logits)[:, order]
+    card = {"classes": list(classes), "calibration": {"temperature": 1.0}}
+    return Answers(
+        bundle=Bundle(Path("/nowhere"), card, checksum),
+        items=items,
+        classes=list(classes),
+        labels=np.array([order.index(label) for label in labels]),
+        probabilities=probabilities,
+        sets=probabilities > 0.1,
+        abstained=probabilities.max(axis=1) < 0.6,
+        in_distribution=np.ones(200, bool),
+        milliseconds=np.ones(200),
+    )
+
+
+def test_a_clearly_better_candidate_is_called_better_and_a_worse_one_worse():
+    facts = compare(answers(0.3, 1), answers(0.7, 2))
+    assert facts["verdict"] == "better"
+    assert facts["mcnemar"]["p_value"] < 0.001
+    difference = facts["differences"]["balanced_accuracy"]
+    assert difference["value"] == pytest.approx(difference["b"] - difference["a"])
+    assert 0 < difference["low"] < difference["value"] < difference["high"]
+    assert compare(answers(0.7, 2), answers(0.3, 1))["verdict"] == "worse"
+
+
+def test_a_candidate_that_is_far_too_sure_is_called_worse_though_it_names_the_same_classes():
+    honest = answers(0.5, 3)
+    sure = replace(honest, probabilities=softmax(20 * np.log(honest.probabilities)))
+    facts = compare(honest, sure)
+    assert facts["verdict"] == "worse"
+    assert facts["differences"]["balanced_accuracy"]["value"] == 0
+    assert "Its confidences are worse beyond chance: negative log-likelihood" in facts["sentence"]
+
+
+def test_chance_is_not_called_a_difference():
+    verdicts = [compare(answers(0.5, seed), answers(0.5, seed + 100))["verdict"] for seed in range(10, 18)]
+    assert verdicts.count("no difference shown") >= 7
+
+
+def test_the_order_of_classes_does_not_matter():
+    facts = compare(answers(0.5, 3), answers(0.5, 3, classes=("C", "A", "B")))
+    assert facts["disagreements"] == []
+    assert all(row["difference"]["value"] == 0 for row in facts["per_class"].values())
+
+
+def test_disagreements_name_the_image_and_both_answers():
+    first, second = answers(0.4, 1), answers(0.8, 2)
+    rows = compare(first, second)["disagreements"]
+    assert len(rows) == np.sum(first.predicted != second.predicted)
+    place = int(rows[0]["path"].removesuffix(".png"))
+    assert rows[0]["a"]["class"] == "ABC"[first.predicted[place]]
+    assert rows[0]["b"]["class"] == "ABC"[second.predicted[place]]
+
+
+def test_answers_to_other_images_are_not_compared():
+    first, second = answers(0.5), answers(0.5)
+    second.items[0] = first.items[1]
+    with pytest.raises(DatasetRefused, match="same images"):
+        compare(first, second)
+
+
+def test_what_is_withheld_as_unsure_is_counted():
+    facts = evaluate(answers(0.6))
+    assert facts["unsure"]["answered"]["value"] == pytest.approx(1 - answers(0.6).abstained.mean())
+    assert facts["unsure"]["accuracy_among_answered"]["value"] > facts["figures"]["accuracy"]["value"]
+    assert facts["accuracy_by_coverage"]["coverage"][-1] == 1

@@ -1,0 +1,59 @@
+"""Rounded weights are the same function, small, and identical in both files of a bundle."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from ml.networks import architectures
+from ml.serve.export import keras_file, round_weights, serving_graph
+from ml.serve.inference import open_graph
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    """A network whose batch norm has seen something, with a filter that is dead and one that is negated."""
+    model = architectures.build("tiny_cnn", 32, 3)
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = (
+                random.uniform(0.2, 3, array.shape) for array in layer.get_weights()
+            )
+            gamma[0], gamma[1] = 0.0, -gamma[1]
+            layer.set_weights([gamma, beta - 1, mean - 1, variance])
+    model.get_layer("logits").set_weights([random.normal(size=(32, 3)), random.normal(size=3)])
+    return model
+
+
+def test_rounding_hardly_changes_the_function_and_both_files_agree(model: keras.Model) -> None:
+    image = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
+    before = model.predict_on_batch(image[np.newaxis])[0]
+    round_weights(model)
+    after = model.predict_on_batch(image[np.newaxis])[0]
+    scale = np.abs(before).max()
+    np.testing.assert_allclose(after, before, atol=5e-3 * scale)
+    served = open_graph(serving_graph(model, ("features",), mirror=False), "litert").run(image)
+    np.testing.assert_allclose(served["logits"], after, atol=1e-4 * scale)
+    evidence = served["class_maps"].mean(axis=(0, 1)) + model.get_layer("logits").get_weights()[1]
+    np.testing.assert_allclose(evidence, served["logits"], atol=1e-3 * scale)
+
+
+def test_mirroring_makes_the_answer_the_same_for_a_mirrored_picture(model: keras.Model) -> None:
+    graph = open_graph(serving_graph(model, ("relu_0", "features"), mirror=True), "litert")
+    image = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
+    straight, mirrored = graph.run(image), graph.run(np.ascontiguousarray(image[:, ::-1]))
+    np.testing.assert_allclose(straight["logits"], mirrored["logits"], atol=1e-4)
+    np.testing.assert_allclose(straight["class_maps"], mirrored["class_maps"][:, ::-1], atol=1e-4)
+    assert straight["features"].shape == (2 * 8 + 32,)
+
+
+def test_the_keras_file_is_packed_and_always_the_same(model: keras.Model) -> None:
+    content = keras_file(model)
+    assert content == keras_file(model)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_LZMA}

@@ -1,0 +1,134 @@
+"""Answers from a bundle: the same as Keras gives, calibrated, honest about what the model does not know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.data.images import read_image
+from ml.serve.bundle import SHIPPED, Bundle, open_bundle
+from ml.serve.calibration import softmax
+from ml.serve.inference import Predictor
+from ml.serve.preprocessing import InputSpec, prepare
+from tests.ml.drawings import draw_bone
+
+BONES = [draw_bone(kind, seed) for kind in ("Transverse", "Comminuted") for seed in range(4)]
+
+
+def keras_probabilities(bundle: Bundle, pixels: np.ndarray) -> np.ndarray:
+    """The bundle's Keras model and card, without its serving graph."""
+    from ml.serve.export import load_keras
+
+    image = prepare(pixels, InputSpec(**bundle.card["input"]))
+    views = np.stack([image, image[:, ::-1]]) if bundle.card["recipe"]["mirror"] else image[np.newaxis]
+    logits = load_keras(bundle.file("model.keras")).predict_on_batch(views).mean(axis=0)
+    return softmax(logits[np.newaxis], bundle.card["calibration"]["temperature"])[0]
+
+
+@pytest.mark.parametrize("which", ["tiny", "shipped"])
+def test_litert_agrees_with_keras(which: str, request: pytest.FixtureRequest) -> None:
+    bundle = open_bundle(SHIPPED) if which == "shipped" else request.getfixturevalue("tiny_bundle")
+    predictor = Predictor(bundle, "litert")
+    for pixels in BONES[:3]:
+        prediction = predictor.predict([pixels])[0]
+        served = np.array([prediction.probabilities[name] for name in bundle.classes])
+        np.testing.assert_allclose(served, keras_probabilities(bundle, pixels), atol=1e-3)
+
+
+def test_openvino_agrees_with_litert() -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    bundle = open_bundle(SHIPPED)
+    for one, other in zip(
+        Predictor(bundle, "openvino").predict(BONES), Predictor(bundle, "litert").predict(BONES), strict=True
+    ):
+        for name, probability in one.probabilities.items():
+            assert probability == pytest.approx(other.probabilities[name], abs=1e-3)
+
+
+def test_probabilities_are_ordered_and_sum_to_one() -> None:
+    bundle = open_bundle(SHIPPED)
+    for prediction in Predictor(bundle).predict(BONES):
+        values = list(prediction.probabilities.values())
+        assert sorted(prediction.probabilities) == sorted(bundle.classes)
+        assert values == sorted(values, reverse=True)
+        assert sum(values) == pytest.approx(1)
+        assert prediction.confidence == values[0]
+        assert prediction.prediction_set == list(prediction.probabilities)[: len(prediction.prediction_set)]
+        assert prediction.prediction_set
+        assert prediction.abstained == (values[0] < bundle.card["calibration"]["abstain_below"])
+
+
+def test_colour_and_grey_give_the_same_answer_and_so_does_a_batch() -> None:
+    predictor = Predictor(open_bundle(SHIPPED))
+    grey, colour = predictor.predict([BONES[0], np.stack([BONES[0]] * 3, axis=-1)])
+    assert grey.probabilities == colour.probabilities
+    assert grey.probabilities == predictor.predict([BONES[0]])[0].probabilities
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((300, 200), np.uint8),
+        np.full((300, 200), 255, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8),
+        np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8),
+    ],
+    ids=["black", "white", "noise", "coloured noise"],
+)
+def test_what_is_no_x_ray_is_given_no_class(pixels: np.ndarray) -> None:
+    prediction = Predictor(open_bundle(SHIPPED)).predict([pixels])[0]
+    assert not prediction.in_distribution
+    assert prediction.class_name is None
+    assert prediction.saliency is None
+
+
+def test_a_photograph_is_given_no_class() -> None:
+    from matplotlib.cbook import get_sample_data
+
+    photograph = read_image(Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False))))
+    assert Predictor(open_bundle(SHIPPED)).predict([photograph.pixels])[0].class_name is None
+
+
+def test_real_x_rays_are_given_a_class(shared: Path) -> None:
+    predictor = Predictor(open_bundle(SHIPPED))
+    paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[:100]
+    predictions = [predictor.predict([read_image(path).pixels])[0] for path in paths]
+    assert sum(prediction.in_distribution for prediction in predictions) >= 98
+
+
+def test_saliency_has_the_pictures_proportions() -> None:
+    for prediction, pixels in zip(Predictor(open_bundle(SHIPPED)).predict(BONES), BONES, strict=True):
+        if prediction.saliency is None:
+            continue
+        height, width = prediction.saliency.shape
+        assert height / width == pytest.approx(pixels.shape[0] / pixels.shape[1], rel=0.02)
+        assert prediction.saliency.dtype == np.float32
+        assert prediction.saliency.min() >= 0
+        assert prediction.saliency.max() in (0, 1)
+
+
+def test_a_model_without_calibration_images_still_answers(tiny_bundle: Bundle) -> None:
+    card = {
+        **tiny_bundle.card,
+        "calibration": {"temperature": 1.0, "conformal_threshold": 0.0, "abstain_below": 0.0},
+    }
+    prediction = Predictor(replace(tiny_bundle, card=card)).predict(BONES[:1])[0]
+    assert not prediction.abstained
+    assert sorted(prediction.prediction_set) == sorted(tiny_bundle.classes)
+
+
+def test_predicting_imports_no_tensorflow() -> None:
+    code = """
+import sys
+from ml.serve.bundle import SHIPPED, open_bundle
+from ml.serve.inference import Predictor
+import numpy
+Predictor(open_bundle(SHIPPED)).predict([numpy.zeros((64, 64), numpy.uint8)])
+sys.exit(bool({"tensorflow", "keras", "django"} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

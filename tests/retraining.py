@@ -1,0 +1,143 @@
+"""Rows and files that the tests of the retraining loop begin with."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+
+from classifier.core.models import Site, User
+from classifier.datasets import archives
+from classifier.datasets.models import DatasetVersion
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.registry.models import ModelVersion
+from classifier.reviews.models import Review
+from classifier.reviews.services import record_review
+from classifier.training.models import Comparison, TrainingRun
+from ml.classes import FRACTURE_CLASSES
+from ml.data.manifests import Item, Manifest
+from portal.accounts.services import create_default_groups
+from tests.client import png
+from tests.data_sets import draw_distinct
+
+CLASSES = list(FRACTURE_CLASSES)
+ONE, OTHER = CLASSES[:2]
+
+
+def person(name: str, *groups: str, site: Site | None = None) -> User:
+    create_default_groups()
+    user = User.objects.create_user(name, f"{name}@example.org", site=site)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    return user
+
+
+def zip_file(content: bytes, name: str = "drawn.zip") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content, "application/zip")
+
+
+def answered(
+    owner: User,
+    version: ModelVersion,
+    *,
+    class_name: str = ONE,
+    confidence: float = 0.8,
+    abstained: bool = False,
+    seed: int = 0,
+) -> Prediction:
+    """A radiograph of this owner, with its file, and the version's answer."""
+    radiograph = Radiograph.objects.create(
+        owner=owner, name=f"{seed}.png", sha256="0" * 64, width=112, height=112
+    )
+    drawn = ContentFile(png(draw_distinct("Oblique", 5000 + seed)))
+    radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", drawn)
+    radiograph.save()
+    rank = Prediction.ReviewRank.UNSURE if abstained else Prediction.ReviewRank.UNREVIEWED
+    return Prediction.objects.create(
+        radiograph=radiograph,
+        owner=owner,
+        model_version=version,
+        state=Prediction.State.SUCCEEDED,
+        class_name=class_name,
+        confidence=confidence,
+        abstained=abstained,
+        in_distribution=True,
+        review_rank=rank,
+        finished_at=timezone.now(),
+    )
+
+
+def say(reviewer: User, prediction: Prediction, class_name: str = ONE, verdict: str = "class") -> Review:
+    named = class_name if verdict == "class" else ""
+    return record_review(reviewer=reviewer, prediction=prediction, verdict=verdict, class_name=named)
+
+
+def stored_dataset(
+    folder: Path, *, each: int = 4, classes: list[str] = CLASSES, first: int = 0
+) -> DatasetVersion:
+    """A data set version that is ready, without an audit: of each class two images learn, one validates, one tests."""
+    items = []
+    for place, name in enumerate(classes):
+        for number in range(each):
+            path = folder / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = png(draw_distinct("Transverse", first + 100 * place + number))
+            path.write_bytes(content)
+            split: Any = {0: "test", 1: "validation"}.get(number % 4, "train")
+            digest = hashlib.sha256(content).hexdigest()
+            items.append(Item(f"{name}/{number}.png", digest, 112, 112, name, f"g{place}-{number}", split))
+    manifest = Manifest.of(folder, items)
+    archive, table = archives.store(manifest, lambda number: None, lambda: None)
+    return DatasetVersion.objects.create(
+        source=DatasetVersion.Source.ZIP,
+        state=DatasetVersion.State.SUCCEEDED,
+        checksum=manifest.checksum(),
+        archive=archive,
+        manifest=table,
+        classes=manifest.classes,
+        counts={
+            "train": dict.fromkeys(classes, 2),
+            "validation": dict.fromkeys(classes, 1),
+            "test": dict.fromkeys(classes, 1),
+        },
+        finished_at=timezone.now(),
+    )
+
+
+def ready_dataset(**fields: Any) -> DatasetVersion:
+    """A data set version as a row alone, for what does not look at its images."""
+    return DatasetVersion.objects.create(
+        source=DatasetVersion.Source.ZIP,
+        state=DatasetVersion.State.SUCCEEDED,
+        classes=CLASSES,
+        checksum=f"{DatasetVersion.objects.count():064}",
+        **fields,
+    )
+
+
+def trained_version(dataset: DatasetVersion, **fields: Any) -> ModelVersion:
+    """A version that came of a training run, as rows alone."""
+    run = TrainingRun.objects.create(
+        dataset_version=dataset, recipe="tiny", start="scratch", state=TrainingRun.State.SUCCEEDED
+    )
+    number = ModelVersion.objects.next_number()
+    version = ModelVersion.objects.create(
+        number=number,
+        checksum=f"{number:064}",
+        card={"classes": CLASSES, "architecture": "tiny_cnn"},
+        source=ModelVersion.Source.TRAINED,
+        **fields,
+    )
+    run.trained_version = version
+    run.save()
+    return version
+
+
+def compared(candidate: ModelVersion, live: ModelVersion, verdict: str = "same", **fields: Any) -> Comparison:
+    run = getattr(candidate, "training_run", None)
+    dataset = run.dataset_version if run else ready_dataset()
+    wanted = {"state": "succeeded", "verdict": verdict, "num_images": 10, **fields}
+    return Comparison.objects.create(candidate=candidate, live=live, dataset_version=dataset, **wanted)
