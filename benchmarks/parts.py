@@ -51,10 +51,10 @@ def main() -> None:
     parts.time(PredictionQuerySet, "claim_fairest", "claim")
     for name in ("_answer", "read_image"):
         parts.time(jobs, name, "read")
-    for name in ("place", "prepare", "is_flat"):
+    for name in ("find_placement", "preprocess", "is_blank"):
         parts.time(inference, name, "preprocess")
     parts.time(inference.Predictor, "predict", "infer")
-    for place, name in ((inference, "class_activation"), (jobs, "encode_png")):
+    for place, name in ((inference, "class_activation_map"), (jobs, "encode_png")):
         parts.time(place, name, "heat map")
     parts.time(jobs, "write_answer", "write")
     number = -WARM_UP

@@ -35,11 +35,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """What the recipe "tiny" makes of the drawn X-rays."""
     from ml.networks.recipes import RECIPES
-    from ml.train.learning import Run
+    from ml.train.cross_validation import RunOptions
     from ml.train.release import train
 
     folder = tmp_path_factory.mktemp("tiny")
-    return train(RECIPES["tiny"], drawn, folder / "bundle", Run(folder / "work"))
+    return train(RECIPES["tiny"], drawn, folder / "bundle", RunOptions(folder / "work"))
 
 
 @pytest.fixture(scope="session")

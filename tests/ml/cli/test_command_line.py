@@ -79,7 +79,7 @@ def test_a_stopped_training_resumes_with_the_same_command(drawn: Manifest, tmp_p
         process.stdout.read()
         complaint = process.stderr.read()
     assert process.returncode == 143, complaint
-    assert complaint == "Stopped; the same command resumes.\n"
+    assert complaint == "Training stopped. Run the same command again to resume.\n"
     assert not (tmp_path / "bundle").exists()
 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -97,4 +97,4 @@ def test_an_unknown_recipe_is_one_sentence(
     drawn.write(tmp_path / "manifest.csv")
     arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
     assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
-    assert "There is no recipe 'magic', only efficient_top, top" in capsys.readouterr().err
+    assert "Unknown recipe: 'magic'. Choose one of efficient_top, top" in capsys.readouterr().err

@@ -158,16 +158,20 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
         pytest.param(dicom(Modality="CT"), "its modality is CT", id="CT"),
         pytest.param(dicom(Modality=""), "its modality is not stated", id="no modality"),
         pytest.param(dicom(Modality="MEIER"), "its modality is unknown", id="a name as modality"),
-        pytest.param(dicom(None), "contains no picture", id="no pixels"),
-        pytest.param(dicom(BurnedInAnnotation="YES"), "shows who the patient is", id="burned-in name"),
-        pytest.param(dicom(PhotometricInterpretation="PALETTE COLOR"), "colours are stored", id="palette"),
-        pytest.param(dicom(PhotometricInterpretation="RGB"), "colours are stored", id="grey called colour"),
+        pytest.param(dicom(None), "contains no image", id="no pixels"),
+        pytest.param(dicom(BurnedInAnnotation="YES"), "declares burned-in annotations", id="burned-in name"),
+        pytest.param(
+            dicom(PhotometricInterpretation="PALETTE COLOR"), "colour format of the DICOM file", id="palette"
+        ),
+        pytest.param(
+            dicom(PhotometricInterpretation="RGB"), "colour format of the DICOM file", id="grey called colour"
+        ),
         pytest.param(
             dicom(SamplesPerPixel=3, PhotometricInterpretation="RGB"),
-            "16 bits a sample; 8 are supported, or 16 in grey",
+            "16 bits per sample; 8 are supported, and 16 in greyscale",
             id="colour of 16 bits",
         ),
-        pytest.param(dicom(BitsAllocated=32), "32 bits a sample", id="32 bits"),
+        pytest.param(dicom(BitsAllocated=32), "32 bits per sample", id="32 bits"),
         pytest.param(dicom(np.stack([RAMP, RAMP]), NumberOfFrames=2), "several frames", id="two frames"),
         pytest.param(dicom(Rows=50_000, Columns=50_000), "50000 x 50000 pixels", id="too many pixels"),
         pytest.param(
@@ -203,7 +207,7 @@ def test_a_compressed_stream_of_another_kind_than_any_is_refused() -> None:
 
 def test_a_compression_that_nothing_here_reads_is_refused() -> None:
     retired = compress(dicom(draw_bone()), "jpeg lossless").replace(b"1.2.4.70", b"1.2.4.52")
-    with pytest.raises(ImageRefused, match="compressed in a way that Callus does not read"):
+    with pytest.raises(ImageRefused, match="compression of the DICOM file is not supported"):
         read_image(retired)
 
 

@@ -144,7 +144,9 @@ ANIMATION = [Image.new("L", (64, 64), grey) for grey in (0, 128, 255)]
         pytest.param(b"<!doctype html><script>", "is not a JPEG, PNG or DICOM", id="html"),
         pytest.param(encoded(ANIMATION[0], "GIF"), "is not a JPEG, PNG or DICOM", id="gif"),
         pytest.param(b"\xff\xd8\xff" + bytes(500), "is damaged", id="jpeg start, then nothing"),
-        pytest.param(png_with_header(50_000, 50_000), "50000 x 50000 pixels; at most", id="too many pixels"),
+        pytest.param(
+            png_with_header(50_000, 50_000), "50000 x 50000 pixels; at most 64 million", id="too many pixels"
+        ),
         pytest.param(png_with_header(400, 400), "is cut off", id="too little data"),
         pytest.param(encoded(Image.new("L", (31, 500))), "31 x 500 pixels; each side", id="too small"),
         pytest.param(
@@ -185,7 +187,7 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
     progressive = encoded(Image.fromarray(BONE), "JPEG", progressive=True)
     scan = progressive.rindex(b"\xff\xda")
-    with pytest.raises(ImageRefused, match="real pictures are not"):
+    with pytest.raises(ImageRefused, match="more than 100 scans"):
         read_image(progressive[:-2] + progressive[scan:-2] * 100 + b"\xff\xd9")
 
 

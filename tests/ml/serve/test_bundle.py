@@ -35,7 +35,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path, name: str) -> None:
     content = bytearray((path / name).read_bytes())
     content[3] ^= 1
     (path / name).write_bytes(content)
-    with pytest.raises(BundleCorrupt, match=f"{name} is not the file that was written"):
+    with pytest.raises(BundleCorrupt, match=f"{name} has changed since it was written"):
         open_bundle(path)
 
 
@@ -51,7 +51,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleCorrupt, match="cannot be read"):
         open_bundle(tmp_path)
     (tmp_path / "checksums.json").write_text(json.dumps({"../card.json": "0"}))
-    with pytest.raises(BundleCorrupt, match="is no bundle"):
+    with pytest.raises(BundleCorrupt, match="is not a bundle"):
         open_bundle(tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_a_path_outside_the_bundle_is_refused(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]}).path
     checksums = json.loads((path / "checksums.json").read_text())
     (path / "checksums.json").write_text(json.dumps({**checksums, "../secret": "0"}))
-    with pytest.raises(BundleCorrupt, match="no plain file name"):
+    with pytest.raises(BundleCorrupt, match="not a plain file name"):
         open_bundle(path)
 
 
@@ -77,7 +77,7 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     assert write_bundle(tmp_path / "bundle", FILES, {"classes": ["B"]}).classes == ["B"]
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "holiday.jpg").write_bytes(b"sun")
-    with pytest.raises(FileExistsError, match="is no bundle"):
+    with pytest.raises(FileExistsError, match="is not a bundle"):
         write_bundle(tmp_path / "photographs", FILES, {"classes": ["B"]})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "photographs"]
 

@@ -57,7 +57,7 @@ def test_what_is_no_model_is_refused_in_one_sentence(
 ) -> None:
     (tmp_path / "model.h5").write_bytes(content)
     assert main(["import-h5", str(tmp_path / "model.h5"), "--out", str(tmp_path / "bundle")]) == 1
-    assert "is no Keras model in HDF5" in capsys.readouterr().err
+    assert "is not a Keras HDF5 model" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
 
 
@@ -67,4 +67,4 @@ def test_the_classes_must_be_as_many_as_the_model_has(
 ) -> None:
     notebook_model.save(tmp_path / "model.h5")
     assert main(["import-h5", str(tmp_path / "model.h5"), "--out", str(tmp_path / "bundle")]) == 1
-    assert "The model has 3 classes, and 10 are named." in capsys.readouterr().err
+    assert "The model has 3 classes, but 10 class names were given." in capsys.readouterr().err

@@ -14,7 +14,7 @@ from ml.data.images import read_image
 from ml.serve.bundle import SHIPPED, Bundle, open_bundle
 from ml.serve.calibration import softmax
 from ml.serve.inference import Predictor
-from ml.serve.preprocessing import InputSpec, prepare
+from ml.serve.preprocessing import InputSpec, preprocess
 from tests.ml.drawings import draw_bone
 
 BONES = [draw_bone(kind, seed) for kind in ("Transverse", "Comminuted") for seed in range(4)]
@@ -24,8 +24,11 @@ def keras_probabilities(bundle: Bundle, pixels: np.ndarray) -> np.ndarray:
     """The bundle's Keras model and card, without its serving graph."""
     from ml.serve.export import load_keras
 
-    image = prepare(pixels, InputSpec(**bundle.card["input"]))
-    views = np.stack([image, image[:, ::-1]]) if bundle.card["recipe"]["mirror"] else image[np.newaxis]
+    image = preprocess(pixels, InputSpec(**bundle.card["input"]))
+    recipe = bundle.card["recipe"]
+    # The shipped card, which never changes, has the earlier name of the field.
+    flip = recipe["test_time_flip"] if "test_time_flip" in recipe else recipe["mirror"]
+    views = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
     logits = load_keras(bundle.file("model.keras")).predict_on_batch(views).mean(axis=0)
     return softmax(logits[np.newaxis], bundle.card["calibration"]["temperature"])[0]
 

@@ -11,17 +11,23 @@ import numpy as np
 import pytest
 
 from ml.data.manifests import Manifest
-from ml.events import Event, tell_json, tell_person
 from ml.networks.recipes import PRETRAINED, RECIPES, Recipe
-from ml.serve.bundle import REQUIRED, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
-from ml.serve.preprocessing import InputSpec, prepare
+from ml.progress import ProgressEvent, console_reporter, json_reporter
+from ml.serve.bundle import REQUIRED_FILES, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
+from ml.serve.preprocessing import InputSpec, preprocess
+from ml.train.cross_validation import RunOptions, train_model
 from ml.train.fitting import TrainingStopped
-from ml.train.input_pipeline import Examples, TrainingRefused, decode, plain_batches, training_batches
-from ml.train.learning import Run, learn
+from ml.train.input_pipeline import (
+    Examples,
+    TrainingRefused,
+    decode_images,
+    inference_batches,
+    training_batches,
+)
 from ml.train.release import images_learned_from, train
 
 TINY = RECIPES["tiny"]
-ONCE = replace(TINY, trunk=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=0.2)
+ONCE = replace(TINY, backbone_output=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=0.2)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +40,11 @@ ONCE = replace(TINY, trunk=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=
 def test_training_and_serving_see_identical_pixels(
     drawn: Manifest, drawn_pixels: list[np.ndarray], spec: InputSpec, tmp_path: Path
 ) -> None:
-    images = decode(drawn, drawn.items, spec, tmp_path, lambda event: None)
+    images = decode_images(drawn, drawn.items, spec, tmp_path, lambda event: None)
     targets = np.zeros((len(images), 2), np.float32)
     examples = Examples(images[np.newaxis], targets, np.arange(len(images)), spec)
-    seen = np.concatenate(list(plain_batches(examples, np.arange(len(images)))))
-    served = np.stack([prepare(pixels, spec) for pixels in drawn_pixels])
+    seen = np.concatenate(list(inference_batches(examples, np.arange(len(images)))))
+    served = np.stack([preprocess(pixels, spec) for pixels in drawn_pixels])
     np.testing.assert_array_equal(seen, served)
 
 
@@ -79,9 +85,9 @@ def test_a_killed_run_resumes_to_the_bundle_of_an_uninterrupted_one(
 
     for _ in range(2):
         with pytest.raises(TrainingStopped):
-            train(TINY, drawn, tmp_path / "bundle", Run(tmp_path / "work", should_stop=killed))
+            train(TINY, drawn, tmp_path / "bundle", RunOptions(tmp_path / "work", should_stop=killed))
         assert not (tmp_path / "bundle").exists()
-    resumed = train(TINY, drawn, tmp_path / "bundle", Run(tmp_path / "work"))
+    resumed = train(TINY, drawn, tmp_path / "bundle", RunOptions(tmp_path / "work"))
     assert resumed.card == tiny_bundle.card
     assert resumed.checksum == tiny_bundle.checksum
 
@@ -97,9 +103,9 @@ def test_a_run_with_dropout_and_early_stopping_resumes_to_the_same_weights(
         return steps == 9
 
     with pytest.raises(TrainingStopped):
-        learn(ONCE, drawn, Run(tmp_path / "killed", seed=3, should_stop=killed))
-    resumed = learn(ONCE, drawn, Run(tmp_path / "killed", seed=3))
-    whole = learn(ONCE, drawn, Run(tmp_path / "whole", seed=3))
+        train_model(ONCE, drawn, RunOptions(tmp_path / "killed", seed=3, should_stop=killed))
+    resumed = train_model(ONCE, drawn, RunOptions(tmp_path / "killed", seed=3))
+    whole = train_model(ONCE, drawn, RunOptions(tmp_path / "whole", seed=3))
     assert resumed.progress == whole.progress
     for one, other in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -107,7 +113,7 @@ def test_a_run_with_dropout_and_early_stopping_resumes_to_the_same_weights(
 
 def test_the_epoch_of_the_lowest_validation_loss_is_kept(drawn: Manifest, tmp_path: Path) -> None:
     recipe = replace(ONCE, epochs=5, patience=2, learning_rate=0.3, head_learning_rate=0.3)
-    progress = learn(recipe, drawn, Run(tmp_path)).progress
+    progress = train_model(recipe, drawn, RunOptions(tmp_path)).progress
     losses = [figures["val_loss"] for figures in progress.history]
     assert progress.best_epoch == len(losses) - losses[::-1].index(min(losses))
     assert len(losses) == min(5, progress.best_epoch + 2)
@@ -115,7 +121,7 @@ def test_the_epoch_of_the_lowest_validation_loss_is_kept(drawn: Manifest, tmp_pa
 
 def test_the_test_part_teaches_nothing(drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path) -> None:
     without = Manifest.of(drawn.root, [item for item in drawn.items if item.split != "test"])
-    alone = train(TINY, without, tmp_path / "alone", Run(tmp_path / "work"))
+    alone = train(TINY, without, tmp_path / "alone", RunOptions(tmp_path / "work"))
     for name in ("model.keras", "serving.tflite.gz", "distribution.npz"):
         assert tiny_bundle.file(name).read_bytes() == alone.file(name).read_bytes()
     assert tiny_bundle.card["calibration"] == alone.card["calibration"]
@@ -139,7 +145,7 @@ def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> Non
 
 def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
     """The same model, made known as one that learned from other images."""
-    files = {name: bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"} | {
+    files = {name: bundle.file(name).read_bytes() for name in REQUIRED_FILES if name != "card.json"} | {
         TRAINING_IMAGES: seen.encode()
     }
     return write_bundle(path, files, bundle.card).path
@@ -156,7 +162,7 @@ def test_training_goes_on_from_another_bundle_with_another_class(
     manifest = Manifest.of(drawn.root, regrouped)
     recipe = replace(ONCE, epochs=1, learning_rate=1e-9, head_learning_rate=1e-9)
     start = with_training_images(tiny_bundle, tmp_path / "start", "")
-    learned = learn(recipe, manifest, Run(tmp_path / "work", start=start))
+    learned = train_model(recipe, manifest, RunOptions(tmp_path / "work", start=start))
     from ml.serve.export import load_keras
 
     before = load_keras(tiny_bundle.file("model.keras")).get_layer("logits").get_weights()[0]
@@ -188,16 +194,16 @@ def test_an_image_that_changed_or_vanished_is_named(
     changed = next(item for item in drawn.items if item.split == "train")
     items = [replace(item, **change) if item is changed else item for item in drawn.items]
     with pytest.raises(TrainingRefused, match=sentence):
-        learn(TINY, Manifest.of(drawn.root, items), Run(tmp_path))
+        train_model(TINY, Manifest.of(drawn.root, items), RunOptions(tmp_path))
     assert not list(tmp_path.glob("*.npy"))
 
 
 def test_weights_that_fit_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(TrainingRefused, match="does not fit the recipe 'top'"):
-        learn(
+    with pytest.raises(TrainingRefused, match="do not fit the recipe 'top'"):
+        train_model(
             RECIPES["top"],
             drawn,
-            Run(tmp_path, weights=PRETRAINED / "efficientnet_lite2.imagenet.weights.h5"),
+            RunOptions(tmp_path, weights=PRETRAINED / "efficientnet_lite2.imagenet.weights.h5"),
         )
 
 
@@ -206,11 +212,11 @@ def test_no_model_is_calibrated_with_what_its_start_had_learned_from(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path, recipe: Recipe
 ) -> None:
     with pytest.raises(TrainingRefused, match="Start from the pretrained network instead"):
-        learn(recipe, drawn, Run(tmp_path / "work", start=tiny_bundle.path))
-    files = {name: tiny_bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"}
+        train_model(recipe, drawn, RunOptions(tmp_path / "work", start=tiny_bundle.path))
+    files = {name: tiny_bundle.file(name).read_bytes() for name in REQUIRED_FILES if name != "card.json"}
     unknown = write_bundle(tmp_path / "unknown", files, tiny_bundle.card).path
-    with pytest.raises(TrainingRefused, match="does not say which images it learned from"):
-        learn(recipe, drawn, Run(tmp_path / "work", start=unknown))
+    with pytest.raises(TrainingRefused, match="does not list the images that it was trained on"):
+        train_model(recipe, drawn, RunOptions(tmp_path / "work", start=unknown))
 
 
 def test_where_enough_other_images_are_held_out_those_calibrate(
@@ -220,7 +226,7 @@ def test_where_enough_other_images_are_held_out_those_calibrate(
     views = [item for item in drawn.items if item.group == seen.group]
     assert len(views) > 1
     start = with_training_images(tiny_bundle, tmp_path / "start", f"{seen.sha256}\n")
-    learned = learn(replace(TINY, epochs=1), drawn, Run(tmp_path / "work", start=start))
+    learned = train_model(replace(TINY, epochs=1), drawn, RunOptions(tmp_path / "work", start=start))
     others = len(drawn.subset("train")) + len(drawn.subset("validation")) - len(views)
     assert len(learned.held_out.labels) == others
 
@@ -229,8 +235,8 @@ def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path
     from keras.layers import BatchNormalization
 
     for frozen in (True, False):
-        recipe = replace(ONCE, epochs=1, freeze_norms=frozen)
-        learned = learn(recipe, drawn, Run(tmp_path / str(frozen)))
+        recipe = replace(ONCE, epochs=1, freeze_batch_norm=frozen)
+        learned = train_model(recipe, drawn, RunOptions(tmp_path / str(frozen)))
         norms = [layer for layer in learned.model.layers if isinstance(layer, BatchNormalization)]
         moved = [not np.allclose(layer.get_weights()[2], 0) for layer in norms]
         assert moved == [not frozen] * len(norms)
@@ -239,9 +245,9 @@ def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path
 def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> None:
     program, log = io.StringIO(), io.StringIO()
     for step in (1, 2):
-        event = Event("train", 1, 5, step, 2, {"loss": 0.5}, 75.0)
-        tell_json(program)(event)
-        tell_person(log)(event)
+        event = ProgressEvent("train", 1, 5, step, 2, {"loss": 0.5}, 75.0)
+        json_reporter(program)(event)
+        console_reporter(log)(event)
     assert [json.loads(line)["step"] for line in program.getvalue().splitlines()] == [1, 2]
     assert log.getvalue() == "train 1/5  loss 0.500  1 min 15 s left\n"
 
@@ -249,7 +255,7 @@ def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> No
 def test_the_original_network_has_its_published_number_of_parameters() -> None:
     from ml.networks import architectures
 
-    assert architectures.build("seed_cnn", 256, 10).count_params() == 19_757_378
+    assert architectures.build_network("seed_cnn", 256, 10).count_params() == 19_757_378
 
 
 def test_the_shipped_bundle_is_whole() -> None:

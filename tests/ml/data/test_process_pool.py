@@ -4,18 +4,18 @@ import os
 import select
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.servers import ROOT
+
 PROGRAM = """
 import os, time
-from ml.data.workers import worker_pool
+from ml.data.process_pool import process_pool
 
 def own_number(_):
     return os.getpid()
 
 if __name__ == "__main__":
-    with worker_pool() as pool:
+    with process_pool() as pool:
         print(*set(pool.map(own_number, range(8))), flush=True)
         time.sleep(600)
 """
