@@ -1,4 +1,4 @@
-"""Proportions are kept, borders are cut off, and values lie where the spec says."""
+"""Aspect ratios are kept, borders are trimmed, and values are in the range of the spec."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.ml.drawings import draw_bone
 
 
 @pytest.mark.parametrize("size", [(50, 350), (350, 61), (200, 200), (1500, 1100), (33, 40)])
-def test_a_letterbox_keeps_the_proportions(size: tuple[int, int]) -> None:
+def test_letterbox_keeps_the_aspect_ratio(size: tuple[int, int]) -> None:
     width, height = size
     pixels = np.full((height, width), 200, np.uint8)
     left, top, right, bottom = find_placement(pixels, InputSpec(128)).target
@@ -30,7 +30,7 @@ def test_stretch_fills_the_square_in_colour() -> None:
     np.testing.assert_allclose(prepared, np.broadcast_to(np.float32([10, 20, 30]) / 255, (64, 64, 3)))
 
 
-def test_shrinking_is_antialiased() -> None:
+def test_downsampling_is_antialiased() -> None:
     fine_lines = np.zeros((512, 512), np.uint8)
     fine_lines[:, ::2] = 255
     fitted = trim_and_resize(fine_lines, InputSpec(64)).astype(int)
@@ -48,7 +48,7 @@ def test_values_fill_the_scale(scale: str) -> None:
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_uniform_borders_are_cut_off(grey: int) -> None:
+def test_uniform_borders_are_trimmed(grey: int) -> None:
     bone = draw_bone(size=(160, 224))
     framed = np.full((284, 260), grey, np.uint8)
     framed[30:254, 40:200] = bone
@@ -63,12 +63,12 @@ def test_uniform_borders_are_cut_off(grey: int) -> None:
         assert abs(found - expected) <= 6
 
 
-def test_a_blank_picture_survives_trimming_and_contrast() -> None:
+def test_a_blank_image_can_be_trimmed_and_stretched() -> None:
     fitted = trim_and_resize(np.full((300, 200), 77, np.uint8), InputSpec(96, trim=True, contrast=True))
     assert fitted.shape == (96, 96, 1)
 
 
-def test_contrast_makes_a_faint_picture_as_strong_as_its_original() -> None:
+def test_contrast_stretching_restores_a_faint_image() -> None:
     bone = draw_bone()
     faint = (bone // 3 + 60).astype(np.uint8)
     spec = InputSpec(96, contrast=True)

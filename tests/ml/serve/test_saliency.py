@@ -1,4 +1,4 @@
-"""Class activation maps lie where they should, agree with Grad-CAM, and depend on what was learnt."""
+"""Class activation maps are placed correctly and depend on the trained weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-def test_a_spot_is_shown_where_it_is_in_the_picture() -> None:
+def test_evidence_is_mapped_to_its_position_in_the_image() -> None:
     pixels = np.full((300, 100), 90, np.uint8)
     spec = InputSpec(96)
     evidence = np.zeros((12, 12), np.float32)
@@ -35,7 +35,7 @@ def test_a_spot_is_shown_where_it_is_in_the_picture() -> None:
     assert shown.max() == 1
 
 
-def test_what_was_trimmed_off_is_never_shown() -> None:
+def test_trimmed_borders_have_no_evidence() -> None:
     framed = np.full((240, 240), 10, np.uint8)
     framed[60:180, 60:180] = draw_bone(size=(120, 120))
     spec = InputSpec(96, trim=True)
@@ -54,8 +54,8 @@ def test_no_evidence_gives_an_empty_map() -> None:
     assert class_activation_map(evidence, find_placement(pixels, InputSpec(64)), pixels.shape, 64).max() == 0
 
 
-def test_a_model_with_random_weights_looks_elsewhere(tiny_bundle: Bundle) -> None:
-    """The sanity check of Adebayo et al. 2018: a map that survives it shows the picture, not the model."""
+def test_the_map_of_a_model_with_random_weights_differs(tiny_bundle: Bundle) -> None:
+    """The sanity check of Adebayo et al. (2018): the map must depend on the model, not only on the image."""
     from ml.networks import architectures
     from ml.serve.export import export_litert, load_keras
 

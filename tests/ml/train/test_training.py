@@ -1,4 +1,4 @@
-"""Training is the same every time, survives being killed, and never looks at the test part."""
+"""Training is reproducible, resumes after being killed, and never uses the test split."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ONCE = replace(TINY, backbone_output=None, folds=0, views=0, epochs=3, dropout=0
         InputSpec(48, channels="rgb", fit="stretch", scale="0..1"),
     ],
 )
-def test_training_and_serving_see_identical_pixels(
+def test_training_and_serving_preprocess_images_identically(
     drawn: Manifest, drawn_pixels: list[np.ndarray], spec: InputSpec, tmp_path: Path
 ) -> None:
     images = decode_images(drawn, drawn.items, spec, tmp_path, lambda event: None)
@@ -48,7 +48,7 @@ def test_training_and_serving_see_identical_pixels(
     np.testing.assert_array_equal(seen, served)
 
 
-def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manifest) -> None:
+def test_batches_depend_on_the_seed_and_the_epoch(drawn: Manifest) -> None:
     examples = Examples(
         np.random.default_rng(0).random((3, 40, 4, 4, 2)).astype(np.float16),
         np.eye(2, dtype=np.float32)[np.arange(40) % 2],
@@ -64,7 +64,7 @@ def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manife
     assert not np.array_equal(drawn_with(1, 2), drawn_with(2, 2))
 
 
-def test_rare_classes_are_drawn_more_often_when_balanced() -> None:
+def test_balanced_sampling_draws_rare_classes_more_often() -> None:
     labels = np.array([0] * 90 + [1] * 10)
     targets = np.eye(2, dtype=np.float32)[labels]
     examples = Examples(np.zeros((1, 100, 2), np.float16), targets, np.arange(100), TINY.input)
@@ -119,7 +119,9 @@ def test_the_epoch_of_the_lowest_validation_loss_is_kept(drawn: Manifest, tmp_pa
     assert len(losses) == min(5, progress.best_epoch + 2)
 
 
-def test_the_test_part_teaches_nothing(drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_test_split_does_not_change_the_model(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     without = Manifest.of(drawn.root, [item for item in drawn.items if item.split != "test"])
     alone = train(TINY, without, tmp_path / "alone", RunOptions(tmp_path / "work"))
     for name in ("model.keras", "serving.tflite.gz", "distribution.npz"):
@@ -128,7 +130,7 @@ def test_the_test_part_teaches_nothing(drawn: Manifest, tiny_bundle: Bundle, tmp
     assert "test" not in alone.card["figures"]
 
 
-def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> None:
+def test_the_model_is_accurate_and_its_card_has_the_metrics(tiny_bundle: Bundle) -> None:
     card = tiny_bundle.card
     held_out = card["figures"]["held_out"]
     assert held_out["n"] == 54
@@ -144,14 +146,14 @@ def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> Non
 
 
 def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
-    """The same model, made known as one that learned from other images."""
+    """Writes a copy of a bundle that lists other training images."""
     files = {name: bundle.file(name).read_bytes() for name in REQUIRED_FILES if name != "card.json"} | {
         TRAINING_IMAGES: seen.encode()
     }
     return write_bundle(path, files, bundle.card).path
 
 
-def test_training_goes_on_from_another_bundle_with_another_class(
+def test_training_starts_from_a_bundle_with_fewer_classes(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     renamed = [
@@ -171,7 +173,7 @@ def test_training_goes_on_from_another_bundle_with_another_class(
     np.testing.assert_allclose(after[:, 1:], before, atol=1e-6)
 
 
-def test_a_bundle_owns_up_to_what_the_one_it_started_from_had_learned(
+def test_a_bundle_lists_the_training_images_of_the_bundle_it_started_from(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     learned_before = tiny_bundle.file(TRAINING_IMAGES).read_bytes()
@@ -188,7 +190,7 @@ def test_a_bundle_owns_up_to_what_the_one_it_started_from_had_learned(
         ({"path": "Transverse/missing.png"}, "cannot be read: No such file"),
     ],
 )
-def test_an_image_that_changed_or_vanished_is_named(
+def test_a_changed_or_missing_image_is_reported(
     drawn: Manifest, tmp_path: Path, change: dict[str, str], sentence: str
 ) -> None:
     changed = next(item for item in drawn.items if item.split == "train")
@@ -198,7 +200,7 @@ def test_an_image_that_changed_or_vanished_is_named(
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_weights_that_fit_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
     with pytest.raises(TrainingRefused, match="do not fit the recipe 'top'"):
         train_model(
             RECIPES["top"],
@@ -208,7 +210,7 @@ def test_weights_that_fit_another_network_are_refused(drawn: Manifest, tmp_path:
 
 
 @pytest.mark.parametrize("recipe", [TINY, ONCE], ids=["cross-validated", "once"])
-def test_no_model_is_calibrated_with_what_its_start_had_learned_from(
+def test_training_images_of_the_starting_bundle_do_not_calibrate(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path, recipe: Recipe
 ) -> None:
     with pytest.raises(TrainingRefused, match="Start from the pretrained network instead"):
@@ -219,7 +221,7 @@ def test_no_model_is_calibrated_with_what_its_start_had_learned_from(
         train_model(recipe, drawn, RunOptions(tmp_path / "work", start=unknown))
 
 
-def test_where_enough_other_images_are_held_out_those_calibrate(
+def test_images_of_groups_that_are_new_to_the_starting_bundle_calibrate(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     seen = drawn.subset("train")[0]
@@ -231,7 +233,7 @@ def test_where_enough_other_images_are_held_out_those_calibrate(
     assert len(learned.held_out.labels) == others
 
 
-def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path: Path) -> None:
+def test_frozen_batch_normalization_keeps_its_statistics(drawn: Manifest, tmp_path: Path) -> None:
     from keras.layers import BatchNormalization
 
     for frozen in (True, False):
@@ -242,7 +244,7 @@ def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path
         assert moved == [not frozen] * len(norms)
 
 
-def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> None:
+def test_progress_is_written_as_json_lines_or_as_one_line_per_epoch() -> None:
     program, log = io.StringIO(), io.StringIO()
     for step in (1, 2):
         event = ProgressEvent("train", 1, 5, step, 2, {"loss": 0.5}, 75.0)
@@ -252,13 +254,13 @@ def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> No
     assert log.getvalue() == "train 1/5  loss 0.500  1 min 15 s left\n"
 
 
-def test_the_original_network_has_its_published_number_of_parameters() -> None:
+def test_the_original_network_has_the_published_number_of_parameters() -> None:
     from ml.networks import architectures
 
     assert architectures.build_network("seed_cnn", 256, 10).count_params() == 19_757_378
 
 
-def test_the_shipped_bundle_is_whole() -> None:
+def test_the_shipped_bundle_is_complete_and_small() -> None:
     from ml.serve.bundle import SHIPPED
 
     bundle = open_bundle(SHIPPED)
