@@ -1,4 +1,4 @@
-"""What it costs to read a picture in a process of its own (ml.data.sandbox): the time of both ways, in turns.
+"""Measures the time that reading an image in a decoder process (ml.data.sandbox) adds.
 
 python -m benchmarks.sandbox [--rounds 100]
 """
@@ -27,10 +27,10 @@ def main() -> None:
         "JPEG, 2500 x 3000": encoded(Image.fromarray(large), "JPEG", quality=90),
         "DICOM, 2500 x 3000, 16 bits": dicom(large.astype(np.uint16) * 16),
     }
-    print("| file | in the same process | in quarantine | more |")
+    print("| file | in the same process | in the sandbox | difference |")
     print("|---|---|---|---|")
     for name, content in files.items():
-        sandbox.read_image(content)  # starts the reader
+        sandbox.read_image(content)  # starts the decoder process
         turns = [
             (took(images.read_image, content), took(sandbox.read_image, content))
             for _ in range(options.rounds)
