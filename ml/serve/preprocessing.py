@@ -143,7 +143,11 @@ def find_placement(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
 
 
 def is_blank(pixels: NDArray[np.uint8]) -> bool:
-    """Returns whether an image, uint8 (H, W) or (H, W, 3), is so uniform that it shows nothing."""
+    """Returns whether an image is so uniform that it shows nothing.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+    """
     image = Image.fromarray(pixels).convert("L")
     image.thumbnail((BLANK_SIDE, BLANK_SIDE), Image.Resampling.BOX)
     low, high = image.getextrema()

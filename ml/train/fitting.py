@@ -98,8 +98,8 @@ def fit(
 ) -> FitProgress:
     """Trains a model in place and sets its weights to those of the best epoch.
 
-    The best epoch is the one with the lowest validation loss, or the last one without validation examples or
-    options.keep_best.
+    The best epoch is the one with the lowest validation loss. It is the last one if there are no validation examples
+    or options.keep_best is False.
 
     Args:
         model: Model from the inputs of the examples to logits, (batch, classes).
@@ -169,6 +169,7 @@ class _State:
         ]
 
     def save(self, path: Path) -> None:
+        """Writes a checkpoint, replacing an existing one atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
         arrays = {
@@ -183,6 +184,7 @@ class _State:
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
+        """Restores the state of a checkpoint."""
         with np.load(path, allow_pickle=False) as saved:
             self.progress = FitProgress(**json.loads(str(saved["progress"])))
             groups = {
