@@ -2,18 +2,18 @@ from typing import Any
 
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from classifier.core.api.parsers import JSONParser
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictIntegerField
+from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictIntegerField, validate
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion, DatasetVersionQuerySet
 from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
@@ -59,22 +59,29 @@ class DatasetFromReviewsSerializer(serializers.Serializer[Any]):
     note = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
 
-class DatasetVersions(ListAPIView[DatasetVersion]):
-    serializer_class = DatasetVersionSerializer
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="dataset_version_list",
+        description="All data set versions, newest first, also those that were refused.",
+        responses={200: DatasetVersionSerializer(many=True), **errors(404)},
+    ),
+    retrieve=extend_schema(
+        operation_id="dataset_version_retrieve",
+        description="One version with its progress, and what the audit found.",
+        responses={200: OneDatasetVersionSerializer, **errors(404)},
+    ),
+)
+class DatasetVersionsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[DatasetVersion]):
     permission_classes = [HasPermission]
-    needs = {"GET": VIEW, "POST": TRAIN}
+    needs = {"list": VIEW, "create": TRAIN, "retrieve": VIEW}
     parser_classes = [MultiPartParser, JSONParser]
 
-    @extend_schema(
-        operation_id="dataset_version_list",
-        responses={200: DatasetVersionSerializer(many=True), **errors(404)},
-    )
-    def get(self, request: Request) -> Response:
-        """All data set versions, newest first, also those that were refused."""
-        return self.list(request)
-
     def get_queryset(self) -> DatasetVersionQuerySet:
-        return DatasetVersion.objects.newest_first().select_related("created_by").defer("report", "samples")
+        versions = DatasetVersion.objects.newest_first().select_related("created_by")
+        return versions.defer("report", "samples") if self.action == "list" else versions
+
+    def get_serializer_class(self) -> type[DatasetVersionSerializer]:
+        return DatasetVersionSerializer if self.action == "list" else OneDatasetVersionSerializer
 
     @extend_schema(
         operation_id="dataset_version_create",
@@ -84,40 +91,17 @@ class DatasetVersions(ListAPIView[DatasetVersion]):
         },
         responses={201: DatasetVersionSerializer, **errors(*BODY, 404, 409, 507)},
     )
-    def post(self, request: Request) -> Response:
+    def create(self, request: Request) -> Response:
         """Make a version from a zip (a form), or from an earlier one and reviewed radiographs (JSON).
 
         A worker audits it.
         """
-        data, user = request.data, _user(request)
         if is_form_media_type(request.content_type):
-            wanted = _wanted(DatasetFromZipSerializer(data=data))
-            dataset = request_dataset_from_zip(user=user, upload=wanted.pop("file"), **wanted)
+            wanted = validate(DatasetFromZipSerializer, request.data)
+            dataset = request_dataset_from_zip(user=self.user, upload=wanted.pop("file"), **wanted)
         else:
-            wanted = _wanted(DatasetFromReviewsSerializer(data=data))
+            wanted = validate(DatasetFromReviewsSerializer, request.data)
             parent = get_object_or_404(DatasetVersion, id=wanted.pop("parent"))
-            dataset = request_dataset_from_reviews(user=user, parent=parent, **wanted)
-        where = reverse("api_dataset_version", args=[dataset.pk])
-        return Response(DatasetVersionSerializer(dataset).data, status=201, headers={"Location": where})
-
-
-class OneDatasetVersion(APIView):
-    permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
-
-    @extend_schema(
-        operation_id="dataset_version_retrieve",
-        responses={200: OneDatasetVersionSerializer, **errors(404)},
-    )
-    def get(self, request: Request, id: int) -> Response:
-        """One version with its progress, and what the audit found."""
-        return Response(OneDatasetVersionSerializer(get_object_or_404(DatasetVersion, id=id)).data)
-
-
-def _user(request: Request) -> Any:
-    return request.user
-
-
-def _wanted(sent: serializers.Serializer[Any]) -> dict[str, Any]:
-    sent.is_valid(raise_exception=True)
-    return dict(sent.validated_data)
+            dataset = request_dataset_from_reviews(user=self.user, parent=parent, **wanted)
+        location = reverse("api_dataset_versions_detail", args=[dataset.pk])
+        return Response(DatasetVersionSerializer(dataset).data, status=201, headers={"Location": location})

@@ -3,7 +3,8 @@ from typing import Any
 from rest_framework import serializers
 
 from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
-from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
+from classifier.radiographs.services import MOST_AT_ONCE
 
 
 class UploadSerializer(serializers.Serializer[Any]):
@@ -70,3 +71,26 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
             "id", "radiograph", "state", "class_", "confidence", "probabilities", "abstained",
             "in_distribution", "model_version", "created_at", "finished_at", "error",
         ]  # fmt: skip
+
+
+class NewPredictionBatchSerializer(serializers.Serializer[Any]):
+    radiographs = serializers.ListField(
+        child=serializers.UUIDField(), min_length=1, max_length=MOST_AT_ONCE, help_text="Their ids."
+    )
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    done = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+
+
+class PredictionBatchSerializer(serializers.ModelSerializer[PredictionBatch]):
+    model_version = serializers.IntegerField(source="model_version.number")
+    progress = ProgressSerializer()
+    num_known = serializers.IntegerField(help_text="Those that this model had been asked about before.")
+
+    class Meta:
+        model = PredictionBatch
+        fields = ["id", "model_version", "created_at", "num_known", "progress"]
