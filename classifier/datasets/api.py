@@ -21,10 +21,10 @@ from classifier.datasets.services import request_dataset_from_reviews, request_d
 
 class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     parent = serializers.IntegerField(  # type: ignore[assignment]
-        source="parent_id", allow_null=True, help_text="The version whose split it took over."
+        source="parent_id", allow_null=True, help_text="The version whose split this version keeps."
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
-    checksum = NullableCharField(help_text="Of the manifest; null until succeeded.")
+    checksum = NullableCharField(help_text="Checksum of the manifest; null until succeeded.")
     error = NullableCharField()
 
     class Meta:
@@ -36,7 +36,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
 
 
 class OneDatasetVersionSerializer(DatasetVersionSerializer):
-    report = serializers.JSONField(help_text="What the audit found.")
+    report = serializers.JSONField(help_text="Findings of the audit.")
 
     class Meta(DatasetVersionSerializer.Meta):
         fields = [*DatasetVersionSerializer.Meta.fields, "report"]
@@ -44,10 +44,10 @@ class OneDatasetVersionSerializer(DatasetVersionSerializer):
 
 class DatasetFromZipSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
-        allow_empty_file=True, help_text="A zip with a folder of images for each class."
+        allow_empty_file=True, help_text="A zip with one folder of images for each class."
     )
     new_classes = serializers.BooleanField(
-        default=False, help_text="The zip's classes may differ from those of the newest version."
+        default=False, help_text="Allow classes that differ from those of the newest version."
     )
     note = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
@@ -62,12 +62,12 @@ class DatasetFromReviewsSerializer(serializers.Serializer[Any]):
 @extend_schema_view(
     list=extend_schema(
         operation_id="dataset_version_list",
-        description="All data set versions, newest first, also those that were refused.",
+        description="Lists all data set versions, newest first, including refused ones.",
         responses={200: DatasetVersionSerializer(many=True), **errors(404)},
     ),
     retrieve=extend_schema(
         operation_id="dataset_version_retrieve",
-        description="One version with its progress, and what the audit found.",
+        description="Returns one version with its progress and the findings of its audit.",
         responses={200: OneDatasetVersionSerializer, **errors(404)},
     ),
 )
@@ -92,9 +92,9 @@ class DatasetVersionsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Dataset
         responses={201: DatasetVersionSerializer, **errors(*BODY, 404, 409, 507)},
     )
     def create(self, request: Request) -> Response:
-        """Make a version from a zip (a form), or from an earlier one and reviewed radiographs (JSON).
+        """Creates a version from a zip (sent as a form), or from an earlier version and reviews (sent as JSON).
 
-        A worker audits it.
+        A worker audits it in the background.
         """
         if is_form_media_type(request.content_type):
             wanted = validate(DatasetFromZipSerializer, request.data)

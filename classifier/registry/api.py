@@ -32,11 +32,15 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
 
 class OneModelVersionSerializer(ModelVersionSerializer):
-    card = serializers.JSONField(help_text="Classes, input, calibration, origin, figures, licences.")
-    report = serializers.JSONField(
-        help_text="What it does on the frozen test images of its data set version."
+    card = serializers.JSONField(
+        help_text="The model card: classes, input, calibration, origin, figures and licences."
     )
-    comparison = serializers.SerializerMethodField(help_text="The newest with a model that was live.")
+    report = serializers.JSONField(
+        help_text="The evaluation on the frozen test images of its data set version."
+    )
+    comparison = serializers.SerializerMethodField(
+        help_text="The newest comparison with a model that was live then."
+    )
 
     class Meta(ModelVersionSerializer.Meta):
         fields = [*ModelVersionSerializer.Meta.fields, "comparison", "card", "report"]
@@ -49,8 +53,8 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
     model_version = serializers.IntegerField(source="model_version.number")
     promoted_by = serializers.CharField(source="promoted_by.username", default=None, allow_null=True)
     comparison = serializers.IntegerField(source="comparison_id", allow_null=True)
-    objection = NullableCharField(help_text="What spoke against it.")
-    reason = NullableCharField(help_text="Why it was done.")
+    objection = NullableCharField(help_text="The objection of the promotion gate, if it had one.")
+    reason = NullableCharField(help_text="The reason that was given.")
 
     class Meta:
         model = Promotion
@@ -73,12 +77,12 @@ class ReasonSerializer(serializers.Serializer[Any]):
 @extend_schema_view(
     list=extend_schema(
         operation_id="model_version_list",
-        description="All model versions, newest first.",
+        description="Lists all model versions, newest first.",
         responses={200: ModelVersionSerializer(many=True), **errors(404)},
     ),
     retrieve=extend_schema(
         operation_id="model_version_retrieve",
-        description="One version with its card and report.",
+        description="Returns one version with its model card and evaluation report.",
         responses={200: OneModelVersionSerializer, **errors(404)},
     ),
 )
@@ -100,7 +104,7 @@ class ModelVersionsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[ModelVers
 @extend_schema_view(
     list=extend_schema(
         operation_id="promotion_list",
-        description="Which version was live from when, and who decided; the first is live now.",
+        description="Lists which version was live from when, and who promoted it; the first one is live now.",
         responses={200: PromotionSerializer(many=True), **errors(404)},
     )
 )

@@ -22,11 +22,11 @@ class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
     radiograph = serializers.UUIDField(source="radiograph_id")
     prediction = serializers.UUIDField(source="prediction_id")
     model_version = serializers.IntegerField(
-        source="prediction.model_version.number", help_text="Whose answer was judged."
+        source="prediction.model_version.number", help_text="The model version whose prediction was reviewed."
     )
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
     class_ = NullableCharField(source="class_name", help_text="null unless the verdict is `class`.")
-    confirms = serializers.BooleanField(help_text="Whether the reviewer says what the model said.")
+    confirms = serializers.BooleanField(help_text="Whether the review agrees with the prediction.")
 
     class Meta:
         model = Review
@@ -40,7 +40,10 @@ class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
     prediction = serializers.UUIDField()
     verdict = serializers.ChoiceField(Review.Verdict.choices)
     class_ = StrictCharField(
-        source="class_name", required=False, allow_blank=True, help_text="With the verdict `class`."
+        source="class_name",
+        required=False,
+        allow_blank=True,
+        help_text="Required with the verdict `class`, refused with any other.",
     )
     comment = StrictCharField(required=False, allow_blank=True, max_length=2000)
 
@@ -71,7 +74,7 @@ class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction
 @extend_schema_view(
     list=extend_schema(
         operation_id="review_list",
-        description="All reviews, newest first. Of each reviewer the latest on a radiograph counts.",
+        description="Lists all reviews, newest first. Of each reviewer, the latest review of a radiograph counts.",
         parameters=[ReviewFilterSerializer],
         responses={200: ReviewSerializer(many=True), **errors(400, 404)},
     )
@@ -94,7 +97,7 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
         responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Say what you see on a radiograph. Who changes their mind adds a review."""
+        """Records what you see on a radiograph. To change your verdict, send another review."""
         said = validate(NewReviewSerializer, request.data)
         visible = Prediction.objects.visible_to(self.user).select_related("radiograph", "model_version")
         prediction = get_object_or_404(visible, id=said.pop("prediction"))
@@ -106,7 +109,8 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
     list=extend_schema(
         operation_id="worklist",
         description=(
-            "What is most worth a review: unsure answers, then disagreements, then the least sure of the others."
+            "Lists the predictions that most need a review: abstentions, then disagreements, then the others, "
+            "the least confident first."
         ),
         responses={200: WorklistSerializer(many=True), **errors(404)},
     )

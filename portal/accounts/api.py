@@ -25,7 +25,7 @@ from portal.accounts.services import export_account
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    # A name may be pasted with a space, and a space is no name: neither is told apart from a wrong one.
+    # Spaces are stripped when the user is looked up, so that a name of spaces is answered like any wrong name.
     username = StrictCharField(max_length=254, trim_whitespace=False)
     password = StrictCharField(max_length=4096, trim_whitespace=False)
 
@@ -46,7 +46,7 @@ class TokensViewSet(ViewSet[AuthToken]):
         auth=[],
     )
     def create(self, request: Request) -> Response:
-        """Get a token for a name (or e-mail address) and password. It is shown once, and kept as a hash only."""
+        """Returns a new token for a name (or e-mail address) and password. Only a hash of the token is stored."""
         user = _authenticate(request, **validate(CredentialsSerializer, request.data))
         AuthToken.objects.filter(user=user, expiry__lt=timezone.now()).delete()
         _, token = AuthToken.objects.create(user=user)
@@ -60,7 +60,7 @@ class TokensViewSet(ViewSet[AuthToken]):
         permission_classes=[IsAuthenticated],
     )
     def current(self, request: Request) -> Response:
-        """Revoke the token that this request carries."""
+        """Revokes the token that this request carries."""
         token: Any = request.auth
         token.delete()
         return Response(status=204)
@@ -76,7 +76,7 @@ class AccountViewSet(ViewSet[User]):
     )
     @action(detail=False)
     def export(self, request: Request) -> StreamingHttpResponse:
-        """All your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""
+        """Returns all your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""
         return StreamingHttpResponse(
             export_account(user=self.user),
             content_type="application/zip",
@@ -85,7 +85,14 @@ class AccountViewSet(ViewSet[User]):
 
 
 def _authenticate(request: Request, username: str, password: str) -> User:
-    """Counts failed attempts together with those on the sign-in page, by address and by name."""
+    """Returns the active user with this name and password.
+
+    Failed attempts count together with those on the sign-in page, by IP address and by name.
+
+    Raises:
+        AuthenticationFailed: the credentials are wrong, or the user has a second factor.
+        Throttled: there were too many failed attempts.
+    """
     try:
         user = get_adapter().authenticate(request._request, username=username.strip(), password=password)
     except ValidationError as too_many:

@@ -56,7 +56,7 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
 @extend_schema_view(
     list=extend_schema(
         operation_id="audit_entry_list",
-        description="Who did what, newest first.",
+        description="Lists who did what, newest first.",
         responses={200: AuditEntrySerializer(many=True), **errors(404)},
     )
 )

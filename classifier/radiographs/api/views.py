@@ -42,13 +42,14 @@ from classifier.radiographs.services import predict_again, receive_radiograph, t
 @extend_schema_view(
     list=extend_schema(
         operation_id="radiograph_list",
-        description="Your own radiographs, newest first, fifty a page.",
+        description="Lists your own radiographs, newest first, fifty a page.",
         parameters=[RadiographFilterSerializer],
         responses={200: RadiographSerializer(many=True), **errors(400, 404)},
         examples=[RADIOGRAPH_EXAMPLE],
     ),
     retrieve=extend_schema(
         operation_id="radiograph_retrieve",
+        description="Returns one radiograph with the state of its newest prediction.",
         responses={200: RadiographSerializer, **errors(404)},
         examples=[RADIOGRAPH_EXAMPLE],
     ),
@@ -72,7 +73,10 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
         examples=[RADIOGRAPH_EXAMPLE],
     )
     def create(self, request: Request) -> Response:
-        """Send an X-ray. It is classified in the background: ask for its prediction until that is finished."""
+        """Stores an X-ray and queues its prediction.
+
+        Ask for the prediction until its state is `succeeded` or `failed`.
+        """
         upload = validate(UploadSerializer, request.data)["file"]
         radiograph = receive_radiograph(owner=self.user, upload=upload)
         location = reverse("api_radiographs_detail", args=[radiograph.id])
@@ -80,7 +84,10 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
 
     @extend_schema(operation_id="radiograph_delete", responses={204: None, **errors(404)})
     def destroy(self, request: Request, id: UUID) -> Response:
-        """Put it into the trash, where its owner can restore it on the page; then it is gone for good."""
+        """Moves a radiograph to the trash.
+
+        Its owner can restore it in the portal until it is deleted permanently.
+        """
         own = Radiograph.objects.owned_by(self.user)
         trash_radiograph(radiograph=get_object_or_404(own, id=id))
         return Response(status=204)
@@ -91,7 +98,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
     )
     @action(detail=True)
     def image(self, request: Request, id: UUID) -> HttpResponseBase:
-        """The X-ray as a PNG: upright, without EXIF and without DICOM header."""
+        """Returns the X-ray as a PNG: upright, without EXIF data and without DICOM header."""
         radiograph = self._visible(Radiograph.objects.all())
         return self._picture(radiograph, radiograph.image, "image/png")
 
@@ -101,7 +108,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
     )
     @action(detail=True)
     def thumbnail(self, request: Request, id: UUID) -> HttpResponseBase:
-        """A small JPEG of the X-ray."""
+        """Returns a small JPEG of the X-ray."""
         radiograph = self._visible(Radiograph.objects.all())
         return self._picture(radiograph, radiograph.thumbnail, "image/jpeg")
 
@@ -138,9 +145,9 @@ class PredictionsViewSet(ViewSet[Prediction]):
         examples=PREDICTION_EXAMPLES,
     )
     def retrieve(self, request: Request, id: UUID) -> Response:
-        """One model version's answer for one radiograph. It is finished when succeeded or failed.
+        """Returns one model version's answer for one radiograph. It is final when its state is succeeded or failed.
 
-        No answer is a diagnosis. The model tells kinds of fracture apart; it cannot say that a bone is whole.
+        A prediction is not a diagnosis. The model distinguishes types of fracture; it cannot rule out a fracture.
         """
         long = ("saliency", "model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
@@ -153,7 +160,7 @@ class PredictionsViewSet(ViewSet[Prediction]):
 @extend_schema_view(
     retrieve=extend_schema(
         operation_id="prediction_batch_retrieve",
-        description="How far it is.",
+        description="Returns the progress of a batch.",
         responses={200: PredictionBatchSerializer, **errors(404)},
     )
 )
@@ -169,7 +176,7 @@ class PredictionBatchesViewSet(RetrieveModelMixin, ViewSet[PredictionBatch]):
         responses={201: PredictionBatchSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Ask the live model about radiographs again. Its answers stand beside the earlier ones."""
+        """Asks the live model about radiographs again. Earlier predictions are kept."""
         ids = set(validate(NewPredictionBatchSerializer, request.data)["radiographs"])
         radiographs = list(Radiograph.objects.visible_to(self.user).filter(id__in=ids))
         if len(radiographs) != len(ids):

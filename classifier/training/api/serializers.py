@@ -19,7 +19,10 @@ from ml.networks.recipes import RECIPES
 class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
     dataset_version = serializers.IntegerField(source="dataset_version_id")
     start_version = serializers.IntegerField(
-        source="start_version.number", default=None, allow_null=True, help_text="What `start` meant then."
+        source="start_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the run starts from.",
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
     is_canceling = serializers.BooleanField()
@@ -36,10 +39,13 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
 
 class OneTrainingRunSerializer(TrainingRunSerializer):
     model_version = serializers.IntegerField(
-        source="model_version.number", default=None, allow_null=True, help_text="What came out of it."
+        source="model_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the run made.",
     )
-    waits_for = serializers.SerializerMethodField(help_text="While it is queued: what comes before it.")
-    history = serializers.JSONField(help_text="Figures of each epoch.")
+    waits_for = serializers.SerializerMethodField(help_text="The work ahead of a queued run.")
+    history = serializers.JSONField(help_text="Metrics of each epoch.")
 
     class Meta(TrainingRunSerializer.Meta):
         fields = [*TrainingRunSerializer.Meta.fields, "model_version", "waits_for", "history", "log_tail"]
@@ -77,7 +83,7 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
     live = serializers.IntegerField(source="live.number")
     dataset_version = serializers.IntegerField(source="dataset_version_id")
     verdict = NullableCharField()
-    test_checksum = NullableCharField(help_text="Of the test images that both were measured on.")
+    test_checksum = NullableCharField(help_text="Checksum of the test images that both were evaluated on.")
     error = NullableCharField()
 
     class Meta:

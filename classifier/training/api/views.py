@@ -36,12 +36,12 @@ from classifier.training.services import (
 @extend_schema_view(
     list=extend_schema(
         operation_id="training_run_list",
-        description="All training runs, newest first.",
+        description="Lists all training runs, newest first.",
         responses={200: TrainingRunSerializer(many=True), **errors(404)},
     ),
     retrieve=extend_schema(
         operation_id="training_run_retrieve",
-        description="One run with its progress, the figures of each epoch, and the end of its log.",
+        description="Returns one run with its progress, the metrics of each epoch and the end of its log.",
         responses={200: OneTrainingRunSerializer, **errors(404)},
     ),
 )
@@ -64,7 +64,7 @@ class TrainingRunsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[TrainingRu
         responses={201: TrainingRunSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Start a run. It waits in the queue for its turn, and for its data set version to be ready."""
+        """Queues a training run. It starts when its turn comes and its data set version is ready."""
         wanted = validate(NewTrainingRunSerializer, request.data)
         dataset = get_object_or_404(DatasetVersion, id=wanted.pop("dataset_version"))
         run = request_training(user=self.user, dataset_version=dataset, **wanted)
@@ -78,7 +78,7 @@ class TrainingRunsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[TrainingRu
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, id: int) -> Response:
-        """Stop a run: at once if it waits, within seconds if it runs."""
+        """Cancels a run: at once if it is queued, within seconds if it is running."""
         run = self.get_object()
         cancel_training(user=self.user, run=run)
         run.refresh_from_db()
@@ -91,7 +91,7 @@ class RetrainingScheduleViewSet(ViewSet[RetrainingSchedule]):
 
     @extend_schema(operation_id="schedule_retrieve", responses={200: ScheduleSerializer, **errors(404)})
     def retrieve(self, request: Request) -> Response:
-        """When Callus retrains by itself. It never promotes by itself."""
+        """Returns when the portal retrains automatically. It never promotes automatically."""
         return Response(ScheduleSerializer(RetrainingSchedule.get()).data)
 
     @extend_schema(
@@ -100,6 +100,7 @@ class RetrainingScheduleViewSet(ViewSet[RetrainingSchedule]):
         responses={200: ScheduleSerializer, **errors(*BODY, 404)},
     )
     def update(self, request: Request) -> Response:
+        """Changes when the portal retrains automatically."""
         wanted = validate(NewScheduleSerializer, request.data)
         return Response(ScheduleSerializer(set_schedule(user=self.user, **wanted)).data)
 
@@ -107,7 +108,10 @@ class RetrainingScheduleViewSet(ViewSet[RetrainingSchedule]):
 @extend_schema_view(
     retrieve=extend_schema(
         operation_id="comparison_retrieve",
-        description="Two models on the same test images: paired differences with intervals, and where they disagree.",
+        description=(
+            "Returns how two models compare on the same test images: paired differences with intervals, and where "
+            "they disagree."
+        ),
         responses={200: ComparisonSerializer, **errors(404)},
     )
 )
@@ -132,7 +136,11 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
     )
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, number: int) -> Response:
-        """Make it live. Worse beyond chance, or not measured on the live model's test images: give a reason."""
+        """Makes a model version live.
+
+        A reason is required when it is worse than the live model beyond chance, or was not evaluated on the same
+        test images.
+        """
         wanted = validate(ReasonSerializer, request.data)
         promotion = promote_version(user=self.user, version=self.get_object(), **wanted)
         return Response(PromotionSerializer(promotion).data, status=201)
@@ -144,7 +152,7 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
     )
     @action(detail=True, methods=["post"])
     def compare(self, request: Request, number: int) -> Response:
-        """Compare it with the live model, in the background, on the same frozen test images."""
+        """Queues a comparison with the live model on the same frozen test images."""
         comparison = request_comparison(user=self.user, candidate=self.get_object())
         return Response(ComparisonSerializer(comparison).data, status=201)
 
@@ -159,6 +167,6 @@ class RollBackViewSet(ViewSet[Promotion]):
         responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Make the version live again that was live before."""
+        """Makes the previous live version live again."""
         promotion = roll_back(user=self.user, **validate(ReasonSerializer, request.data))
         return Response(PromotionSerializer(promotion).data, status=201)
