@@ -83,7 +83,7 @@ def test_whether_a_site_allows_training_is_set_here(as_root: Client) -> None:
 
 
 def test_a_run_is_canceled(as_root: Client, loop: TrainingRun) -> None:
-    assert act(as_root, TrainingRun, "cancel", loop) == f"{loop} is being stopped."
+    assert act(as_root, TrainingRun, "cancel", loop) == f"{loop} is being canceled."
     loop.refresh_from_db()
     assert loop.state == "canceled"
     assert "is finished" in act(as_root, TrainingRun, "cancel", loop)
@@ -95,7 +95,7 @@ def test_a_model_is_promoted_past_the_same_gate(
     good, unknown = ModelVersion.objects.get(number=2), trained_version(loop.dataset_version)
 
     assert "was not measured on the same test images" in act(as_root, ModelVersion, "promote", unknown)
-    assert "choose one" in act(as_root, ModelVersion, "promote", good, unknown)
+    assert "Choose one model version" in act(as_root, ModelVersion, "promote", good, unknown)
     assert act(as_root, ModelVersion, "promote", good) == "Model 2 is live."
     assert ModelVersion.objects.live() == good
 
