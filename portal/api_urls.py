@@ -1,3 +1,5 @@
+"""All addresses under /api/v1/."""
+
 from django.urls import path
 
 from classifier.core.api.routers import Router
@@ -22,7 +24,7 @@ router.register("radiographs", RadiographsViewSet, "api_radiographs")
 router.register("predictions", PredictionsViewSet, "api_predictions")
 router.register("prediction-batches", PredictionBatchesViewSet, "api_prediction_batches")
 
-# Each needs a permission; users without it get 404.
+# These require a permission; users without it get 404.
 router.register("reviews", ReviewsViewSet, "api_reviews")
 router.register("reviews/worklist", WorklistViewSet, "api_worklist")
 router.register("dataset-versions", DatasetVersionsViewSet, "api_dataset_versions")
@@ -34,7 +36,7 @@ router.register("promotions", PromotionsViewSet, "api_promotions")
 router.register("promotions/roll-back", RollBackViewSet, "api_roll_back")
 router.register("audit-entries", AuditEntriesViewSet, "api_audit_entries")
 
-# There is one schedule, so its address names no id.
+# There is only one schedule: its address has no id.
 retraining_schedule = RetrainingScheduleViewSet.as_view({"get": "retrieve", "put": "update"})
 
 urlpatterns = [

@@ -1,3 +1,5 @@
+"""The API of model versions and promotions, read-only; see classifier.training.api for promoting."""
+
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_view

@@ -1,3 +1,5 @@
+"""The API of reviews and the worklist."""
+
 from typing import Any
 
 from django.shortcuts import get_object_or_404

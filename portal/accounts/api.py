@@ -1,3 +1,5 @@
+"""The API of tokens and of the own account."""
+
 from typing import Any
 
 from allauth.account.adapter import get_adapter

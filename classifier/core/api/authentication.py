@@ -1,3 +1,5 @@
+"""Authentication by API token, and how the OpenAPI schema describes it."""
+
 from typing import Any
 
 from django.utils import timezone

@@ -1,3 +1,5 @@
+"""The answer to OPTIONS."""
+
 from typing import Any
 
 from rest_framework.metadata import BaseMetadata

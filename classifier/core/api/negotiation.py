@@ -1,3 +1,5 @@
+"""Content negotiation."""
+
 from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation

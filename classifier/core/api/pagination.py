@@ -1,3 +1,5 @@
+"""How lists of the API are cut into pages."""
+
 from typing import Any
 
 from rest_framework import pagination

@@ -1,3 +1,5 @@
+"""The permission rule of resources that are not open to every user."""
+
 from typing import Any
 
 from rest_framework.exceptions import NotFound

@@ -1,3 +1,5 @@
+"""The router that all view sets are registered with."""
+
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 

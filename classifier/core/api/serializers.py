@@ -1,3 +1,5 @@
+"""Strict serializer fields, and what else serializers share."""
+
 from typing import Any
 
 from rest_framework import serializers

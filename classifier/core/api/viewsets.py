@@ -1,4 +1,4 @@
-"""What all view sets of the API have in common."""
+"""The base class of all view sets."""
 
 from typing import Any, TypeVar, cast
 
@@ -13,18 +13,18 @@ from classifier.core.models import User
 T = TypeVar("T", bound=Model)
 
 
-# Comments instead of docstrings on view sets: the OpenAPI schema and OPTIONS would show a docstring.
-# Rows are looked up by id. No cache stores a response, unless the response itself says that one may.
+# Looks rows up by id, and forbids caching of every response that does not set Cache-Control itself. View sets are
+# described in comments: the OpenAPI schema and the answer to OPTIONS would show a docstring.
 class ViewSet(GenericViewSet[T]):
     lookup_field = "id"
     lookup_value_converter = "int"
 
     @property
     def user(self) -> User:
-        """The user who sends the request; only for actions that need authentication."""
+        """The user who sends the request. Only for actions that require authentication."""
         return cast(User, self.request.user)
 
-    def finalize_response(  # type: ignore[override]  # REST framework takes any response of Django
+    def finalize_response(  # type: ignore[override]  # its stubs do not know FileResponse
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+"""Serializers of radiographs, predictions and prediction batches."""
+
 from typing import Any
 
 from rest_framework import serializers

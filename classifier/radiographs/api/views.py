@@ -1,3 +1,5 @@
+"""The API of radiographs with their pictures, predictions and prediction batches."""
+
 from pathlib import PurePath
 from uuid import UUID
 

@@ -1,3 +1,5 @@
+"""Serializers of training runs, the retraining schedule and comparisons."""
+
 from typing import Any
 
 from rest_framework import serializers

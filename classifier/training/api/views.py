@@ -1,3 +1,5 @@
+"""The API of training runs, the retraining schedule, comparisons, promoting and rolling back."""
+
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema, extend_schema_view
