@@ -25,7 +25,7 @@ SERVER_ERROR = "Something went wrong on our side. It was noted; please try again
 
 class DatabaseUnavailable(CallusError):
     status = 503
-    sentence = "The database cannot be reached right now. Please try again in a minute."
+    message = "The database cannot be reached right now. Please try again in a minute."
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

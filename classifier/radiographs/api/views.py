@@ -28,7 +28,7 @@ from classifier.radiographs.api.serializers import (
     UploadSerializer,
 )
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph, RadiographQuerySet
-from classifier.radiographs.services import MOST_AT_ONCE, predict_again, receive_radiograph, trash_radiograph
+from classifier.radiographs.services import MAX_SELECTION, predict_again, receive_radiograph, trash_radiograph
 
 
 class Radiographs(ListAPIView[Radiograph]):
@@ -48,7 +48,7 @@ class Radiographs(ListAPIView[Radiograph]):
     def get_queryset(self) -> RadiographQuerySet:
         wanted = RadiographFilterSerializer(data=self.request.query_params.dict())
         wanted.is_valid(raise_exception=True)
-        found = Radiograph.objects.found_by(self.request.user, **wanted.validated_data)
+        found = Radiograph.objects.search(self.request.user, **wanted.validated_data)
         return found.newest_first().with_predictions()
 
     @extend_schema(
@@ -113,7 +113,7 @@ class Thumbnail(APIView):
 
 def _visible(request: Request, id: UUID, radiographs: RadiographQuerySet | None = None) -> Radiograph:
     known = Radiograph.objects.all() if radiographs is None else radiographs
-    radiograph = known.one_for(request.user, id)
+    radiograph = known.get_visible(request.user, id)
     if radiograph is None:
         raise NotFound(NOTHING_HERE)
     return radiograph
@@ -149,7 +149,7 @@ class OnePrediction(APIView):
         """
         long = ("saliency", "model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
-        prediction = slim.one_for(request.user, id)
+        prediction = slim.get_visible(request.user, id)
         if prediction is None:
             raise NotFound(NOTHING_HERE)
         return Response(PredictionSerializer(prediction).data)
@@ -157,7 +157,7 @@ class OnePrediction(APIView):
 
 class NewPredictionBatchSerializer(serializers.Serializer[Any]):
     radiographs = serializers.ListField(
-        child=serializers.UUIDField(), min_length=1, max_length=MOST_AT_ONCE, help_text="Their ids."
+        child=serializers.UUIDField(), min_length=1, max_length=MAX_SELECTION, help_text="Their ids."
     )
 
 

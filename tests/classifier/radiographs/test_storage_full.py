@@ -22,7 +22,7 @@ from portal.uploads import TemporaryFile
 from tests.conftest import xray
 from tests.uploads import send
 
-SENTENCE = "There is no space left on the server, so nothing was stored."
+SENTENCE = "The server has no space left, so nothing was stored."
 
 
 class SmallDisk(FileSystemStorage):
@@ -104,7 +104,10 @@ def test_the_database_is_full(
 def test_the_folder_for_incoming_files_is_full(
     alice_api: APIClient, model: ModelVersion, settings: Any, stored: Callable[[], list[str]]
 ) -> None:
-    settings.FILE_UPLOAD_HANDLERS = ["portal.uploads.RefuseTooLarge", f"{__name__}.FullIncomingFolder"]
+    settings.FILE_UPLOAD_HANDLERS = [
+        "portal.uploads.SizeLimitUploadHandler",
+        f"{__name__}.FullIncomingFolder",
+    ]
     assert_refused_and_nothing_kept(send(alice_api), stored)
 
 

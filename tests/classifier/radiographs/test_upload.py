@@ -36,7 +36,7 @@ def test_a_visitor_is_sent_to_sign_in(client: Client) -> None:
 def test_the_page_says_that_an_answer_is_no_diagnosis(as_alice: Client, model: ModelVersion) -> None:
     page = as_alice.get("/")
     assert page.status_code == 200
-    assert "This is no diagnosis." in page.text
+    assert "This is not a diagnosis." in page.text
     assert "cannot say that a bone is whole" in page.text
 
 
@@ -141,7 +141,7 @@ def test_no_file_at_all_is_said(as_alice: Client, model: ModelVersion) -> None:
 def test_without_a_live_model_the_person_reads_why(as_alice: Client) -> None:
     answer = as_alice.post("/", {"file": xray()}, headers=JSON)
     assert answer.status_code == 503
-    assert answer.json()["detail"] == "No model is live yet. Please try again in a minute."
+    assert answer.json()["detail"] == "No model is live yet. Try again in a minute."
 
 
 def test_a_script_gets_the_row_that_it_shows(as_alice: Client, model: ModelVersion) -> None:
