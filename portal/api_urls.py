@@ -26,7 +26,7 @@ from classifier.training.api import (
 from classifier.training.api import Schedule as RetrainingSchedule
 from portal.accounts.api import AccountExport, CurrentToken, Tokens
 
-# For those who may review, train or promote; the others find nothing here.
+# These answer 404 to users without permission to review, train or promote.
 RETRAINING = [
     path("reviews/", never_cache(Reviews.as_view()), name="api_reviews"),
     path("reviews/worklist/", never_cache(Worklist.as_view()), name="api_worklist"),

@@ -42,7 +42,7 @@ class StorageFull(CallusError):
     """The disk or the database has no space left."""
 
     status = 507
-    message = "The server has no space left, so nothing was stored. Tell the administrator of this portal."
+    message = "The server has no space left, so nothing was stored. Tell the admin of this portal."
 
 
 class NotAllowedNow(CallusError):

@@ -19,7 +19,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class ArchiveDamaged(Exception):
-    """The stored files differ from the ones that this version was made of."""
+    """The stored files differ from those of this version."""
 
 
 def store(
@@ -54,7 +54,7 @@ def unpack(version: DatasetVersion, on_progress: Callable[[int], None]) -> Manif
     """Returns the version's manifest with its images on this host, unpacked into the cache and verified if needed.
 
     Raises:
-        ArchiveDamaged: the stored files differ from the ones that this version was made of.
+        ArchiveDamaged: the stored files differ from those of this version.
     """
     cache = _folder() / str(version.checksum)
     if not cache.exists():

@@ -34,17 +34,17 @@ def can_view_all(user: Any) -> bool:
 class RadiographQuerySet(models.QuerySet["Radiograph"]):
     """Selects radiographs by owner, visibility and search terms."""
 
-    def kept(self) -> Self:
+    def not_in_trash(self) -> Self:
         """Filters radiographs that are not in the trash."""
         return self.filter(deleted_at=None)
 
     def visible_to(self, user: Any) -> Self:
         """Filters what the user can view: their own radiographs, or all for a reviewer. Excludes the trash."""
-        return self.kept() if can_view_all(user) else self.owned_by(user)
+        return self.not_in_trash() if can_view_all(user) else self.owned_by(user)
 
     def owned_by(self, user: Any) -> Self:
         """Filters the user's own radiographs, which only they can delete. Excludes the trash."""
-        return self.kept().filter(owner=user) if user.is_authenticated else self.none()
+        return self.not_in_trash().filter(owner=user) if user.is_authenticated else self.none()
 
     def get_visible(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
         """Returns the radiograph with this id, or None if the user cannot view it.
@@ -52,7 +52,7 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
         Looks up permissions only for radiographs of other users. A page of the history loads two dozen images of
         the user's own, so this saves a query for each.
         """
-        found = self.kept().filter(id=radiograph_id).first()
+        found = self.not_in_trash().filter(id=radiograph_id).first()
         return found if found and (found.owner_id == user.pk or can_view_all(user)) else None
 
     def in_trash_of(self, user: Any) -> Self:
@@ -179,8 +179,8 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
 
     def worklist(self) -> Self:
         """Filters predictions to review: unsure answers, then disagreements, then the others from low confidence up."""
-        kept = self.filter(radiograph__deleted_at=None)
-        return kept.filter(review_rank__isnull=False).order_by("review_rank", "confidence", "id")
+        not_in_trash = self.filter(radiograph__deleted_at=None)
+        return not_in_trash.filter(review_rank__isnull=False).order_by("review_rank", "confidence", "id")
 
     def next_turn(self, owner: Any) -> int:
         """Returns the turn of the user's next upload: one after their last waiting upload, or else the current turn.

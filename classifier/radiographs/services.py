@@ -102,12 +102,12 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
 def _check_quota(owner: User) -> None:
     """Checks the limits per day and in total. A limit of 0 means no limit and skips the count."""
     per_day, in_total = settings.UPLOADS_PER_DAY, settings.RADIOGRAPHS_PER_USER
-    kept = Radiograph.objects.filter(owner=owner)
-    if per_day and kept.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= per_day:
+    uploads = Radiograph.objects.filter(owner=owner)
+    if per_day and uploads.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= per_day:
         raise TooManyUploads(
             f"You have reached the limit of {per_day:,} uploads in 24 hours. Try again tomorrow."
         )
-    if in_total and kept.count() >= in_total:
+    if in_total and uploads.count() >= in_total:
         raise QuotaFull(
             f"You have reached the limit of {in_total:,} stored X-rays. "
             "Delete some X-rays permanently from the trash, then try again."
@@ -182,8 +182,10 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
     with transaction.atomic():
         known = Prediction.objects.filter(model_version=live, radiograph__in=chosen)
         failed = set(known.filter(state=Prediction.State.FAILED).values_list("radiograph_id", flat=True))
-        asked = set(known.values_list("radiograph_id", flat=True)) - failed
-        todo = {radiograph_id: owner for radiograph_id, owner in chosen.items() if radiograph_id not in asked}
+        answered = set(known.values_list("radiograph_id", flat=True)) - failed
+        todo = {
+            radiograph_id: owner for radiograph_id, owner in chosen.items() if radiograph_id not in answered
+        }
         if not todo:
             raise NotAllowedNow(f"The live model ({live}) has already received all of these X-rays.")
         batch = PredictionBatch.objects.create(
@@ -221,7 +223,7 @@ def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> l
 
 def trash_radiograph(*, radiograph: Radiograph) -> None:
     """Moves an X-ray to its owner's trash. It is deleted permanently after TRASH_DAYS."""
-    Radiograph.objects.kept().filter(id=radiograph.id).update(deleted_at=timezone.now())
+    Radiograph.objects.not_in_trash().filter(id=radiograph.id).update(deleted_at=timezone.now())
 
 
 def restore_radiograph(*, radiograph: Radiograph) -> None:

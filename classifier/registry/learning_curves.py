@@ -24,13 +24,13 @@ def charts_of(curves: Curves) -> list[charts.Chart]:
     If several phases have the same metric, one curve is bold: that of the final training, or else that of the latest
     fold. The curves of the other cross-validation folds are thin.
     """
-    made = []
+    found = []
     for title, metrics in KINDS.items():
         series = [each for metric, look in metrics.items() for each in _series(curves, metric, *look)]
         if series:
             y_range = (0.0, 1.0) if title == "Accuracy" else None
-            made.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))
-    return made
+            found.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))
+    return found
 
 
 def _series(curves: Curves, metric: str, name: str, style: str) -> list[charts.Series]:

@@ -123,9 +123,9 @@ def _with_reviews(user: User) -> Iterator[Radiograph]:
 
 
 def _with_saliency(user: User) -> Iterator[Radiograph]:
-    pictures = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
+    saliency = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
     own = Radiograph.objects.filter(owner=user).order_by("created_at")
-    yield from own.prefetch_related(Prefetch("predictions", pictures)).iterator(chunk_size=BATCH_SIZE)
+    yield from own.prefetch_related(Prefetch("predictions", saliency)).iterator(chunk_size=BATCH_SIZE)
 
 
 def _radiograph(radiograph: Radiograph) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_history_is_searched_as_one_types_and_a_selection_deleted(open_page: Ope
     expect(page.get_by_label("File name")).to_be_focused()
     page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Delete selected (2)").click()
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Move to trash").click()
     expect(page.get_by_text("2 X-rays are in the trash.")).to_be_visible()
     expect(page.get_by_role("link", name="ankle.png", exact=True)).to_be_visible()
     expect(page.get_by_text("wrist")).to_have_count(0)

@@ -75,7 +75,7 @@ def test_each_file_has_its_own_error(open_page: Open, drawn: Drawn, tmp_path: Pa
     errors = {
         "notes.jpg": "The file is not a JPEG, PNG or DICOM image.",
         "empty.png": "The file is empty.",
-        "huge.dcm": "This file is too large: up to 200 MB are accepted.",
+        "huge.dcm": "This file is too large. The limit is 200 MB.",
     }
     for name, sentence in errors.items():
         upload = page.locator("#uploads .row").filter(has_text=name)
@@ -129,7 +129,7 @@ def test_the_keyboard_is_enough(open_page: Open, drawn: Drawn) -> None:
     page.get_by_role("link", name="Delete this X-ray").focus()
     press("Enter")
     expect(page.get_by_role("heading", name="Delete this X-ray?")).to_be_visible()
-    page.get_by_role("button", name="Delete").focus()
+    page.get_by_role("button", name="Move to trash").focus()
     press("Enter")
     expect(page.get_by_text("1 X-ray is in the trash.")).to_be_visible()
 

@@ -33,7 +33,7 @@ def visitor() -> Client:
 @pytest.mark.parametrize(
     ("address", "status", "sentence"),
     [
-        ("/nothing-here", 404, "There is nothing at this address that you may see."),
+        ("/nothing-here", 404, "This page does not exist, was deleted, or is not visible to you."),
         ("/forbidden", 403, "You do not have permission to do this."),
         ("/broken", 500, "The server ran into an error and logged it."),
     ],

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
-from portal.uploads import TemporaryFile
+from portal.uploads import UnnamedFileUploadHandler
 from tests.conftest import xray
 from tests.uploads import send
 
@@ -39,7 +39,7 @@ class SmallDisk(FileSystemStorage):
         raise OSError(errno.ENOSPC, "No space left on device", name)
 
 
-class FullIncomingFolder(TemporaryFile):
+class FullIncomingFolder(UnnamedFileUploadHandler):
     def new_file(self, *arguments: Any, **options: Any) -> None:
         super().new_file(*arguments, **options)
         full = os.open("/dev/full", os.O_WRONLY)  # the kernel itself says that there is no space

@@ -53,13 +53,13 @@ def test_the_list_marks_the_live_one_and_gives_figures_with_interval_and_n(
     assert 'Model 1</a> <span class="tag is-live">live</span>' in page
     assert 'Model 2</a> <span class="tag is-live">' not in page
     assert "Balanced accuracy 0.310" in page
-    assert "95 % interval 0.240 to 0.390; 132 test images" in page
+    assert "95% CI 0.240 to 0.390; n = 132 test images" in page
 
 
 def test_a_version_shows_all_that_is_known_of_it(as_tess: Client, candidate: ModelVersion) -> None:
     page = as_tess.get("/models/2/").text
     for words in (
-        "Figures on 132 test images in 92 groups",
+        "Performance on 132 test images in 92 groups",
         "0.310 (0.240 to 0.390)",
         candidate.checksum,
         "tiny_cnn",
@@ -102,9 +102,9 @@ def test_a_comparison_shows_the_paired_difference_and_where_they_disagree(
         "No significant difference",
         "\N{MINUS SIGN}0.050 (\N{MINUS SIGN}0.110 to +0.020)",
         "the same 132 test images in 92 groups",
-        "exact McNemar test: p&nbsp;= 0.267",
-        "2 test images are left out",
-        "They disagree on 1 image",
+        "Exact McNemar test: p&nbsp;= 0.267",
+        "2 test images were excluded",
+        "The models disagree on 1 image",
         "Model 1: Spiral fracture, 40",
         "path=Spiral%20Fracture%2FTrain%2F07%20%26%20more.png",
     ):
@@ -142,7 +142,7 @@ def test_what_stands_the_comparison_is_promoted_without_a_reason(
     ("verdict", "objection"),
     [
         ("worse", "Model 2 is significantly worse than Model 1 on 132 test images."),
-        ("", "Model 2 has not been compared with the live model as Model 1, which is live."),
+        ("", "Model 2 has not been compared with the live model (Model 1) on the same test images."),
     ],
 )
 def test_the_gate_refuses_with_a_sentence_until_a_reason_is_written(

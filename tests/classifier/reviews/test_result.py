@@ -33,7 +33,7 @@ def test_a_waiting_page_is_told_of_each_change_once(as_alice: Client, radiograph
     assert as_alice.get(f"{path}?seen=queued-500ms").status_code == 204
     radiograph.predictions.update(state="running")
     running = as_alice.get(f"{path}?seen=queued-500ms")
-    assert "Predicting" in running.text
+    assert "Analyzing the X-ray" in running.text
     assert as_alice.get(f"{path}?seen=running-500ms").status_code == 204
     finish(radiograph)
     finished = as_alice.get(f"{path}?seen=running-500ms")
@@ -85,7 +85,7 @@ def test_an_unsure_answer_names_no_class_alone(as_alice: Client, radiograph: Rad
 def test_a_picture_that_is_no_bone_x_ray_gets_no_class(as_alice: Client, radiograph: Radiograph) -> None:
     finish(radiograph, in_distribution=False, class_name="")
     page = page_of(as_alice, radiograph)
-    assert "Not recognised as a bone X-ray The model gives no class" in page
+    assert "Not recognized as a bone X-ray The model gives no class" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES)
 
 

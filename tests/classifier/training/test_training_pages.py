@@ -153,7 +153,7 @@ def num_points(page: str) -> list[int]:
 def test_a_finished_run_links_to_its_model_and_a_failed_one_says_why(as_tess: Client) -> None:
     version = make_candidate()
     page = as_tess.get(f"/training/{version.training_run.pk}/").text
-    assert f'Made <a href="/models/{version.number}/">{version}</a>' in page
+    assert f'Created <a href="/models/{version.number}/">{version}</a>' in page
     assert "Cancel run" not in page
     failed = make_run(version.training_run.dataset_version, state="failed", error="It ran out of memory.")
     assert "It ran out of memory." in as_tess.get(f"/training/{failed.pk}/").text
