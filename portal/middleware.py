@@ -71,6 +71,7 @@ class StorageFullMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Returns the error response if the exception means that the storage is full."""
         if not isinstance(exception, StorageFull) and not is_storage_full(exception):
             return None
         log.error("The storage is full: %s", exception)

@@ -64,6 +64,7 @@ class Chart:
 
     @property
     def legend(self) -> list[Line]:
+        """Lists the lines that have a legend entry."""
         return [line for line in self.lines if not line.series.is_quiet]
 
     @property

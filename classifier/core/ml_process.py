@@ -88,6 +88,7 @@ class MlProcess:
 
     @property
     def pid(self) -> int:
+        """Returns the process id of the child."""
         return self._child.pid
 
     def events(self, tick_seconds: float = 0.5) -> Iterator[dict[str, Any] | None]:

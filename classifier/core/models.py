@@ -55,6 +55,7 @@ class QueuedWorkQuerySet(models.QuerySet[Work]):
         return self.order_by("-created_at", "-id")
 
     def unfinished(self) -> Self:
+        """Filters queued and running rows."""
         return self.filter(state__in=("queued", "running"))
 
     def claimable(self, now: datetime) -> Self:
@@ -123,6 +124,7 @@ class QueuedWork(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Returns whether the state is final."""
         return self.state not in ("queued", "running")
 
 
@@ -133,6 +135,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         return self.order_by("-id")
 
     def about(self, row: models.Model) -> "AuditEntryQuerySet":
+        """Filters the entries about this row."""
         return self.filter(subject=subject_of(row), subject_id=str(row.pk))
 
     def record(self, *, actor: Any, action: str, about: models.Model, **detail: Any) -> "AuditEntry":
@@ -190,6 +193,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(read_at=None)
 
     def mark_read(self) -> int:
+        """Marks the unread ones as read and returns their number."""
         return self.unread().update(read_at=timezone.now())
 
 

@@ -81,10 +81,12 @@ class DatasetVersion(QueuedWork):
 
     @property
     def num_images(self) -> int:
+        """Returns the number of images in all parts."""
         return sum(self.num_by_split.values())
 
     @property
     def num_by_split(self) -> dict[str, int]:
+        """Returns the number of images by part of the split."""
         counts: dict[str, dict[str, int]] = self.counts
         return {split: sum(by_class.values()) for split, by_class in counts.items()}
 

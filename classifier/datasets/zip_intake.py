@@ -30,6 +30,7 @@ class Entry:
 
     @property
     def class_name(self) -> str:
+        """Returns the name of the class folder."""
         return self.path.parts[0]
 
 

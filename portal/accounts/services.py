@@ -90,6 +90,7 @@ class _ZipBuffer(io.RawIOBase):
         return len(chunk)
 
     def take(self) -> bytes:
+        """Returns and forgets what was written since the last call."""
         taken = b"".join(self.chunks)
         self.chunks.clear()
         return taken

@@ -45,27 +45,32 @@ def difference(estimate: dict[str, Any] | None, digits: int = 3) -> str:
 
 @register.filter
 def signed(number: float, digits: int = 3) -> str:
+    """-0.05 -> '−0.050', 0.02 -> '+0.020'."""
     text = f"{number:+.{digits}f}"
     return text.replace("-", MINUS)
 
 
 @register.filter
 def decimal(number: float | None, digits: int = 3) -> str:
+    """0.31 -> '0.310'; a dash if the value is undefined."""
     return MISSING if number is None else f"{number:.{digits}f}"
 
 
 @register.filter
 def p_value(number: float) -> str:
+    """0.267 -> '= 0.267'. Values below 0.001 are shown as '< 0.001'."""
     return f"<{NBSP}0.001" if number < 0.001 else f"={NBSP}{number:.3f}"
 
 
 @register.filter
 def seconds(number: float) -> str:
+    """Formats a number of seconds as a duration."""
     return duration(timedelta(seconds=number))
 
 
 @register.filter
 def get(mapping: dict[str, Any], key: str) -> Any:
+    """Returns the value of a key, or None."""
     return mapping.get(key)
 
 
@@ -80,4 +85,5 @@ def in_words(name: str) -> str:
 
 @register.filter
 def file_name(path: str) -> str:
+    """Returns the last part of a path."""
     return path.rpartition("/")[2]

@@ -79,7 +79,7 @@ def test_a_comparison_with_a_model_that_is_live_no_more_does_not_count(
     compared(other, model)
     promote_version(user=tara, version=other)
 
-    with pytest.raises(PromotionRefused, match="not measured on the same test images as Model 3"):
+    with pytest.raises(PromotionRefused, match=r"compared with the live model \(Model 3\)"):
         promote_version(user=tara, version=candidate)
 
 

@@ -50,6 +50,7 @@ class Command(BaseCommand):
         return lock
 
     def print_links(self, bind: str) -> None:
+        """Prints the address of the portal and, if there is no admin yet, the link to create one."""
         address = f"http://{bind}"
         if not wait_for(f"{address}/livez"):
             self.report("The web server does not respond yet. See its log messages above.")
@@ -66,6 +67,7 @@ class Command(BaseCommand):
 
 
 def wait_for(url: str) -> bool:
+    """Returns whether the URL responds within READY_TIMEOUT_SECONDS."""
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
