@@ -33,11 +33,11 @@ def test_a_visitor_is_sent_to_sign_in(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/accounts/login/?next=/"
 
 
-def test_the_page_says_that_an_answer_is_no_diagnosis(as_alice: Client, model: ModelVersion) -> None:
+def test_the_page_says_that_an_answer_is_not_a_diagnosis(as_alice: Client, model: ModelVersion) -> None:
     page = as_alice.get("/")
     assert page.status_code == 200
     assert "This is not a diagnosis." in page.text
-    assert "cannot say that a bone is whole" in page.text
+    assert "cannot rule out a fracture" in page.text
 
 
 def test_several_files_are_received_at_once_and_named_each(as_alice: Client, model: ModelVersion) -> None:
