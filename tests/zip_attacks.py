@@ -134,7 +134,6 @@ HIDDEN = "is empty or contains invisible characters"
 OVERLAP = "This zip is invalid: its entries overlap."
 NO_ZIP = "This file is not a zip, or it is damaged."
 LOCKED = "This zip is encrypted. Upload it without a password."
-ENDLESS = "This zip has more than 100,000 entries, or a table of contents larger than 32 MB."
 UNKNOWN = "This zip uses an unsupported compression method. Create it with the standard method (Deflate)."
 
 ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -146,7 +145,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "an entry reaches into the next": (lambda: patched(PACKED, len(IMAGE) + 1), OVERLAP),
     "the last entry reaches into the contents": (lambda: patched(PACKED, len(IMAGE) + 1, entry=2), OVERLAP),
     "an entry lies behind the end": (lambda: patched(PLACE, 0x7FFFFFFF), OVERLAP),
-    "a thousand billion entries": (of_endless_contents, ENDLESS),
+    "a thousand billion entries": (of_endless_contents, "This zip has more than 100,000 entries."),
     "100,001 entries": (lambda: crowd(100_001), "This zip has more than 100,000 entries."),
     "contents cut off": (lambda: zip_of(good())[:-60], NO_ZIP),
     "contents elsewhere": (lambda: zip_of(good()).replace(IN_CONTENTS, b"PK\x01\x03"), NO_ZIP),

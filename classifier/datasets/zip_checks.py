@@ -118,11 +118,10 @@ def check_size_of_contents(file: BinaryIO) -> None:
         record = file.read(56)
         if len(record) == 56 and record.startswith(END_OF_CONTENTS_64):
             entries, contents_bytes = struct.unpack_from("<QQ", record, 32)
-    if entries > MAX_ENTRIES or contents_bytes > MAX_CONTENTS_BYTES:
-        raise ZipRefused(
-            f"This zip has more than {MAX_ENTRIES:,} entries, or a table of contents larger than "
-            f"{MAX_CONTENTS_BYTES // 1024**2} MB."
-        )
+    if entries > MAX_ENTRIES:
+        raise ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
+    if contents_bytes > MAX_CONTENTS_BYTES:
+        raise ZipRefused(f"The table of contents of this zip exceeds {MAX_CONTENTS_BYTES // 1024**2} MB.")
 
 
 def size_of(file: BinaryIO) -> int:

@@ -91,7 +91,7 @@ def test_a_name_that_no_file_system_takes_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "no plain file"), (stat.S_IFCHR, "no plain file")],
+    [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "not a regular file"), (stat.S_IFCHR, "not a regular file")],
 )
 def test_links_and_special_files_are_refused(mode: int, said: str) -> None:
     assert said in refusal(zip_with("A/link.png", data=b"/etc/passwd", mode=mode | 0o777))
@@ -148,7 +148,7 @@ def test_more_than_a_hundred_thousand_entries_are_refused() -> None:
 def test_a_table_of_contents_that_would_fill_the_memory_is_refused_unread() -> None:
     data = bytearray(zip_of({"A/1.png": IMAGE}))
     struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, zip_checks.MAX_CONTENTS_BYTES + 1)
-    assert "more than 100,000 entries" in refusal(bytes(data))
+    assert refusal(bytes(data)) == "The table of contents of this zip exceeds 32 MB."
 
 
 def test_a_zip_bomb_is_refused() -> None:
