@@ -57,7 +57,7 @@ def test_who_may_only_look_starts_cancels_and_sets_nothing(db: None) -> None:
 def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     dataset = make_dataset()
     page = as_tess.get(f"/training/start/?dataset_version={dataset.pk}").text
-    assert "A small network that learns in seconds" in page
+    assert "A small network that trains in seconds" in page
     chosen = {
         "dataset_version": dataset.pk,
         "recipe": "tiny",
