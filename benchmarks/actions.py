@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
-from django.utils import timezone
 
+from classifier.core.jobs import Hold
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
@@ -29,7 +28,6 @@ from portal.operations.sweep import sweep
 from tests.client import png
 from tests.ml.drawings import draw_bone
 
-LEASE = timedelta(minutes=1)
 XRAY = png(draw_bone())
 ANSWER = Answer(
     class_name=FRACTURE_CLASSES[0],
@@ -119,6 +117,6 @@ def _read() -> None:
 
 
 def _answer() -> None:
-    claimed = Prediction.objects.select_related("radiograph").claim_fairest(timezone.now() + LEASE)
+    claimed = Prediction.objects.select_related("radiograph").claim_fairest()
     assert claimed is not None
-    jobs.write_answer(claimed, ANSWER)
+    jobs.write_answer(Hold(claimed), claimed, ANSWER)

@@ -71,7 +71,7 @@ class StorageFullMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, StorageFull) and not is_storage_full(exception):
+        if not is_storage_full(exception):
             return None
         log.error("The storage is full: %s", exception)
         error = StorageFull()

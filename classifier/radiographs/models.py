@@ -185,7 +185,7 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
         served = queued.values_list("turn", flat=True).first()
         return 0 if served is None or served >= BACKGROUND else served
 
-    def claim_fairest(self, lease_until: datetime) -> "Prediction | None":
+    def claim_fairest(self, lease_until: datetime | None = None) -> "Prediction | None":
         """Give the caller the prediction whose turn it is, or None when none waits.
 
         Any number of workers may ask at once: each looks past those that the others are about to claim, instead of
@@ -228,6 +228,7 @@ class Prediction(QueuedWork):
         UNREVIEWED = 2, "not reviewed yet"
 
     queue = "predict"
+    given_up = "Callus could not finish this image in three attempts. You can try again."
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # No index of its own: that of the constraint below begins with it.
