@@ -7,8 +7,10 @@ class CallusError(Exception):
     status = 400
     sentence = "That did not work."
 
-    def __init__(self, sentence: str = "") -> None:
+    def __init__(self, sentence: str = "", *, field: str | None = None) -> None:
+        """Args: field: the form field at fault, where there is one."""
         super().__init__(sentence or self.sentence)
+        self.field = field
 
 
 class UploadRefused(CallusError):

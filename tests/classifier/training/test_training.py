@@ -70,11 +70,11 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"recipe": "secret sauce"}, "A recipe is one of"),
-        ({"start": "somewhere"}, "A run starts from one of"),
-        ({"epochs": 0}, "The epochs must lie between 1 and 500"),
-        ({"batch_size": 1000}, "The batch size must lie between 1 and 512"),
-        ({"seed": -1}, "The seed must lie between 0 and"),
+        ({"recipe": "secret sauce"}, "The recipe must be one of"),
+        ({"start": "somewhere"}, "The start must be one of"),
+        ({"epochs": 0}, "The value for epochs must be between 1 and 500"),
+        ({"batch_size": 1000}, "The value for batch size must be between 1 and 512"),
+        ({"seed": -1}, "The value for seed must be between 0 and"),
         ({"recipe": "probe"}, "cannot start from nothing: it needs weights"),
         ({"start": "pretrained"}, "no pretrained network fits it"),
         ({"recipe": "tiny", "start": "live"}, "cannot start from Model 1, which is another network"),
