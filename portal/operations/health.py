@@ -66,8 +66,7 @@ def metrics_view(request: HttpRequest) -> HttpResponse:
     """For Prometheus: with METRICS_TOKEN as bearer; without one, only on a portal that is not public, from its host."""
     if not _may_read_metrics(request):
         raise Http404
-    content_type = "text/plain; version=0.0.4; charset=utf-8"
-    return HttpResponse("\n".join(metrics.samples()) + "\n", content_type=content_type)
+    return HttpResponse(metrics.as_text(), content_type=metrics.CONTENT_TYPE)
 
 
 def check(name: str) -> Check:
