@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from classifier.core import storage
 from classifier.datasets.models import DatasetVersion
 from ml.data.manifests import Manifest
+from ml.files import whole_folder
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -53,15 +54,8 @@ def unpack(version: DatasetVersion, tell: Callable[[int], None]) -> Manifest:
     """
     cache = _folder() / str(version.checksum)
     if not cache.exists():
-        aside = Path(tempfile.mkdtemp(dir=_folder()))
-        try:
+        with whole_folder(cache) as aside:
             _unpack(version, aside, tell)
-            aside.rename(cache)
-        except OSError:
-            if not cache.exists():  # Else another worker was first.
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     return Manifest.read(cache / "manifest.csv", cache / "images")
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ml.files import whole_folder
 
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "shipped"
@@ -103,21 +103,10 @@ def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]
     check_place(path)
     contents = {**files, "card.json": _json({"format_version": FORMAT_VERSION, **card})}
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
+    with whole_folder(path, replace=True) as aside:
         for name, content in (*contents.items(), (CHECKSUMS, _json(checksums))):
             (aside / name).write_bytes(content)
         aside.chmod(0o755)
-        if path.exists():
-            replaced = aside.with_name(aside.name + "-replaced")
-            path.rename(replaced)
-            aside.rename(path)
-            shutil.rmtree(replaced)
-        else:
-            aside.rename(path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return open_bundle(path)
 
 
