@@ -12,7 +12,7 @@ from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import (
-    delete_radiograph,
+    delete_radiographs,
     predict_again,
     receive_radiograph,
     retry_prediction,
@@ -95,7 +95,7 @@ def _predict_again() -> None:
 
 
 def _delete() -> None:
-    delete_radiograph(radiograph=Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0])
+    delete_radiographs([Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0]])
 
 
 def _export(name: str) -> None:

@@ -1,7 +1,6 @@
-"""What surrounds every request: its id in the logs, who may keep the answer, and a sentence when the disk is full."""
+"""Middleware: the trace id in the logs, no caching of personal data, and an error page when the disk is full."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
 
@@ -14,27 +13,23 @@ from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
 
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-
 
 class TraceMiddleware:
-    """Gives the request an id (that of X-Request-ID, when a proxy gave it one) and logs what became of it.
+    """Gives the request its trace id, that of X-Request-ID if it has one, and logs the response.
 
-    The route stands in the log, not the address, which may hold a token. What only reads is not logged.
+    The log has the route, not the address, which may contain a token. Requests that only read are not logged.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        trace_id = given if ACCEPTABLE_ID.fullmatch(given) else trace.new()
         started = time.perf_counter()
-        with trace.follow(trace_id):
+        with trace.follow(request.headers.get(trace.HEADER, "")) as trace_id:
             response = self.get_response(request)
             if request.method not in ("GET", "HEAD", "OPTIONS"):
                 log.info("request", extra=_facts(request, response, started))
-        response["X-Request-ID"] = trace_id
+        response[trace.HEADER] = trace_id
         return response
 
 

@@ -27,7 +27,7 @@ def run_next_prediction() -> None:
 
 
 def answer_claimed(prediction: Prediction) -> None:
-    with trace.follow(prediction.trace or trace.current.get()):
+    with trace.follow(prediction.trace):
         work_off(prediction, lambda hold: write_answer(hold, prediction, _answer(prediction)))
 
 

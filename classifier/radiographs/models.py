@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Q
 
+from classifier.core import trace
 from classifier.core.clock import database_now
 from classifier.core.models import QueuedWork, QueuedWorkQuerySet
 from classifier.core.permissions import REVIEW
@@ -254,8 +255,7 @@ class Prediction(QueuedWork):
     )
 
     turn = models.PositiveIntegerField(default=0)
-    # The id that the logs share from the request to the answer.
-    trace = models.CharField(max_length=64, blank=True)
+    trace = models.CharField(max_length=64, blank=True, default=trace.current_id)
 
     class_name = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)

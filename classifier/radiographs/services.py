@@ -1,4 +1,4 @@
-"""X-rays that are removed for good."""
+"""Receives X-rays, asks for predictions, and moves X-rays to the trash, back, or deletes them permanently."""
 
 from __future__ import annotations
 
@@ -86,9 +86,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             User.objects.select_for_update(no_key=True).get(id=owner.id)
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
-            Prediction.objects.create(
-                radiograph=radiograph, owner=owner, model_version=live, turn=turn, trace=trace.current.get()
-            )
+            Prediction.objects.create(radiograph=radiograph, owner=owner, model_version=live, turn=turn)
             send_on_commit(predict_next)
     except BaseException as error:
         default_storage.delete(image)
@@ -144,7 +142,7 @@ def retry_prediction(*, prediction: Prediction) -> None:
             finished_at=None,
             send_at=first_sweep(),
             turn=Prediction.objects.next_turn(prediction.radiograph.owner_id),
-            trace=trace.current.get(),
+            trace=trace.current_id(),
         ):
             raise NotAllowedNow("Only a prediction that failed can be asked for again.")
         send_on_commit(predict_next)
@@ -207,7 +205,6 @@ def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> l
             batch=batch,
             send_at=send_at,
             turn=BACKGROUND + number,
-            trace=trace.current.get(),
         )
         for number, (radiograph_id, owner_id) in enumerate(todo.items())
     )
@@ -226,10 +223,11 @@ def restore_radiograph(*, radiograph: Radiograph) -> None:
 AT_ONCE = 500
 
 
-def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
-    """Rows with predictions and reviews first, then files. A worker that holds one finds nothing to write to.
+def delete_radiographs(radiographs: Iterable[Radiograph]) -> None:
+    """Delete X-rays permanently, with their predictions, reviews and files.
 
-    A kill between rows and files leaves orphans, which the purge finds.
+    Rows first, then files: a worker that holds a prediction finds no row to write to, and if this process is killed
+    in between, the purge finds the orphaned files.
     """
     remaining = iter(radiographs)
     with transaction.atomic():
@@ -238,8 +236,3 @@ def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
             for radiograph in some:
                 for file in (radiograph.image, radiograph.thumbnail):
                     transaction.on_commit(partial(default_storage.delete, str(file)))
-
-
-def delete_radiograph(*, radiograph: Radiograph) -> None:
-    """Remove an X-ray for good, with its predictions, reviews and files."""
-    remove_radiographs([radiograph])

@@ -14,7 +14,7 @@ from django.utils import timezone
 from classifier.core.models import User
 from classifier.radiographs.jobs import predictor, run_next_prediction
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import delete_radiograph, receive_radiograph
+from classifier.radiographs.services import delete_radiographs, receive_radiograph
 from classifier.radiographs.tasks import predict_next
 from classifier.registry.models import ModelVersion
 from ml.classes import FRACTURE_CLASSES
@@ -118,7 +118,7 @@ def test_a_radiograph_deleted_while_it_is_worked_on_stays_deleted(
     queued: Prediction, meanwhile: list[Callable[[], None]]
 ) -> None:
     def delete() -> None:
-        delete_radiograph(radiograph=Radiograph.objects.get())
+        delete_radiographs([Radiograph.objects.get()])
 
     meanwhile.append(delete)
     run_next_prediction()
@@ -126,7 +126,7 @@ def test_a_radiograph_deleted_while_it_is_worked_on_stays_deleted(
 
 
 def test_a_message_for_a_deleted_radiograph_does_nothing(queued: Prediction) -> None:
-    delete_radiograph(radiograph=queued.radiograph)
+    delete_radiographs([queued.radiograph])
     predict_next()
     assert not Prediction.objects.exists()
 
