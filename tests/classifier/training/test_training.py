@@ -158,6 +158,21 @@ def test_a_canceled_run_that_its_worker_left_is_ended_by_the_next_worker(
     assert AuditEntry.objects.about(run).newest_first()[0].action == "training stopped"
 
 
+def test_a_canceled_run_whose_last_worker_died_is_canceled_by_the_sweep_and_not_failed(
+    ask: Callable[..., TrainingRun], tara: User
+) -> None:
+    run = ask()
+    for _ in range(3):
+        assert claim(run, seconds=-1)
+    cancel_training(user=tara, run=run)
+
+    sweep()
+
+    assert (fresh(run).state, fresh(run).error) == ("canceled", "")
+    assert AuditEntry.objects.about(run).newest_first()[0].action == "training stopped"
+    assert not Notification.objects.of(tara).exists()
+
+
 def test_a_worker_that_lost_its_claim_writes_nothing_more(ask: Callable[..., TrainingRun]) -> None:
     run = ask()
     late = claim(run, seconds=-1)
