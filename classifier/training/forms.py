@@ -12,7 +12,7 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
-from ml.networks.recipes import ENOUGH_HELD_OUT, RECIPES
+from ml.networks.recipes import MIN_CALIBRATION_IMAGES, RECIPES
 
 # For tests and for a comparison with the first published network, not for clinical data: offered on request.
 OTHER_RECIPES = ("seed_cnn", "tiny")
@@ -51,8 +51,8 @@ class TrainingForm(forms.Form):
         help_text=(
             "The pretrained network was trained on photographs, not on X-rays. The recipes efficient_top, top and "
             "probe start from it; the other recipes start from scratch. A run can start from a model version only "
-            f"if that has the same network and at least {ENOUGH_HELD_OUT} validation images are new to it: confidences "
-            "calibrated on images that it was trained on would be wrong."
+            f"if that has the same network and at least {MIN_CALIBRATION_IMAGES} validation images are new to it: "
+            "confidences calibrated on images that it was trained on would be wrong."
         ),
     )
     epochs = _number("Epochs", 1, MAX_EPOCHS, required=False, help_text="Leave empty for the recipe's own.")
