@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
-from django.utils import timezone
 
+from classifier.core.jobs import Hold
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import (
-    delete_radiograph,
+    delete_radiographs,
     predict_again,
     receive_radiograph,
     retry_prediction,
@@ -29,7 +28,6 @@ from portal.operations.sweep import sweep
 from tests.client import png
 from tests.ml.drawings import draw_bone
 
-LEASE = timedelta(minutes=1)
 XRAY = png(draw_bone())
 ANSWER = Answer(
     class_name=FRACTURE_CLASSES[0],
@@ -113,7 +111,7 @@ def _predict_again() -> None:
 
 
 def _delete() -> None:
-    delete_radiograph(radiograph=Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0])
+    delete_radiographs([Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0]])
 
 
 def _export(name: str) -> None:
@@ -135,6 +133,6 @@ def _mark_read() -> None:
 
 
 def _predict() -> None:
-    claimed = Prediction.objects.select_related("radiograph").claim_next(timezone.now() + LEASE)
+    claimed = Prediction.objects.select_related("radiograph").claim_next()
     assert claimed is not None
-    jobs.write_answer(claimed, ANSWER)
+    jobs.write_answer(Hold(claimed), claimed, ANSWER)

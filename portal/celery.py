@@ -8,6 +8,7 @@ from celery.schedules import crontab
 from django.db import close_old_connections
 from kombu.transport import TRANSPORT_ALIASES
 
+from classifier.core import trace
 from portal import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -18,7 +19,8 @@ TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "portal.redis_broker:
 app = Celery("callus")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-logs.follow_tasks()
+logs.keep_in_workers()
+trace.follow_tasks()
 
 
 @app.on_after_configure.connect

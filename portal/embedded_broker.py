@@ -12,20 +12,16 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
+from ml.files import whole_file
+
 
 class Channel(filesystem.Channel):  # type: ignore[misc]
     """Writes each message to a temporary file and then renames it."""
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # type: ignore[override]
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}"
-        folder = Path(self.data_folder_out)
-        aside = folder / f".{name}.part"
-        try:
-            aside.write_text(dumps(message), encoding="utf-8")
-            aside.rename(folder / f"{name}.{queue}.msg")
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        with whole_file(Path(self.data_folder_out) / f"{name}.{queue}.msg") as file:
+            file.write_text(dumps(message), encoding="utf-8")
 
 
 class Transport(filesystem.Transport):  # type: ignore[misc]

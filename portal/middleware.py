@@ -1,7 +1,6 @@
 """Middleware for trace ids, caching headers and full disks."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
 
@@ -14,27 +13,23 @@ from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
 
-TRACE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-
 
 class TraceMiddleware:
-    """Sets the trace id of the request (from X-Request-ID, if a proxy set it) and logs requests that change data.
+    """Gives the request its trace id, that of X-Request-ID if it has one, and logs the response.
 
-    The log contains the route instead of the URL, which may contain a token.
+    The log has the route, not the address, which may contain a token. Requests that only read are not logged.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        trace_id = given if TRACE_ID.fullmatch(given) else trace.new()
         started = time.perf_counter()
-        with trace.follow(trace_id):
+        with trace.follow(request.headers.get(trace.HEADER, "")) as trace_id:
             response = self.get_response(request)
             if request.method not in ("GET", "HEAD", "OPTIONS"):
                 log.info("request", extra=_log_fields(request, response, started))
-        response["X-Request-ID"] = trace_id
+        response[trace.HEADER] = trace_id
         return response
 
 
@@ -71,8 +66,7 @@ class StorageFullMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Returns the error response if the exception means that the storage is full."""
-        if not isinstance(exception, StorageFull) and not is_storage_full(exception):
+        if not is_storage_full(exception):
             return None
         log.error("The storage is full: %s", exception)
         error = StorageFull()

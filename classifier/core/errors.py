@@ -7,8 +7,10 @@ class CallusError(Exception):
     status = 400
     message = "The request could not be completed."
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        """Args: field: the form field at fault, where there is one."""
         super().__init__(message or self.message)
+        self.field = field
 
 
 class UploadRefused(CallusError):

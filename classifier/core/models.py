@@ -4,6 +4,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, models
@@ -43,6 +44,11 @@ def first_resend_time() -> datetime:
     return database_now() + timedelta(seconds=10)
 
 
+def lease() -> timedelta:
+    """How long a worker holds a row without a sign of progress."""
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
 Work = TypeVar("Work", bound="QueuedWork")
 
 
@@ -72,13 +78,15 @@ class QueuedWorkQuerySet(models.QuerySet[Work]):
         """Filters claimable rows that need a message, or another one, by now."""
         return self.claimable(now).filter(send_at__lte=now)
 
-    def claim(self, work_id: Any, lease_until: datetime) -> Work | None:
-        """Claims the row for the caller. Returns None when there is nothing to do.
+    def claim(self, work_id: Any, lease_until: datetime | None = None) -> Work | None:
+        """Give this row to the caller, or None when there is nothing to do.
 
-        One conditional UPDATE changes the row, so only one of several workers with the same message claims it.
-        The attempt is counted before the work, so that input that kills its worker is not retried forever.
+        One conditional UPDATE: of any number of workers with the same message, one changes the row.
+        The attempt is counted before the work, so that work that kills its worker is not tried again without end.
         """
-        claimed = self.claimable(database_now()).filter(id=work_id)
+        now = database_now()
+        lease_until = lease_until or now + lease()
+        claimed = self.claimable(now).filter(id=work_id)
         changed = claimed.update(
             state="running",
             attempts=F("attempts") + 1,
@@ -109,6 +117,8 @@ class QueuedWork(models.Model):
 
     # The Celery queue of this work.
     queue: ClassVar[str]
+    # The error that the person reads when the last attempt ended without a word from its worker.
+    given_up: ClassVar[str] = "The worker ended three times in a row without any progress, so Callus gave up."
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -126,6 +136,23 @@ class QueuedWork(models.Model):
     def is_finished(self) -> bool:
         """Returns whether the state is final."""
         return self.state not in ("queued", "running")
+
+    @property
+    def is_canceling(self) -> bool:
+        """Whether a person asked for it to be stopped."""
+        return False
+
+    def conclude(self, state: str, error: str = "") -> None:
+        """Record that the work ended without a result: audit entry, notification, clean-up.
+
+        Called in the transaction that set the final state, which is "failed" or "canceled". A kind of work that
+        records nothing leaves this as it is.
+        """
+
+
+def kinds_of_work() -> list[type[QueuedWork]]:
+    """Returns the models whose rows workers process."""
+    return [kind for kind in apps.get_models() if issubclass(kind, QueuedWork)]
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

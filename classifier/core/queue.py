@@ -3,12 +3,11 @@
 import logging
 from typing import Any
 
-from django.apps import apps
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from classifier.core import worker_stop  # noqa: F401 - creates its flag before the worker forks
-from classifier.core.models import QueuedWork
+from classifier.core import worker_stop  # noqa: F401 - its flag is made before the worker forks
+from classifier.core.models import QueuedWork, kinds_of_work
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +33,8 @@ def ahead_of(work: QueuedWork) -> list[QueuedWork]:
     if work.state != "queued":
         return []
     ahead: list[QueuedWork] = []
-    for kind in apps.get_models():
-        if issubclass(kind, QueuedWork) and kind.queue == work.queue:
+    for kind in kinds_of_work():
+        if kind.queue == work.queue:
             unfinished = kind._default_manager.filter(state__in=("queued", "running"))
             ahead += unfinished.filter(created_at__lt=work.created_at)
     return sorted(ahead, key=lambda other: (other.state != "running", other.created_at))

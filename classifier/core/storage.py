@@ -30,7 +30,9 @@ def save(path: str, content: bytes | File[Any]) -> str:
 
 
 def is_storage_full(error: BaseException) -> bool:
-    """Returns whether a file system or a database ran out of space."""
+    """Whether a file system or a database ran out of space."""
+    if isinstance(error, StorageFull):
+        return True
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     cause = error.__cause__

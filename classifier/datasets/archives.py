@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from classifier.core import storage
 from classifier.datasets.models import DatasetVersion
 from ml.data.manifests import Manifest
+from ml.files import whole_folder
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -58,15 +59,8 @@ def unpack(version: DatasetVersion, on_progress: Callable[[int], None]) -> Manif
     """
     cache = _folder() / str(version.checksum)
     if not cache.exists():
-        aside = Path(tempfile.mkdtemp(dir=_folder()))
-        try:
+        with whole_folder(cache) as aside:
             _unpack(version, aside, on_progress)
-            aside.rename(cache)
-        except OSError:
-            if not cache.exists():  # Otherwise another worker was faster.
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     return Manifest.read(cache / "manifest.csv", cache / "images")
 
 

@@ -1,11 +1,12 @@
-"""Data set versions."""
-
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.core.files.storage import default_storage
+from django.db import models, transaction
 
-from classifier.core.models import QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.notifications import notify
 
 
 class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):
@@ -78,6 +79,19 @@ class DatasetVersion(QueuedWork):
 
     def __str__(self) -> str:
         return f"Data set {self.pk}"
+
+    def conclude(self, state: str, error: str = "") -> None:
+        AuditEntry.objects.record(actor=None, action="data set refused", about=self, error=error)
+        self.notify_creator(f"{self} could not be made. {error}")
+        self.delete_upload()
+
+    def notify_creator(self, text: str) -> None:
+        notify(self.created_by, text, Notification.Subject.DATASET_VERSION, self.pk)
+
+    def delete_upload(self) -> None:
+        """Delete the zip once the transaction is committed; the version no longer needs it."""
+        if self.upload:
+            transaction.on_commit(partial(default_storage.delete, self.upload))
 
     @property
     def num_images(self) -> int:

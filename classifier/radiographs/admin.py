@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from classifier.core.admin import ReadOnlyAdmin
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import delete_radiograph, predict_again
+from classifier.radiographs.services import delete_radiographs, predict_again
 
 
 @admin.register(Radiograph)
@@ -36,11 +36,10 @@ class RadiographAdmin(ReadOnlyAdmin):
         return deleted, counts, set(), protected
 
     def delete_model(self, request: HttpRequest, obj: Radiograph) -> None:
-        delete_radiograph(radiograph=obj)
+        delete_radiographs([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Radiograph]) -> None:
-        for radiograph in queryset:
-            delete_radiograph(radiograph=radiograph)
+        delete_radiographs(queryset)
 
 
 @admin.register(Prediction)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Q
 
+from classifier.core import trace
 from classifier.core.clock import database_now
 from classifier.core.models import QueuedWork, QueuedWorkQuerySet
 from classifier.core.permissions import REVIEW
@@ -196,8 +197,8 @@ class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
         current = queued.values_list("turn", flat=True).first()
         return 0 if current is None or current >= BACKGROUND_TURN else current
 
-    def claim_next(self, lease_until: datetime) -> "Prediction | None":
-        """Claims the prediction whose turn it is, or returns None when none is waiting.
+    def claim_next(self, lease_until: datetime | None = None) -> "Prediction | None":
+        """Give the caller the prediction whose turn it is, or None when none waits.
 
         SKIP LOCKED lets several workers claim at once: each skips rows that another is claiming. SQLite has only one
         writer at a time and needs no row locks.
@@ -238,6 +239,7 @@ class Prediction(QueuedWork):
         UNREVIEWED = 2, "not reviewed yet"
 
     queue = "predict"
+    given_up = "Callus could not finish this image in three attempts. You can try again."
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # db_index=False, because the index of the constraint below starts with this column.
@@ -263,8 +265,7 @@ class Prediction(QueuedWork):
     )
 
     turn = models.PositiveIntegerField(default=0)
-    # The trace id of the log lines from the request to the answer.
-    trace = models.CharField(max_length=64, blank=True)
+    trace = models.CharField(max_length=64, blank=True, default=trace.current_id)
 
     class_name = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)

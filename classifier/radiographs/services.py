@@ -86,9 +86,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             User.objects.select_for_update(no_key=True).get(id=owner.id)
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
-            Prediction.objects.create(
-                radiograph=radiograph, owner=owner, model_version=live, turn=turn, trace=trace.current.get()
-            )
+            Prediction.objects.create(radiograph=radiograph, owner=owner, model_version=live, turn=turn)
             send_on_commit(predict_next)
     except BaseException as error:
         default_storage.delete(image)
@@ -148,7 +146,7 @@ def retry_prediction(*, prediction: Prediction) -> None:
             finished_at=None,
             send_at=first_resend_time(),
             turn=Prediction.objects.next_turn(prediction.radiograph.owner_id),
-            trace=trace.current.get(),
+            trace=trace.current_id(),
         ):
             raise NotAllowedNow("Only a failed prediction can be retried.")
         send_on_commit(predict_next)
@@ -215,7 +213,6 @@ def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> l
             batch=batch,
             send_at=send_at,
             turn=BACKGROUND_TURN + number,
-            trace=trace.current.get(),
         )
         for number, (radiograph_id, owner_id) in enumerate(todo.items())
     )
@@ -234,11 +231,11 @@ def restore_radiograph(*, radiograph: Radiograph) -> None:
 BATCH_SIZE = 500
 
 
-def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
-    """Deletes X-rays permanently: first the rows, with predictions and reviews, then the files.
+def delete_radiographs(radiographs: Iterable[Radiograph]) -> None:
+    """Delete X-rays permanently, with their predictions, reviews and files.
 
-    A worker that still holds a prediction finds no row to update. If the process is killed between the two steps,
-    the daily purge deletes the orphaned files.
+    Rows first, then files: a worker that holds a prediction finds no row to write to, and if this process is killed
+    in between, the purge finds the orphaned files.
     """
     remaining = iter(radiographs)
     with transaction.atomic():
@@ -247,8 +244,3 @@ def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
             for radiograph in batch:
                 for file in (radiograph.image, radiograph.thumbnail):
                     transaction.on_commit(partial(default_storage.delete, str(file)))
-
-
-def delete_radiograph(*, radiograph: Radiograph) -> None:
-    """Deletes an X-ray permanently, with its predictions, reviews and files."""
-    remove_radiographs([radiograph])

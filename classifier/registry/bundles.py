@@ -1,16 +1,14 @@
 """Stores each model bundle as one zip, and unpacks it into a local cache from which workers load it."""
 
-import shutil
-import tempfile
 import zipfile
 from io import BytesIO
-from pathlib import Path
 
 from django.conf import settings
 from django.core.files.storage import default_storage
 
 from classifier.core import storage
 from classifier.registry.models import ModelVersion
+from ml.files import whole_folder
 from ml.serve.bundle import Bundle, BundleCorrupt, open_bundle
 
 
@@ -35,25 +33,15 @@ def fetch(version: ModelVersion) -> Bundle:
     """
     cache = settings.DATA_DIR / "models" / version.checksum
     if not cache.exists():
-        _unpack(version, cache)
+        with (
+            whole_folder(cache) as aside,
+            default_storage.open(str(version.archive)) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            archive.extractall(aside)  # our own zip, verified by checksum when opened
     bundle = open_bundle(cache)
     if bundle.checksum != version.checksum:
         raise BundleCorrupt(
             f"Model {version.number} should have the checksum {version.checksum}, but has {bundle.checksum}."
         )
     return bundle
-
-
-def _unpack(version: ModelVersion, cache: Path) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=cache.parent))
-    try:
-        with default_storage.open(str(version.archive)) as file, zipfile.ZipFile(file) as archive:
-            archive.extractall(aside)  # written by store(), and verified when opened
-        aside.rename(cache)
-    except OSError:
-        if not cache.exists():
-            raise
-        # Another worker was faster.
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

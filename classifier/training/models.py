@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F
 
-from classifier.core.models import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.notifications import notify
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 
@@ -73,6 +74,16 @@ class TrainingRun(QueuedWork):
 
     def __str__(self) -> str:
         return f"Training run {self.pk}"
+
+    def conclude(self, state: str, error: str = "") -> None:
+        if state == self.State.CANCELED:
+            AuditEntry.objects.record(actor=None, action="training stopped", about=self)
+            return
+        AuditEntry.objects.record(actor=None, action="training failed", about=self, error=error)
+        self.notify_creator(f"{self} failed. {error}")
+
+    def notify_creator(self, text: str) -> None:
+        notify(self.created_by, text, Notification.Subject.TRAINING_RUN, self.pk)
 
     @property
     def model_version(self) -> ModelVersion | None:
@@ -143,6 +154,14 @@ class Comparison(QueuedWork):
 
     def __str__(self) -> str:
         return f"{self.candidate} compared with {self.live}"
+
+    def conclude(self, state: str, error: str = "") -> None:
+        self.report(f"{self}: the comparison failed. {error}")
+
+    def report(self, outcome: str) -> None:
+        """Record how it ended, and notify the person who asked for it."""
+        AuditEntry.objects.record(actor=None, action="compared", about=self, outcome=outcome)
+        notify(self.created_by, outcome, Notification.Subject.COMPARISON, self.pk)
 
 
 MAX_REVIEWS = 1_000_000

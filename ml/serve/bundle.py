@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ml.files import whole_folder
 
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "shipped"
@@ -116,21 +116,10 @@ def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]
     check_destination(path)
     contents = {**files, "card.json": _json({"format_version": FORMAT_VERSION, **card})}
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
+    with whole_folder(path, replace=True) as temporary:
         for name, content in (*contents.items(), (CHECKSUMS, _json(checksums))):
             (temporary / name).write_bytes(content)
         temporary.chmod(0o755)
-        if path.exists():
-            replaced = temporary.with_name(temporary.name + "-replaced")
-            path.rename(replaced)
-            temporary.rename(path)
-            shutil.rmtree(replaced)
-        else:
-            temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return open_bundle(path)
 
 

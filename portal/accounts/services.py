@@ -17,7 +17,7 @@ from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import remove_radiographs
+from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
 
 
@@ -39,7 +39,7 @@ def delete_account(*, user: User) -> None:
     try:
         with transaction.atomic():
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
-            remove_radiographs(Radiograph.objects.filter(owner=user))
+            delete_radiographs(Radiograph.objects.filter(owner=user))
             user.delete()
     except ProtectedError:
         raise NotAllowedNow(

@@ -28,6 +28,7 @@ from django.db import connection, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from ml.files import whole_file
 from portal.operations import stored_files
 
 FORMAT = 1
@@ -67,22 +68,15 @@ class ExactEncoder(DjangoJSONEncoder):
 
 
 def write(target: Path) -> Manifest:
-    """Writes a backup to `target` and returns its manifest. No partial file remains if it fails.
+    """Write a backup that only its owner can read.
 
     Raises:
-        FileExistsError: `target` already exists.
+        FileExistsError: there is a file already.
     """
     if target.exists():
-        raise FileExistsError(f"{target} already exists. Choose another file name.")
-    aside = target.with_name(f".{target.name}.part")
-    try:
-        aside.touch(mode=0o600, exist_ok=False)
-        with zipfile.ZipFile(aside, "w") as archive:
-            manifest = _write_all(archive)
-        aside.rename(target)
-    finally:
-        aside.unlink(missing_ok=True)
-    return manifest
+        raise FileExistsError(f"{target} exists already.")
+    with whole_file(target, mode=0o600) as aside, zipfile.ZipFile(aside, "w") as archive:
+        return _write_all(archive)
 
 
 def included_models() -> list[type[models.Model]]:

@@ -76,8 +76,7 @@ def metrics_view(request: HttpRequest) -> HttpResponse:
     """
     if not _can_read_metrics(request):
         raise Http404
-    content_type = "text/plain; version=0.0.4; charset=utf-8"
-    return HttpResponse("\n".join(metrics.samples()) + "\n", content_type=content_type)
+    return HttpResponse(metrics.as_text(), content_type=metrics.CONTENT_TYPE)
 
 
 def check(name: str) -> Check:

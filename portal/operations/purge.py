@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from classifier.core.models import AuditEntry, WriteCount
 from classifier.radiographs.models import Radiograph
-from classifier.radiographs.services import remove_radiographs
+from classifier.radiographs.services import delete_radiographs
 from portal.operations import stored_files
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def empty_trash() -> int:
     number = 0
     until = timezone.now() - timedelta(days=settings.TRASH_DAYS)
     while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:BATCH_SIZE]):
-        remove_radiographs(due)
+        delete_radiographs(due)
         number += len(due)
     return number
 

@@ -14,26 +14,16 @@ from classifier.radiographs.models import Radiograph
 @require_safe
 def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
-    return picture(
-        request,
-        lambda: radiograph.image.open(),
-        f"image-{radiograph.id}",
-        f"{_stem(request, radiograph)}.png",
-        "image/png",
-    )
+    name = f"{_stem(request, radiograph)}.png"
+    return picture(request, radiograph.image.open, f"image-{radiograph.id}", name, "image/png")
 
 
 @signed_in
 @require_safe
 def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
-    return picture(
-        request,
-        lambda: radiograph.thumbnail.open(),
-        f"thumbnail-{radiograph.id}",
-        f"{_stem(request, radiograph)}-small.jpg",
-        "image/jpeg",
-    )
+    name = f"{_stem(request, radiograph)}-small.jpg"
+    return picture(request, radiograph.thumbnail.open, f"thumbnail-{radiograph.id}", name, "image/jpeg")
 
 
 @signed_in

@@ -79,10 +79,10 @@ def test_there_is_nothing_to_review_before_there_is_an_answer(
 ) -> None:
     waiting = radiograph.predictions.get()
     assert "What do you see?" not in as_rita.get(f"/radiographs/{radiograph.id}/").text
-    assert as_rita.post(address(waiting), {"finding": "no_fracture"}).status_code == 400
+    assert as_rita.post(address(waiting), {"finding": "no_fracture"}).status_code == 409
     failed = fail(radiograph)
     assert "What do you see?" not in as_rita.get(f"/radiographs/{radiograph.id}/").text
-    assert as_rita.post(address(failed), {"finding": "no_fracture"}).status_code == 400
+    assert as_rita.post(address(failed), {"finding": "no_fracture"}).status_code == 409
     assert not Review.objects.exists()
 
 

@@ -78,11 +78,31 @@ def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     )
 
 
+def test_the_form_starts_a_run_as_it_is_first_shown(as_tess: Client) -> None:
+    dataset = make_dataset()
+    form = as_tess.get("/training/start/").context["form"]
+    shown = {field.name: field.value() for field in form if field.value() is not None}
+    assert as_tess.post("/training/start/", shown).status_code == 302
+    run = TrainingRun.objects.get()
+    assert (run.dataset_version, run.recipe, run.start) == (dataset, "efficient_top", "pretrained")
+
+
+def test_recipes_for_tests_and_comparisons_are_folded_up_until_one_is_chosen(as_tess: Client) -> None:
+    chosen = {"dataset_version": make_dataset().pk, "recipe": "tiny", "start": "live", "seed": "0"}
+    folded = as_tess.get("/training/start/").text
+    usual, _, others = folded.partition("<details>")
+    assert 'value="efficient_top"' in usual
+    assert 'value="tiny"' not in usual
+    assert 'value="tiny"' in others.partition("</details>")[0]
+    assert 'value="seed_cnn"' in others.partition("</details>")[0]
+    assert "<details open>" in as_tess.post("/training/start/", chosen).text
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"recipe": "secret"}, "Select a valid choice"),
-        ({"epochs": "0"}, "greater than or equal to 1"),
+        ({"epochs": "0"}, "The value for epochs must be between 1 and 500."),
         ({"recipe": "top"}, "cannot start from nothing: it needs weights."),
         ({"start": "live"}, "cannot start from Model 1, which is another network."),
         ({"dataset_version": "99"}, "Select a valid choice"),
@@ -184,7 +204,7 @@ def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     answer = as_tess.post(
         "/training/schedule/", {"mode": "after_reviews", "num_reviews": "50", "recipe": "top"}, follow=True
     )
-    assert "The schedule is kept." in answer.text
+    assert "Schedule saved." in answer.text
     schedule = RetrainingSchedule.get()
     assert (schedule.mode, schedule.num_reviews, schedule.recipe) == ("after_reviews", 50, "top")
     wrong = as_tess.post("/training/schedule/", {"mode": "daily", "num_reviews": "0", "recipe": "top"})
