@@ -41,6 +41,6 @@ $(BIN)/python:
 # Pins all dependencies by hash. Needs uv on the PATH.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    pyproject.toml -o requirements.txt
+	    --extra train pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	    -c requirements.txt --extra train --group dev pyproject.toml -o requirements-dev.txt
