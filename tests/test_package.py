@@ -19,8 +19,6 @@ from tests.client import Client, png
 from tests.ml.drawings import draw_bone
 from tests.servers import ROOT, Portal
 
-pytestmark = pytest.mark.slow
-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IN_WHEEL = ("ml", "classifier", "portal", "templates", "static", "pyproject.toml", "README.md", "LICENSE")
 
