@@ -55,6 +55,11 @@ SLOW = (
 SLOW_PATHS = tuple(Path(__file__).parent / name for name in SLOW)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Does not even import slow tests that are not wanted: several import TensorFlow."""
+    return True if config.option.markexpr == "not slow" and collection_path in SLOW_PATHS else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path.is_relative_to(path) for path in SLOW_PATHS):
