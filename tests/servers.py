@@ -229,7 +229,7 @@ class Portal:
         self.start("beat", "beat")
         self.wait_until_live()
 
-    def wait_until_live(self) -> None:
+    def wait_until_live(self, seconds: float = PATIENCE_SECONDS) -> None:
         def state() -> str:
             # Asked once: on a busy machine, the next answer may be late again.
             if self.is_live():
@@ -237,7 +237,7 @@ class Portal:
             ended = any(process.poll() is not None for process in self.processes.values())
             return "ended" if ended else ""
 
-        found = wait_until(state, what=f"{self.url}/livez")
+        found = wait_until(state, what=f"{self.url}/livez", seconds=seconds)
         assert found == "live", f"The portal did not start:\n{self.console()}"
 
     def is_live(self) -> bool:

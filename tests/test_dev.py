@@ -24,7 +24,7 @@ def test_make_dev_serves_sample_data_and_restarts_when_code_changes(tmp_path: Pa
     try:
         folder = ["--data-dir", str(portal.data_dir)]
         portal.start("dev", "--bind", f"127.0.0.1:{portal.port}", *folder)
-        portal.wait_until_live()
+        portal.wait_until_live(seconds=180)  # It makes the sample data first.
         alice = Client(portal.url, "alice", sample_data.PASSWORD)
         assert alice.get("radiographs/")["count"] == 24
         changed.touch()
@@ -32,6 +32,7 @@ def test_make_dev_serves_sample_data_and_restarts_when_code_changes(tmp_path: Pa
         wait_until(
             lambda: all(f"Restarting {command}" in portal.console() for command in commands),
             what="all processes to restart",
+            seconds=120,
         )
         portal.wait_until_live()
     finally:
