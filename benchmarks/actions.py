@@ -131,10 +131,10 @@ def _review() -> None:
 
 
 def _mark_read() -> None:
-    Notification.objects.of(_user("made-admin")).mark_read()
+    Notification.objects.for_user(_user("made-admin")).mark_read()
 
 
 def _predict() -> None:
-    claimed = Prediction.objects.select_related("radiograph").claim_fairest(timezone.now() + LEASE)
+    claimed = Prediction.objects.select_related("radiograph").claim_next(timezone.now() + LEASE)
     assert claimed is not None
     jobs.write_answer(claimed, ANSWER)

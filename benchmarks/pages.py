@@ -108,7 +108,7 @@ def _of_a_reviewer(person: str) -> list[Page]:
 
 
 def _of_an_admin(person: str) -> list[Page]:
-    told = Notification.objects.of(User.objects.get(username=person)).count()
+    told = Notification.objects.for_user(User.objects.get(username=person)).count()
     oldest = AuditEntry.objects.order_by("id")[0].pk
     batch = PredictionBatch.objects.order_by("id")[0].pk
     found = [

@@ -48,7 +48,7 @@ class Parts:
 def main() -> None:
     parts = Parts()
     parts.time(jobs, "run_next_prediction", "log and the rest")
-    parts.time(PredictionQuerySet, "claim_fairest", "claim")
+    parts.time(PredictionQuerySet, "claim_next", "claim")
     for name in ("_answer", "read_image"):
         parts.time(jobs, name, "read")
     for name in ("find_placement", "preprocess", "is_blank"):

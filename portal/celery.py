@@ -1,4 +1,4 @@
-"""The Celery app: two queues for the work (predict, train), one for the beat's housekeeping (sweep)."""
+"""The Celery app, with the queues predict, train and sweep (periodic maintenance)."""
 
 import os
 from typing import Any
@@ -23,9 +23,10 @@ logs.follow_tasks()
 
 @app.on_after_configure.connect
 def schedule(sender: Celery, **kwargs: object) -> None:
+    """Sets the schedule of the periodic tasks."""
     from django.conf import settings
 
-    # No `expires`: a beat and a worker whose clocks differ would make such a message vanish unseen.
+    # No `expires`, because a worker whose clock is ahead of the scheduler's would silently drop the message.
     sender.conf.beat_schedule = {
         "sweep": {
             "task": "operations.sweep",
@@ -52,14 +53,15 @@ def schedule(sender: Celery, **kwargs: object) -> None:
 
 @signals.task_prerun.connect
 @signals.task_postrun.connect
-def keep_the_database(**kwargs: object) -> None:
-    """As at a request: a connection stays for CONN_MAX_AGE, unless it is found broken. See CELERY_DB_REUSE_MAX."""
+def close_old_database_connections(**kwargs: object) -> None:
+    """Closes broken connections and those older than CONN_MAX_AGE, as Django does at each request."""
     close_old_connections()
 
 
 @signals.worker_ready.connect
-def watch_itself(sender: Any, **kwargs: object) -> None:
-    # Only a worker needs it, and it imports half of Celery.
+def start_watch(sender: Any, **kwargs: object) -> None:
+    """Starts the thread that checks that the worker still receives tasks."""
+    # Imported here, because only workers need it and it imports large parts of Celery.
     from portal.operations import watch
 
     watch.start(sender.app, sender.pool)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from classifier.core import worker_stop
 from classifier.core.clock import database_now
-from classifier.core.ml_process import CommandDied, MlProcess
+from classifier.core.ml_process import CommandCrashed, MlProcess
 from classifier.core.models import QueuedWork
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Stopping(Exception):
 
 def stop_if_asked() -> None:
     """Raises: Stopping"""
-    if worker_stop.is_asked():
+    if worker_stop.is_requested():
         raise Stopping("the worker stops")
 
 
@@ -113,7 +113,7 @@ def watch(
         look: called at least once a second; may raise to stop the command.
 
     Raises:
-        HoldLost, Stopping, CommandFailed, CommandDied
+        HoldLost, Stopping, CommandFailed, CommandCrashed
     """
     hold.keep(now=True, phase=phase)
     heard = time.monotonic()
@@ -128,4 +128,4 @@ def watch(
         else:
             hold.keep()
         if time.monotonic() - heard > SILENT_SECONDS:
-            raise CommandDied(f"python -m ml {process.arguments[0]} was silent for too long.")
+            raise CommandCrashed(f"python -m ml {process.arguments[0]} was silent for too long.")

@@ -25,7 +25,7 @@ NOTIFICATIONS_PAGE_SIZE = 24
 @may(VIEW)
 @require_safe
 def notifications(request: UserRequest) -> HttpResponse:
-    pages = DeferredJoinPaginator(Notification.objects.of(request.user), NOTIFICATIONS_PAGE_SIZE)
+    pages = DeferredJoinPaginator(Notification.objects.for_user(request.user), NOTIFICATIONS_PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
     return render(request, "core/notification_list.html", {"page": page, "page_numbers": numbers})
@@ -34,5 +34,5 @@ def notifications(request: UserRequest) -> HttpResponse:
 @may(VIEW)
 @require_POST
 def mark_read(request: UserRequest) -> HttpResponse:
-    Notification.objects.of(request.user).mark_read()
+    Notification.objects.for_user(request.user).mark_read()
     return redirect("notifications")

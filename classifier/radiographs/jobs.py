@@ -24,7 +24,7 @@ RETRY_AFTER = timedelta(seconds=10)
 
 def run_next_prediction() -> None:
     """Answer the prediction whose turn it is, or do nothing when none waits."""
-    prediction = _waiting().claim_fairest(lease_until=_lease_until())
+    prediction = _waiting().claim_next(lease_until=_lease_until())
     if prediction is not None:
         _run(prediction)
 

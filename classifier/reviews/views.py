@@ -38,7 +38,7 @@ def answer(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
 
 
 def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
-    radiograph = Radiograph.objects.with_predictions().one_for(request.user, radiograph_id)
+    radiograph = Radiograph.objects.with_predictions().get_visible(request.user, radiograph_id)
     if radiograph is None:
         raise Http404
     prediction = radiograph.prediction

@@ -22,7 +22,7 @@ from ml.networks.recipes import RECIPES, Recipe
 
 
 class TrainingRefused(CallusError):
-    sentence = "This training run cannot be started."
+    message = "This training run cannot be started."
 
 
 def request_training(
@@ -161,7 +161,7 @@ def request_comparison(
 
 class PromotionRefused(CallusError):
     status = 409
-    sentence = "This model cannot be promoted."
+    message = "This model cannot be promoted."
 
 
 def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> Promotion:
@@ -228,7 +228,7 @@ def roll_back(*, user: User, reason: str = "") -> Promotion:
 
 
 class ScheduleRefused(CallusError):
-    sentence = "This schedule cannot be kept."
+    message = "This schedule cannot be kept."
 
 
 def set_schedule(*, user: User, mode: str, recipe: str = "", num_reviews: int = 100) -> RetrainingSchedule:

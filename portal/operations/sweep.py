@@ -40,13 +40,13 @@ def sweep() -> list[tuple[type[QueuedWork], Any]]:
 
 def _take_due(kind: type[QueuedWork], now: datetime) -> list[Any]:
     rows: Any = kind._default_manager.all()
-    due = list(rows.to_send(now).order_by("send_at").values_list("id", flat=True)[:MOST_AT_ONCE])
+    due = list(rows.due_for_message(now).order_by("send_at").values_list("id", flat=True)[:MOST_AT_ONCE])
     rows.filter(id__in=due).update(send_at=now + SEND_AGAIN_AFTER)
     return due
 
 
 def _give_up_predictions(now: datetime) -> None:
-    failed = Prediction.objects.hopeless(now).update(
+    failed = Prediction.objects.exhausted(now).update(
         state=Prediction.State.FAILED, finished_at=now, lease_until=None, error=GIVEN_UP
     )
     if failed:
@@ -54,20 +54,20 @@ def _give_up_predictions(now: datetime) -> None:
 
 
 def _give_up_training(now: datetime) -> None:
-    for run in TrainingRun.objects.hopeless(now):
+    for run in TrainingRun.objects.exhausted(now):
         if run.cancel_requested_at:
             _end(run, now, state="canceled", error="")
         else:
             _end(run, now, state="failed", error=WORKER_DIED)
-    for dataset in DatasetVersion.objects.hopeless(now):
+    for dataset in DatasetVersion.objects.exhausted(now):
         _end(dataset, now, state="failed", error=WORKER_DIED)
-    for comparison in Comparison.objects.hopeless(now):
+    for comparison in Comparison.objects.exhausted(now):
         _end(comparison, now, state="failed", error=WORKER_DIED)
 
 
 def _end(work: Any, now: datetime, *, state: str, error: str) -> None:
     with transaction.atomic():
-        hopeless = type(work).objects.hopeless(now).filter(id=work.id)
+        hopeless = type(work).objects.exhausted(now).filter(id=work.id)
         if hopeless.update(state=state, finished_at=now, lease_until=None, error=error):
             CONCLUDE[type(work)](work, error)
 

@@ -25,7 +25,7 @@ SERVER_ERROR = "Something went wrong on our side. The error was logged; please t
 
 class DatabaseUnavailable(CallusError):
     status = 503
-    sentence = "The database cannot be reached right now. Please try again in a minute."
+    message = "The database cannot be reached right now. Please try again in a minute."
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:

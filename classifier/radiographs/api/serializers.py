@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
-from classifier.radiographs.services import MOST_AT_ONCE
+from classifier.radiographs.services import MAX_SELECTION
 
 
 class UploadSerializer(serializers.Serializer[Any]):
@@ -83,7 +83,7 @@ class NewPredictionBatchSerializer(serializers.Serializer[Any]):
     radiographs = serializers.ListField(
         child=serializers.UUIDField(),
         min_length=1,
-        max_length=MOST_AT_ONCE,
+        max_length=MAX_SELECTION,
         help_text="Ids of the radiographs.",
     )
 

@@ -63,7 +63,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
 
     def get_queryset(self) -> RadiographQuerySet:
         wanted = validate(RadiographFilterSerializer, self.request.query_params.dict())
-        return Radiograph.objects.found_by(self.user, **wanted).newest_first().with_predictions()
+        return Radiograph.objects.search(self.user, **wanted).newest_first().with_predictions()
 
     def get_object(self) -> Radiograph:
         return self._visible(Radiograph.objects.with_predictions())
@@ -120,7 +120,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
         Raises:
             Http404: it does not exist, or the user may not see it.
         """
-        radiograph = radiographs.one_for(self.user, self.kwargs["id"])
+        radiograph = radiographs.get_visible(self.user, self.kwargs["id"])
         if radiograph is None:
             raise Http404
         return radiograph
@@ -153,7 +153,7 @@ class PredictionsViewSet(ViewSet[Prediction]):
         """
         long = ("saliency", "model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
-        prediction = slim.one_for(self.user, id)
+        prediction = slim.get_visible(self.user, id)
         if prediction is None:
             raise Http404
         return Response(self.get_serializer(prediction).data)

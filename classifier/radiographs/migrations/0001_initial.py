@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='radiographs', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'permissions': [('review_radiograph', "Can see and review everybody's X-rays")],
+                'permissions': [('review_radiograph', "Can view and review the X-rays of all users")],
             },
         ),
         migrations.CreateModel(
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('lease_until', models.DateTimeField(null=True)),
-                ('send_at', models.DateTimeField(default=classifier.core.models.first_sweep)),
+                ('send_at', models.DateTimeField(default=classifier.core.models.first_resend_time)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),

@@ -22,7 +22,7 @@ MOST_AT_ONCE = 100
 def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
     wanted = form.cleaned_data if form.is_valid() else {}
-    found = Radiograph.objects.found_by(request.user, **wanted)
+    found = Radiograph.objects.search(request.user, **wanted)
     pages = DeferredJoinPaginator(found.newest_first().with_predictions(), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     context = {

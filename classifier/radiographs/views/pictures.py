@@ -53,7 +53,7 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
 
 
 def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
-    radiograph = Radiograph.objects.one_for(request.user, radiograph_id)
+    radiograph = Radiograph.objects.get_visible(request.user, radiograph_id)
     if radiograph is None:
         raise Http404
     return radiograph

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from classifier.core.clock import database_now
 from classifier.core.jobs import Hold, HoldLost, Stopping, watch
-from classifier.core.ml_process import CommandDied, CommandFailed, MlProcess, WorkFolderBusy, read_json
+from classifier.core.ml_process import CommandCrashed, CommandFailed, MlProcess, WorkFolderBusy, read_json
 from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification
 from classifier.core.notifications import notify
 from classifier.datasets import archives
@@ -67,7 +67,7 @@ def run_training(run_id: int) -> None:
         return
     except Exception as error:
         log.exception("%s: attempt %s failed", run, run.attempts)
-        pause = timedelta(0) if isinstance(error, CommandDied) else RETRY_AFTER
+        pause = timedelta(0) if isinstance(error, CommandCrashed) else RETRY_AFTER
         hold.try_later(pause)
         return
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from classifier.core.ml_process import CommandDied, CommandFailed, MlProcess, read_json
+from classifier.core.ml_process import CommandCrashed, CommandFailed, MlProcess, read_json
 from tests.data_sets import draw_zip
 from tests.servers import wait_until
 
@@ -55,7 +55,7 @@ def test_a_command_that_is_killed_did_not_refuse(audit: list[str | Path], tmp_pa
         events = process.events()
         next(events)
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(CommandDied, match="ended with code -9"):
+        with pytest.raises(CommandCrashed, match="ended with code -9"):
             list(events)
 
 

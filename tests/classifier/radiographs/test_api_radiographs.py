@@ -53,7 +53,7 @@ def test_without_a_live_model_an_upload_is_turned_away_and_leaves_nothing(
     model.promotions.all().delete()
     answer = send(alice_api)
     assert answer.status_code == 503
-    assert answer.json() == {"detail": "No model is live yet. Please try again in a minute."}
+    assert answer.json() == {"detail": "No model is live yet. Try again in a minute."}
     assert (Radiograph.objects.count(), stored()) == (0, [])
 
 

@@ -40,7 +40,7 @@ def test_more_rows_take_no_more_queries(
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a table this small as a whole")
 def test_a_search_reads_one_index_of_x_rays_and_one_of_answers(alice: User) -> None:
-    found = Radiograph.objects.found_by(alice, name="wrist", class_name="Spiral Fracture", state="succeeded")
+    found = Radiograph.objects.search(alice, name="wrist", class_name="Spiral Fracture", state="succeeded")
     plan = found.newest_first().values("pk").explain()
     assert "COVERING INDEX radiograph_own (owner_id=?" in plan
     assert "COVERING INDEX prediction_search (owner_id=? AND class_name=? AND state=?)" in plan

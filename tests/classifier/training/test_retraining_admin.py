@@ -94,7 +94,7 @@ def test_a_promotion_passes_the_same_gate_as_in_the_portal(
 ) -> None:
     good, unknown = ModelVersion.objects.get(number=2), trained_version(loop.dataset_version)
 
-    assert "was not measured on the same test images" in act(as_root, ModelVersion, "promote", unknown)
+    assert "has not been compared with the live model" in act(as_root, ModelVersion, "promote", unknown)
     assert "Choose one model version" in act(as_root, ModelVersion, "promote", good, unknown)
     assert act(as_root, ModelVersion, "promote", good) == "Model 2 is live."
     assert ModelVersion.objects.live() == good

@@ -129,7 +129,7 @@ def test_a_review_is_recorded_and_listed(
     listed = as_rita.get(f"{API}/reviews/", {"radiograph": prediction.radiograph_id}).json()
     assert [row["comment"] for row in listed["results"]] == ["Look at the rim."]
     refused = as_rita.post(f"{API}/reviews/", {"prediction": prediction.id, "verdict": "class", "class": "?"})
-    assert (refused.status_code, refused.json()["detail"]) == (400, "Please choose one of the classes.")
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Choose one of the classes.")
 
 
 def test_the_worklist_gives_the_reason_of_each_row(
@@ -154,7 +154,10 @@ def test_an_uploaded_zip_is_queued_for_its_audit(as_tara: APIClient, model: Mode
     assert (made.json()["state"], made.json()["source"]) == ("queued", "zip")
     assert as_tara.get(made.headers["Location"]).json()["report"] == {}
     refused = as_tara.post(f"{API}/dataset-versions/", {"file": zip_file(b"no zip")}, format="multipart")
-    assert (refused.status_code, refused.json()["detail"]) == (400, "This file is no zip, or it is damaged.")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "This file is not a zip, or it is damaged.",
+    )
     neither = as_tara.post(f"{API}/dataset-versions/", {}, format="json")
     assert (neither.status_code, neither.json()["detail"]) == (
         400,
@@ -205,7 +208,7 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
 
     refused = as_tara.post(address, {})
     assert refused.status_code == 409
-    assert "worse than Model 1 beyond chance" in refused.json()["detail"]
+    assert "significantly worse than Model 1" in refused.json()["detail"]
     made = as_tara.post(address, {"reason": "For a study."}).json()
     assert (made["model_version"], made["kind"], made["reason"]) == (
         version.number,

@@ -185,7 +185,7 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_with_a_reason_its_sta
 
     assert fresh(run).state == "failed"
     assert "ended three times in a row without any progress" in fresh(run).error
-    assert f"{run} failed." in Notification.objects.of(tara).get().text
+    assert f"{run} failed." in Notification.objects.for_user(tara).get().text
 
 
 def test_each_epoch_gives_a_run_three_more_attempts(ask: Callable[..., TrainingRun]) -> None:

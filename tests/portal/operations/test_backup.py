@@ -46,7 +46,7 @@ import json
 from portal.operations import backup
 rows = {m._meta.label_lower: [
     {name: bytes(value).hex() if isinstance(value, (bytes, memoryview)) else value for name, value in row.items()}
-    for row in m._base_manager.order_by("pk").values()] for m in backup.models_to_keep()}
+    for row in m._base_manager.order_by("pk").values()] for m in backup.included_models()}
 print(json.dumps(rows, sort_keys=True, cls=backup.ExactEncoder))
 """
 
@@ -148,7 +148,7 @@ def test_nobody_but_its_owner_can_read_a_backup(backup: Path) -> None:
 
 
 def test_a_backup_is_not_overwritten(origin: Portal, backup: Path) -> None:
-    with pytest.raises(AssertionError, match="exists already"):
+    with pytest.raises(AssertionError, match="already exists"):
         origin.manage("backup", str(backup))
 
 
@@ -175,8 +175,8 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(backup: Path, tmp_path: 
                 after.writestr(info, content[:-1] + b"!" if picture else content)
     sentence = {
         "changed": "The backup is damaged: files/",
-        "cut off": "is no backup, or it was cut off",
-        "no backup": "is no backup of Callus",
+        "cut off": "is not a backup, or it is incomplete",
+        "no backup": "is not a Callus backup",
     }[damage]
     assert sentence in refusal(portal, damaged)
     assert files(portal) == {}
