@@ -65,7 +65,7 @@ def serve(bind: str) -> None:
     ]
     people = ", ".join(sample_data.PEOPLE)
     greeting = f"http://{bind} (sign in as {people}; the password is {sample_data.PASSWORD})"
-    supervise(children, say=say, when_started=lambda: say(greeting))
+    supervise(children, report=say, on_started=lambda: say(greeting))
 
 
 def say(message: str) -> None:
