@@ -34,7 +34,7 @@ def test_make_dev_serves_sample_data_and_restarts_when_code_changes(tmp_path: Pa
             what="all processes to restart",
             seconds=120,
         )
-        portal.wait_until_live()
+        portal.wait_until_live(seconds=180)
     finally:
         portal.stop()
 
