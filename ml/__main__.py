@@ -10,6 +10,9 @@ import sys
 
 from ml import cli
 
+# What `pip install callus` leaves out: the packages of the extra `train` in pyproject.toml.
+TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
@@ -34,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
+            raise
+        message = f"This command needs {package}, which is not installed: pip install 'callus[train]'."
+        print(message, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -4,7 +4,6 @@ The defaults run on loopback only, with SQLite, files and an embedded broker und
 prevents the start. docs/settings.md explains each variable.
 """
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -13,12 +12,16 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+import ml
 from ml.data.image_limits import MAX_BYTES
 from portal import env, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or BASE_DIR / "var").resolve()
-VERSION = re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]  # type: ignore[index]
+# The folder of installed packages is no place for data.
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
+_default_data_dir = BASE_DIR / "var" if IS_CHECKOUT else Path.home() / ".local/share/callus"
+DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or _default_data_dir).resolve()
+VERSION = ml.__version__
 
 # The public address of the portal, from which hosts, CSRF, cookies and links in emails are derived.
 PUBLIC_URL = env.text("PUBLIC_URL").rstrip("/")
@@ -98,7 +101,7 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [BASE_DIR / "portal/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -173,7 +176,7 @@ STORAGES = {
 }
 # Absolute, because Django would prefix a relative URL before the first request sets the script name.
 STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "portal/static"]
 WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_HANDLERS = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ml import __version__
 from ml.data.folds import grouped_folds
 from ml.data.manifests import Manifest
 from ml.networks.recipes import Recipe
@@ -135,11 +135,4 @@ def images_learned_from(manifest: Manifest, start: Path | None) -> bytes | None:
 
 
 def _versions() -> dict[str, str]:
-    changelog = Path(__file__).parents[2] / "CHANGELOG.md"
-    text = changelog.read_text(encoding="utf-8") if changelog.exists() else ""
-    found = re.search(r"^## (\S+)", text, re.M)
-    return {
-        "callus": found[1] if found else "unknown",
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-    }
+    return {"callus": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         lock = self.take_lock()
         call_command("prepare")
         connections.close_all()
-        manage = [sys.executable, "manage.py"]
+        manage = [sys.executable, "-m", "portal"]
         children = [
             Child("The web server", [*manage, "web", "--bind", bind]),
             Child("The prediction worker", [*manage, "worker", "predict"]),
