@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, help="keeps checkpoints, so that the same command resumes")
     parser.add_argument("--origin", type=Path, help="JSON with licences and attributions, for the card")
     parser.add_argument("--whole-bones", type=Path, help="X-rays without fracture, measured for the card")
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="saves the answers for the test images, for `evaluate`"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--batch-size", type=int)
@@ -81,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
                 tell=tell,
                 should_stop=lambda: stopped,
             )
-            bundle = train(recipe, manifest, options.out, run)
+            bundle = train(recipe, manifest, options.out, run, options.answers)
     except TrainingStopped:
         print("Stopped; the same command resumes.", file=sys.stderr)
         return 143
