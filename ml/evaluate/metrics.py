@@ -173,9 +173,6 @@ class Estimate:
     n: int
     num_groups: int
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
 
 def estimate(
     statistic: Callable[[NDArray[np.intp]], float],
