@@ -63,15 +63,15 @@ def calibrate(held_out: Answers, seed: int) -> tuple[dict[str, Any], dict[str, A
     return calibration, {**numbers, **measure(labels, probabilities, sets, groups)}
 
 
-def num_folds(labels: NDArray[np.int64], groups: list[str]) -> int:
-    """Returns FOLDS, or fewer where the groups or the largest class do not suffice for so many."""
-    return min(FOLDS, len(set(groups)), int(np.bincount(labels).max()))
+def num_folds(groups: list[str]) -> int:
+    """Returns FOLDS, or the number of groups if it is smaller."""
+    return min(FOLDS, len(set(groups)))
 
 
 def _calibrate_by_fold(held_out: Answers, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Returns probabilities and prediction sets, (n, classes), fitted to the images of other folds."""
     labels, groups = held_out.labels, np.array(held_out.groups)
-    folds = grouped_folds(labels, held_out.groups, num_folds(labels, held_out.groups), seed)
+    folds = grouped_folds(labels, held_out.groups, num_folds(held_out.groups), seed)
     probabilities = np.zeros(held_out.logits.shape)
     sets = np.zeros(held_out.logits.shape, bool)
     for fold in np.unique(folds):

@@ -84,7 +84,7 @@ def _fit_distribution(
     items = [*manifest.subset("train"), *manifest.subset("validation")]
     images = decode(manifest, items, recipe.input, run.work, run.tell)
     labels, groups = labels_of(items, manifest.classes), [item.group for item in items]
-    folds = grouped_folds(labels, groups, num_folds(labels, groups), run.seed)
+    folds = grouped_folds(labels, groups, num_folds(groups), run.seed)
     # A backbone that is not trained has seen none of the images; other layers have seen the train part.
     unseen = np.array([recipe.trunk is not None or item.split == "validation" for item in items])
     return fit_and_measure(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.tell)
