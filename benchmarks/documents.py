@@ -1,6 +1,6 @@
 """Fills the figures into docs/data.md and docs/model.md, from the reports of the commands named there.
 
-    python -m benchmarks.documents [--audit DIR] [--evaluation DIR] [--original DIR] [--whole-bones FILE]
+    python -m benchmarks.documents [--audit DIR] [--evaluation DIR] [--original DIR] [--normal-images FILE]
 
 Only counts and drawings are written: no image of the data set, and no file name.
 """
@@ -32,7 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--original", type=Path, help="what `python -m benchmarks.original` wrote")
     parser.add_argument(
-        "--whole-bones", type=Path, help="what `python -m ml predict --jsonl` said of whole bones"
+        "--normal-images", type=Path, help="what `python -m ml predict --jsonl` said of whole bones"
     )
     options = parser.parse_args()
     if options.audit:

@@ -1,1 +1,1 @@
-"""The classifier: X-rays in, kinds of fracture out. Knows no Django; `python -m ml --help` works alone."""
+"""Trains, evaluates and serves fracture classifiers; independent of Django (`python -m ml --help`)."""

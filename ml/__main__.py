@@ -1,4 +1,4 @@
-"""The command line: python -m ml train|predict|... (python -m ml --help)."""
+"""The command line: python -m ml COMMAND."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from ml import cli
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the process's exit code."""
-    # TensorFlow's chatter, should a command import it: it is no message to anybody.
+    """Runs one command.
+
+    Args:
+        arguments: Command line without the program's name; sys.argv[1:] by default.
+
+    Returns:
+        The exit code of the process.
+    """
+    # Hides TensorFlow's log messages from commands that import it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(
-        prog="python -m ml", description="Tell kinds of bone fracture apart on X-rays."
-    )
+    parser = argparse.ArgumentParser(prog="python -m ml", description="Classify bone fractures on X-rays.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Each module under ml/cli is a command: it declares its arguments, and imports late.
+    # Each module in ml/cli is a command. Its `run` imports what takes long to load.
     for module in sorted(info.name for info in pkgutil.iter_modules(cli.__path__)):
         command = importlib.import_module(f"ml.cli.{module}")
         summary = (command.__doc__ or "").strip().splitlines()[0]

@@ -244,10 +244,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "classifier.core.api.pagination.PageNumberPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": "classifier.core.api.metadata.NameAndDescription",
-    "EXCEPTION_HANDLER": "classifier.core.api.errors.handle",
+    "EXCEPTION_HANDLER": "classifier.core.api.errors.handle_exception",
     "DEFAULT_THROTTLE_CLASSES": [
-        "classifier.core.api.throttles.Reads",
-        "classifier.core.api.throttles.Writes",
+        "classifier.core.api.throttles.ReadThrottle",
+        "classifier.core.api.throttles.WriteThrottle",
     ],
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

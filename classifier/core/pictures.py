@@ -2,16 +2,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
-
-from classifier.core.requests import UserRequest
 
 log = logging.getLogger(__name__)
 
 
 def picture(
-    request: UserRequest, open_file: Callable[[], Any], version: str, name: str, content_type: str
+    request: HttpRequest, open_file: Callable[[], Any], version: str, name: str, content_type: str
 ) -> HttpResponseBase:
     """The picture, or 304 when the browser has this version.
 

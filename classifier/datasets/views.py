@@ -22,7 +22,7 @@ from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
 from classifier.reviews.models import Review
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 from ml.data.manifests import SPLITS
 
 PAGE_SIZE = 24
@@ -161,7 +161,7 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
     def thumbnail() -> Any:
         try:
             content = archives.read_image(dataset, path)
-            pixels = quarantine.read_image(content).pixels
+            pixels = sandbox.read_image(content).pixels
             return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
         except (KeyError, images.ImageRefused) as error:
             raise Http404 from error

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from classifier.datasets import zip_checks
 from classifier.datasets.zip_checks import ZipRefused, look, shown
-from ml.data.manifests import IMAGE_SUFFIXES, PUBLISHED_PARTS
+from ml.data.manifests import IMAGE_SUFFIXES, PUBLISHED_SPLIT_FOLDERS
 
 CHUNK = 1024**2
 # What zipfile raises, on a damaged entry.
@@ -121,8 +121,8 @@ def _place(images: list[zipfile.ZipInfo]) -> list[Entry]:
     entries, roots, taken = [], set(), set()
     for info in images:
         *folders, name = PurePosixPath(info.filename).parts
-        parts = [folder for folder in folders if folder.lower() in PUBLISHED_PARTS]
-        names = [folder for folder in folders if folder.lower() not in PUBLISHED_PARTS]
+        parts = [folder for folder in folders if folder.lower() in PUBLISHED_SPLIT_FOLDERS]
+        names = [folder for folder in folders if folder.lower() not in PUBLISHED_SPLIT_FOLDERS]
         if not names:
             raise ZipRefused(f"{shown(info)} is in no class folder.")
         if len(parts) > 1:
@@ -155,7 +155,13 @@ def _check_no_empty_class(
 ) -> None:
     """A folder beside the class folders without any image is a class that lost its images."""
     depths = Counter(
-        len([part for part in PurePosixPath(info.filename).parts[:-1] if part.lower() not in PUBLISHED_PARTS])
+        len(
+            [
+                part
+                for part in PurePosixPath(info.filename).parts[:-1]
+                if part.lower() not in PUBLISHED_SPLIT_FOLDERS
+            ]
+        )
         for info in images
     )
     depth = next(iter(depths))
@@ -164,7 +170,7 @@ def _check_no_empty_class(
             continue
         parts = PurePosixPath(info.filename).parts
         folders = parts if info.is_dir() else parts[:-1]
-        names = [part for part in folders if part.lower() not in PUBLISHED_PARTS]
+        names = [part for part in folders if part.lower() not in PUBLISHED_SPLIT_FOLDERS]
         if len(names) >= depth and names[depth - 1] not in classes:
             raise ZipRefused(f"The class {names[depth - 1]!r} holds no image.")
 

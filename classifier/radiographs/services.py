@@ -42,7 +42,7 @@ from classifier.radiographs.models import (
 )
 from classifier.radiographs.tasks import predict_next
 from classifier.registry.models import ModelVersion
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 
 MAX_NAME = 200
 
@@ -65,7 +65,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
     if live is None:
         raise ModelUnavailable()
     try:
-        decoded = quarantine.read_image(cast(BinaryIO, upload.file))
+        decoded = sandbox.read_image(cast(BinaryIO, upload.file))
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
 

@@ -12,7 +12,7 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
-from ml.networks.recipes import ENOUGH_HELD_OUT, RECIPES
+from ml.networks.recipes import MIN_CALIBRATION_IMAGES, RECIPES
 
 
 def _recipes() -> list[tuple[str, str]]:
@@ -35,7 +35,8 @@ class TrainingForm(forms.Form):
         choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
         help_text=(
             "The pretrained network has seen no X-ray; efficient_top, top and probe start from it, the others from "
-            f"nothing. To go on from a model, it must be the same network, and {ENOUGH_HELD_OUT} or more validation "
+            f"nothing. To go on from a model, it must be the same network, and "
+            f"{MIN_CALIBRATION_IMAGES} or more validation "
             "images must be new to it: from those that it learned from, nobody can tell how sure it may be."
         ),
     )

@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import DatasetRefused, Manifest
     from ml.evaluate import answers
     from ml.evaluate.evaluation import evaluate
-    from ml.events import tell_json, tell_person
+    from ml.progress import console_reporter, json_reporter
     from ml.reports.evaluation import evaluation_page, evaluation_text
     from ml.serve.bundle import BundleError, open_bundle
 
-    tell = tell_json(sys.stdout) if options.jsonl else tell_person(sys.stderr)
+    on_progress = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
     try:
         bundle = open_bundle(options.bundle)
         manifest = Manifest.read(options.manifest, options.images)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
                 )
             found = found.select(manifest.subset("test"))
         else:
-            found = answers.predict_test_images(bundle, manifest, tell)
+            found = answers.predict_test_images(bundle, manifest, on_progress)
         facts = evaluate(found)
         text = evaluation_text(facts)
         options.out.mkdir(parents=True, exist_ok=True)

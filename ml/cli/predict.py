@@ -14,8 +14,8 @@ from typing import Any
 
 from ml.classes import display_name
 from ml.data.image_limits import ImageRefused
-from ml.data.quarantine import read_image
-from ml.quiet import quiet
+from ml.data.sandbox import read_image
+from ml.native_stderr import suppress_native_stderr
 from ml.serve.bundle import SHIPPED, BundleError, open_bundle
 from ml.serve.inference import Prediction, Predictor
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     try:
         bundle = open_bundle(options.bundle)
-        with quiet():
+        with suppress_native_stderr():
             predictor = Predictor(bundle, options.engine)
     except BundleError as error:
         print(error, file=sys.stderr)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
 from ml.data.manifests import DatasetRefused, Item, Manifest
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.bundle import TRAINING_IMAGES, Bundle
 from ml.serve.calibration import softmax
 from ml.serve.inference import Engine, Prediction, Predictor
@@ -161,7 +161,7 @@ ARRAYS = tuple(field.name for field in fields(Answers) if field.name not in ("ch
 def predict_test_images(
     bundle: Bundle,
     manifest: Manifest,
-    tell: Tell = lambda event: None,
+    on_progress: ProgressCallback = lambda event: None,
     *,
     engine: Engine = "auto",
     phase: str = "evaluate",
@@ -178,7 +178,7 @@ def predict_test_images(
     items = manifest.subset("test")
     _check_items(items, bundle.classes)
     predictor = Predictor(bundle, engine)
-    remaining = Remaining(len(items))
+    remaining = RemainingTime(len(items))
     predictions: list[Prediction] = []
     milliseconds = []
     for number, item in enumerate(items, start=1):
@@ -189,7 +189,7 @@ def predict_test_images(
         started = time.perf_counter()
         predictions += predictor.predict([pixels])
         milliseconds.append(1000 * (time.perf_counter() - started))
-        tell(Event(phase, 1, 1, number, len(items), {}, remaining.after(number)))
+        on_progress(ProgressEvent(phase, 1, 1, number, len(items), {}, remaining.estimate(number)))
     classes = bundle.classes
     return Answers(
         checksum=bundle.checksum,

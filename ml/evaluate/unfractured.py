@@ -11,11 +11,11 @@ import numpy as np
 from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
 from ml.evaluate.metrics import share
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.inference import Prediction, Predictor
 
 
-def measure_unfractured(predictor: Predictor, folder: Path, tell: Tell) -> dict[str, Any]:
+def measure_unfractured(predictor: Predictor, folder: Path, on_progress: ProgressCallback) -> dict[str, Any]:
     """Returns what the model answers for the X-rays in a folder, as JSON data.
 
     Returns:
@@ -26,7 +26,7 @@ def measure_unfractured(predictor: Predictor, folder: Path, tell: Tell) -> dict[
         ImageRefused: a file is not an image that can be read.
     """
     paths = sorted(path for path in folder.iterdir() if path.is_file())
-    remaining = Remaining(len(paths))
+    remaining = RemainingTime(len(paths))
     predictions: list[Prediction] = []
     for number, path in enumerate(paths, start=1):
         try:
@@ -34,7 +34,9 @@ def measure_unfractured(predictor: Predictor, folder: Path, tell: Tell) -> dict[
         except ImageRefused as error:
             raise ImageRefused(f"{path}: {error}") from error
         if number % 50 == 0 or number == len(paths):
-            tell(Event("unfractured", 1, 1, number, len(paths), {}, remaining.after(number)))
+            on_progress(
+                ProgressEvent("unfractured", 1, 1, number, len(paths), {}, remaining.estimate(number))
+            )
     named = sum(prediction.class_name is not None and not prediction.abstained for prediction in predictions)
     refused = sum(not prediction.in_distribution for prediction in predictions)
     quantiles = np.quantile([prediction.confidence for prediction in predictions], (0, 0.5, 1)).tolist()

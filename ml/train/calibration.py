@@ -16,7 +16,7 @@ from ml.serve.calibration import (
     prediction_sets,
     softmax,
 )
-from ml.train.learning import Answers
+from ml.train.cross_validation import HeldOutPredictions
 
 # Share of images whose prediction set holds the true class.
 COVERAGE = 0.9
@@ -27,7 +27,7 @@ FOLDS = 5
 MIN_IMAGES = 20
 
 
-def calibrate(held_out: Answers, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def calibrate(held_out: HeldOutPredictions, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fits the calibration of a card and measures it.
 
     Args:
@@ -68,7 +68,9 @@ def num_folds(groups: list[str]) -> int:
     return min(FOLDS, len(set(groups)))
 
 
-def _calibrate_by_fold(held_out: Answers, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _calibrate_by_fold(
+    held_out: HeldOutPredictions, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Returns probabilities and prediction sets, (n, classes), fitted to the images of other folds."""
     labels, groups = held_out.labels, np.array(held_out.groups)
     folds = grouped_folds(labels, held_out.groups, num_folds(held_out.groups), seed)

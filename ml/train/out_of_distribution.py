@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from ml.data import negatives
+from ml.data import out_of_distribution_images
 from ml.evaluate.metrics import share
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.inference import Graph
 from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, is_flat, prepare, scale
+from ml.serve.preprocessing import InputSpec, is_blank, preprocess, rescale
 
 # Share of images like those trained on that the threshold refuses.
 REFUSAL_RATE = 0.005
@@ -31,7 +31,7 @@ def fit_and_measure(
     folds: NDArray[np.int64],
     unseen: NDArray[np.bool_],
     spec: InputSpec,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> tuple[Distribution, dict[str, Any]] | None:
     """Fits the distribution of a graph's features, and measures it on pictures that are not X-rays.
 
@@ -45,13 +45,16 @@ def fit_and_measure(
     """
     if unseen.sum() < MIN_IMAGES:
         return None
-    remaining, features = Remaining(len(images)), []
+    remaining, features = RemainingTime(len(images)), []
     for number, image in enumerate(images, start=1):
-        features.append(graph.run(scale(image, spec))["features"])
+        features.append(graph.run(rescale(image, spec))["features"])
         if number % 50 == 0 or number == len(images):
-            tell(Event("describe", 1, 1, number, len(images), {}, remaining.after(number)))
+            on_progress(ProgressEvent("describe", 1, 1, number, len(images), {}, remaining.estimate(number)))
     fitted, scores = fit(np.stack(features), folds, unseen)
-    pictures = {**negatives.rendered(), "photograph": negatives.photographs()}
+    pictures = {
+        **out_of_distribution_images.render_images(),
+        "photograph": out_of_distribution_images.load_photographs(),
+    }
     others = {kind: _scores(graph, fitted, found, spec) for kind, found in pictures.items()}
     refused = {kind: int(np.sum(found > fitted.threshold)) for kind, found in others.items()}
     everything = np.concatenate([scores, *others.values()])
@@ -103,8 +106,8 @@ def _scores(
     return np.array(
         [
             np.finfo(np.float64).max
-            if is_flat(pixels)
-            else fitted.score(graph.run(prepare(pixels, spec))["features"][np.newaxis])[0]
+            if is_blank(pixels)
+            else fitted.score(graph.run(preprocess(pixels, spec))["features"][np.newaxis])[0]
             for pixels in pictures
         ]
     )

@@ -18,19 +18,25 @@ from ml.evaluate.answers import predict_test_images
 from ml.evaluate.evaluation import figures_of
 from ml.evaluate.unfractured import measure_unfractured
 from ml.networks.recipes import Recipe
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_place, open_bundle, write_bundle
-from ml.serve.export import keras_file, round_weights, serving_graph
+from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, open_bundle, write_bundle
+from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.inference import Predictor, open_graph
 from ml.serve.out_of_distribution import FILE as DISTRIBUTION
 from ml.serve.out_of_distribution import Distribution
 from ml.train.calibration import calibrate, num_folds
-from ml.train.input_pipeline import decode
-from ml.train.learning import Learned, Run, labels_of, learn, weights_of
+from ml.train.cross_validation import (
+    RunOptions,
+    TrainedModel,
+    encode_labels,
+    initial_weights_file,
+    train_model,
+)
+from ml.train.input_pipeline import decode_images
 from ml.train.out_of_distribution import fit_and_measure
 
 
 def train(
-    recipe: Recipe, manifest: Manifest, out: Path, run: Run, answers_file: Path | None = None
+    recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions, answers_file: Path | None = None
 ) -> Bundle:
     """Trains on the manifest's train and validation parts and writes a bundle.
 
@@ -45,15 +51,15 @@ def train(
         ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
         FileExistsError: out holds something that is not a bundle.
     """
-    check_place(out)
+    check_destination(out)
     tf.config.experimental.enable_op_determinism()
     # A test image that cannot be read ends the run now instead of after the training.
-    decode(manifest, manifest.subset("test"), recipe.input, run.work, run.tell)
-    learned = learn(recipe, manifest, run)
+    decode_images(manifest, manifest.subset("test"), recipe.input, run.work, run.on_progress)
+    learned = train_model(recipe, manifest, run)
     round_weights(learned.model)
-    graph = serving_graph(learned.model, recipe.described_by, recipe.mirror)
+    graph = export_litert(learned.model, recipe.ood_layers, recipe.test_time_flip)
     files = {
-        "model.keras": keras_file(learned.model),
+        "model.keras": export_keras(learned.model),
         "serving.tflite.gz": graph,
     }
     if seen := images_learned_from(manifest, run.start):
@@ -67,11 +73,12 @@ def train(
     draft = write_bundle(run.work / "draft", files, card)
     answers = None
     if manifest.subset("test"):
-        answers = predict_test_images(draft, manifest, run.tell, engine="litert", phase="measure")
+        answers = predict_test_images(draft, manifest, run.on_progress, engine="litert", phase="measure")
         numbers = {"n": len(answers.items), "groups": len(set(answers.groups))}
         figures["test"] = {**numbers, **figures_of(answers)}
-    if run.whole_bones:
-        figures["whole_bones"] = measure_unfractured(Predictor(draft, "litert"), run.whole_bones, run.tell)
+    if run.normal_images:
+        predictor = Predictor(draft, "litert")
+        figures["whole_bones"] = measure_unfractured(predictor, run.normal_images, run.on_progress)
     bundle = write_bundle(out, files, {**card, "figures": figures})
     if answers and answers_file:
         replace(answers, checksum=bundle.checksum, card=bundle.card).save(answers_file)
@@ -79,21 +86,21 @@ def train(
 
 
 def _fit_distribution(
-    graph: bytes, recipe: Recipe, manifest: Manifest, run: Run
+    graph: bytes, recipe: Recipe, manifest: Manifest, run: RunOptions
 ) -> tuple[Distribution, dict[str, Any]] | None:
     items = [*manifest.subset("train"), *manifest.subset("validation")]
-    images = decode(manifest, items, recipe.input, run.work, run.tell)
-    labels, groups = labels_of(items, manifest.classes), [item.group for item in items]
+    images = decode_images(manifest, items, recipe.input, run.work, run.on_progress)
+    labels, groups = encode_labels(items, manifest.classes), [item.group for item in items]
     folds = grouped_folds(labels, groups, num_folds(groups), run.seed)
-    # A backbone that is not trained has seen none of the images; other layers have seen the train part.
-    unseen = np.array([recipe.trunk is not None or item.split == "validation" for item in items])
-    return fit_and_measure(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.tell)
+    # A frozen backbone was trained on none of the images; other layers were trained on the train part.
+    unseen = np.array([recipe.backbone_output is not None or item.split == "validation" for item in items])
+    return fit_and_measure(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.on_progress)
 
 
 def _card(
-    recipe: Recipe, manifest: Manifest, run: Run, learned: Learned, calibration: dict[str, Any]
+    recipe: Recipe, manifest: Manifest, run: RunOptions, learned: TrainedModel, calibration: dict[str, Any]
 ) -> dict[str, Any]:
-    weights = weights_of(recipe, run)
+    weights = initial_weights_file(recipe, run)
     return {
         "classes": manifest.classes,
         "input": recipe.input.to_json(),
@@ -116,7 +123,7 @@ def _card(
     }
 
 
-def _epochs(learned: Learned) -> list[dict[str, float]]:
+def _epochs(learned: TrainedModel) -> list[dict[str, float]]:
     """Returns the figures of each epoch; with folds, validation figures are means over them."""
     folds = [progress.history for progress in learned.fold_progress]
     means = [

@@ -1,4 +1,4 @@
-"""docs/api.md is right: its commands and its program are run against a real portal."""
+"""Runs the commands and the program of docs/api.md against a real portal."""
 
 import io
 import os

@@ -28,7 +28,7 @@ def prediction(client: APIClient, sent: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_a_queued_prediction_says_nothing_yet(alice_api: APIClient, sent: dict[str, Any]) -> None:
+def test_a_queued_prediction_has_no_answer(alice_api: APIClient, sent: dict[str, Any]) -> None:
     body = prediction(alice_api, sent)
     assert list(body) == FIELDS
     assert body["created_at"]
@@ -58,7 +58,7 @@ def test_a_failed_prediction_says_why_and_nothing_else(alice_api: APIClient, sen
     assert body["finished_at"] is not None
 
 
-def test_an_image_that_is_no_bone_x_ray_gets_no_class(alice_api: APIClient, sent: dict[str, Any]) -> None:
+def test_an_image_that_is_not_a_bone_x_ray_gets_no_class(alice_api: APIClient, sent: dict[str, Any]) -> None:
     Prediction.objects.update(
         state=Prediction.State.SUCCEEDED,
         finished_at=timezone.now(),

@@ -5,8 +5,8 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from benchmarks.paired_timing import timed_calls
 from benchmarks.seeding import seed
-from benchmarks.turns import things_to_do
 from classifier.core.models import User
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
@@ -16,7 +16,7 @@ from portal.accounts.services import create_default_groups
 def num_queries() -> dict[str, int]:
     """By page and action."""
     found = {}
-    for thing in things_to_do():
+    for thing in timed_calls():
         if thing.is_timed:
             thing.do()  # what is looked up once
             with CaptureQueriesContext(connection) as queries:
