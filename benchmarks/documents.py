@@ -180,11 +180,12 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
 
 
 def fill_other_pictures(card: dict[str, Any]) -> None:
-    found, test = card["figures"].get("in_distribution"), card["figures"].get("test", {}).get("refused")
+    found, test = card["figures"].get("in_distribution"), card["figures"].get("test", {})
+    test = test.get("refused") or test.get("refused_as_out_of_distribution")
     if not found or not test:
         return
     rows = [
-        [kind, f"{row['count']} of {row['n']} ({row['low']:.3f} to {row['high']:.3f})"]
+        [kind, f"{round(row['value'] * row['n'])} of {row['n']} ({row['low']:.3f} to {row['high']:.3f})"]
         for kind, row in (
             ("X-rays of fractured bones, held out in cross-validation", found["refused"]),
             ("X-rays of fractured bones, test images", test),

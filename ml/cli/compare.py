@@ -1,4 +1,8 @@
-"""Compare two bundles on the same frozen test images: is B better than A?"""
+"""Compare two models on the same frozen test images: is B better than A?
+
+A and B are bundles, or answers.npz files that `evaluate` wrote. The manifest says which test images count;
+without it, those of the answers do.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,38 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", type=Path, metavar="BUNDLE_A", help="the one to measure against")
-    parser.add_argument("b", type=Path, metavar="BUNDLE_B", help="the candidate")
-    parser.add_argument("manifest", type=Path, help="manifest.csv, as `audit` writes it")
-    parser.add_argument("--images", type=Path, required=True, help="the data set's folder")
+    parser.add_argument("a", type=Path, metavar="A", help="the model to compare with: bundle or answers.npz")
+    parser.add_argument("b", type=Path, metavar="B", help="the candidate: bundle or answers.npz")
+    parser.add_argument(
+        "manifest",
+        type=Path,
+        nargs="?",
+        help="manifest.csv, as `audit` writes it; bundles need it",
+    )
+    parser.add_argument("--images", type=Path, help="the data set's folder; bundles need it")
     parser.add_argument("--json", action="store_true", help="all of it as JSON on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import DatasetRefused, Manifest
+    from ml.evaluate.answers import Answers, predict_test_images
     from ml.evaluate.comparison import compare
-    from ml.evaluate.evaluation import answer_test_images
     from ml.reports.comparison import comparison_text
     from ml.serve.bundle import BundleError, open_bundle
 
+    def answers_of(path: Path) -> Answers:
+        if not path.is_dir():
+            answers = Answers.load(path)
+            return answers.select(manifest.subset("test")) if manifest else answers
+        if manifest is None or options.images is None:
+            raise DatasetRefused(f"{path} is a bundle: give the manifest and --images to predict with it.")
+        return predict_test_images(open_bundle(path), manifest)
+
     try:
-        manifest = Manifest.read(options.manifest, options.images)
-        bundles = open_bundle(options.a), open_bundle(options.b)
-        facts = compare(*(answer_test_images(bundle, manifest) for bundle in bundles))
+        manifest = None
+        if options.manifest:
+            manifest = Manifest.read(options.manifest, options.images or Path())
+        facts = compare(answers_of(options.a), answers_of(options.b))
     except (BundleError, DatasetRefused, OSError) as error:
         print(error, file=sys.stderr)
         return 1

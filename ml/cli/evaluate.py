@@ -1,6 +1,7 @@
 """Evaluate a bundle on the frozen test part of a manifest.
 
-Written to DIR: report.html with figures, report.json, report.txt.
+Written to DIR: report.html with figures, report.json, report.txt, and answers.npz, the answers for each
+test image, which `compare` reads.
 """
 
 from __future__ import annotations
@@ -16,23 +17,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, help="manifest.csv, as `audit` writes it")
     parser.add_argument("--images", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="answers that `train` saved, instead of predicting again"
+    )
     parser.add_argument("--jsonl", action="store_true", help="events as JSON lines on standard output")
 
 
 def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import DatasetRefused, Manifest
-    from ml.evaluate.evaluation import answer_test_images, evaluate
+    from ml.evaluate import answers
+    from ml.evaluate.evaluation import evaluate
     from ml.progress import console_reporter, json_reporter
     from ml.reports.evaluation import evaluation_page, evaluation_text
     from ml.serve.bundle import BundleError, open_bundle
 
-    tell = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
+    on_progress = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
     try:
         bundle = open_bundle(options.bundle)
         manifest = Manifest.read(options.manifest, options.images)
-        facts = evaluate(answer_test_images(bundle, manifest, tell))
+        if options.answers:
+            found = answers.Answers.load(options.answers)
+            if found.checksum != bundle.checksum:
+                raise DatasetRefused(
+                    f"The answers {options.answers} are those of model {found.checksum[:12]}, "
+                    f"not of {bundle.checksum[:12]}."
+                )
+            found = found.select(manifest.subset("test"))
+        else:
+            found = answers.predict_test_images(bundle, manifest, on_progress)
+        facts = evaluate(found)
         text = evaluation_text(facts)
         options.out.mkdir(parents=True, exist_ok=True)
+        found.save(options.out / answers.FILE)
         content = {
             "report.json": json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
             "report.html": evaluation_page(facts, f"model {bundle.checksum[:12]}"),

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="X-rays without fractures, on which the model is evaluated for the card",
     )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="file for the answers to the test images, for `evaluate`"
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--epochs", type=int, help="number of epochs (default: that of the recipe)")
     parser.add_argument("--batch-size", type=int, help="batch size (default: that of the recipe)")
@@ -95,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
                 on_progress=on_progress,
                 should_stop=lambda: is_stopped,
             )
-            bundle = train(recipe, manifest, options.out, run)
+            bundle = train(recipe, manifest, options.out, run, options.answers)
     except TrainingStopped:
         print("Training stopped. Run the same command again to resume.", file=sys.stderr)
         return 143

@@ -1,4 +1,4 @@
-"""Lays one picture on another and says how well their fine structure agrees."""
+"""Aligns one picture with another and measures how well their fine structure agrees."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from ml.data.signatures import Grey, blur, sample, slopes
 
-# Bands of detail, as the two blurs' sigmas in pixels: the wide one, in pictures of half the size, to
-# find the fit; the narrow one, in the whole pictures, to judge it.
+# Bands of detail as the sigmas of two blurs in pixels: the wide one, at half the size, to align pictures;
+# the narrow one, at full size, to measure their agreement.
 WIDE, NARROW = (0.75, 4.0), (1.0, 3.0)
 CONTRAST_SIGMA = 4.0
-# Detail fainter than this, in grey levels, is left faint. Much of what tells copies from pictures of
-# the same kind of bone in the same pose is faint.
+# Detail fainter than this, in grey levels, is not amplified. Much of what distinguishes copies from
+# pictures of the same bone in the same pose is faint.
 FAINT = 0.5
 STEPS = 12
 # Pictures that fit worse than this in wide detail do not agree in narrow detail.
@@ -26,8 +26,13 @@ Places = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """geometry: (2, 3), from the first picture's pixels (x, y) to the second's; correlation of the fine
-    structure where both are, -1 to 1; area of that place as a share of the smaller picture."""
+    """The place where two pictures overlap.
+
+    Attributes:
+        geometry: (2, 3) float64, affine map from pixels (x, y) of the first picture to the second.
+        correlation: of the fine structure in the overlap, -1 to 1.
+        area: of the overlap as a share of the smaller picture, 0 to 1.
+    """
 
     geometry: Map
     correlation: float
@@ -35,12 +40,18 @@ class Overlap:
 
 
 def lay_over(first: NDArray[np.uint8], second: NDArray[np.uint8], geometry: Map) -> Overlap:
-    """Refines a rough geometry and measures the agreement at its best.
+    """Refines a rough geometry and measures the agreement of the aligned pictures.
 
-    The fit is Gauss-Newton on the six numbers of an affine map (Lucas & Kanade 1981; Baker & Matthews
-    2004), on pictures without their coarse light and dark. The agreement is measured in finer detail
-    than the fit: two unrelated limbs on black correlate highly as they are, and two unrelated shafts
-    do in their wide edges.
+    Alignment is Gauss-Newton on the six parameters of an affine map (Lucas & Kanade 1981; Baker &
+    Matthews 2004), on pictures without low frequencies. Agreement is measured in finer detail: unrelated
+    limbs on black correlate highly in grey values, and unrelated shafts in their wide edges.
+
+    Args:
+        first, second: (H, W) uint8.
+        geometry: (2, 3) float64, as in Overlap.
+
+    Returns:
+        The refined overlap; its area is 0 where the alignment failed.
     """
     fitted, correlation = _fit(_halved(first), _halved(second), _halved_map(geometry))
     fitted = _doubled_map(fitted)
@@ -48,7 +59,7 @@ def lay_over(first: NDArray[np.uint8], second: NDArray[np.uint8], geometry: Map)
         return Overlap(fitted, correlation, 0.0)
     if abs(np.linalg.det(fitted[:, :2])) >= 1:
         return _agreement(first, second, fitted)
-    # Judged in the frame of the coarser picture, whose detail the finer one has too.
+    # Measured in the frame of the coarser picture: the finer one has all of its detail.
     other_way = _agreement(second, first, _inverse(fitted))
     return Overlap(fitted, other_way.correlation, other_way.area)
 
@@ -76,7 +87,7 @@ def _doubled_map(geometry: Map) -> Map:
 
 def _detail(picture: Grey, band: tuple[float, float]) -> Grey:
     detail = blur(picture, band[0]) - blur(picture, band[1])
-    # Local contrast made alike, so that one drawn arrow or letter does not decide.
+    # Local contrast is equalised, so that a drawn arrow or letter does not dominate.
     return np.asarray(detail / (np.sqrt(blur(detail * detail, CONTRAST_SIGMA)) + FAINT), dtype=np.float32)
 
 
@@ -136,6 +147,6 @@ def _fit(first: Grey, second: Grey, geometry: Map) -> tuple[Map, float]:
 
 
 def _is_close(geometry: Map, start: Map) -> bool:
-    # Freely stretched, any two straight bones can be brought to coincide.
+    # Without a limit, stretching makes any two straight bones coincide.
     stretch = np.linalg.svd(geometry[:, :2] @ np.linalg.inv(start[:, :2]), compute_uv=False)
     return bool(stretch[0] < MAX_STRETCH and stretch[-1] > 1 / MAX_STRETCH)

@@ -1,10 +1,10 @@
-"""Which images of a data set are copies of one picture: the same file, re-encoded, resized, stretched,
-mirrored, turned, or one cut out of the other.
+"""Finds images of a data set that are copies of one picture: re-encoded, resized, stretched, mirrored,
+turned or cropped.
 
-Two cheap searches propose pairs: perceptual hashes find whole pictures, corner descriptors with one
-common geometry find crops and slight turns. One test decides: the second picture is laid on the
-first, and the fine structure of both must correlate where they overlap. Other views of one
-fracture are no copies and are not found here (see ml.data.file_names).
+Two fast searches propose pairs: perceptual hashes find whole pictures, and corner descriptors with a
+common geometry find crops and slight turns. One test decides: the pictures are aligned, and their fine
+structure must correlate in the overlap. Other views of one fracture are not copies and are not found here
+(see ml.data.file_names).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ml.data.signatures import Signature, mirrored_descriptors
 
 # Bits of 63 that may differ. Unrelated X-rays are about 24 apart in the nearest of 8 orientations.
 MAX_HASH_DISTANCE = 10
-# Descriptors are compared without what all of them share, in the directions in which they differ most.
+# Number of principal components in which descriptors are compared, after subtracting their mean.
 DESCRIPTOR_DIRECTIONS = 64
 MIN_SIMILARITY = 0.88
 MIN_COMMON_CORNERS = 4
 MAX_PARTNERS = 8
-# How far, in pixels of pictures 256 long, a corner may lie from where the common geometry expects it.
+# Largest distance of a corner from its place in the common geometry, in pixels of pictures 256 long.
 CORNER_TOLERANCE = 8.0
-# The correlation of fine structure that makes a pair, set by eye on real X-rays (docs/data.md). More
-# is asked of small overlaps: two straight shafts agree easily.
+# Lowest correlation of fine structure of a pair, set by eye on real X-rays (docs/data.md). Small overlaps
+# need more, because two straight shafts agree easily.
 MIN_CORRELATION = 0.75
 MIN_CORRELATION_OF_SMALL = 0.87
 SMALL_OVERLAP, MIN_OVERLAP = 0.65, 0.25
@@ -40,11 +40,15 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images (indices, first < second) that show one picture.
+    """Two images that show one picture.
 
-    correlation of their fine structure where they overlap, 0 to 1; overlap as a share of the smaller
-    one; mirrored if one is the other's mirror image; turned by so many degrees; scale of the second
-    relative to the first, both pictures being 256 pixels long.
+    Attributes:
+        first, second: indices of the images, first < second.
+        correlation: of their fine structure in the overlap, 0 to 1.
+        overlap: area as a share of the smaller picture, 0 to 1.
+        mirrored: whether one is the mirror image of the other.
+        turned: rotation in degrees.
+        scale: of the second relative to the first, both 256 pixels long.
     """
 
     first: int
@@ -58,9 +62,12 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Two images that may show one picture, and the (2, 3) map from the first's pixels to the second's.
+    """Two images that may show one picture.
 
-    evidence ranks proposals of one search: more is likelier.
+    Attributes:
+        first, second: indices of the images, first < second.
+        geometry: (2, 3) float64, affine map from pixels of the first picture to the second.
+        evidence: ranks the proposals of one search; higher is likelier.
     """
 
     first: int
@@ -70,7 +77,12 @@ class Proposal:
 
 
 def find_duplicates(signatures: Sequence[Signature], progress: Progress = lambda share: None) -> list[Pair]:
-    """All pairs of copies, by first and second. progress gets the share done, 0 to 1."""
+    """Returns all pairs of copies, ordered by first and second.
+
+    Args:
+        signatures: one for each image.
+        progress: is called with the share that is done, 0 to 1.
+    """
     proposals = strongest(propose_by_hash(signatures))
     proposals += strongest(propose_by_corners(signatures, lambda share: progress(0.5 * share)))
     best: dict[tuple[int, int], Pair] = {}
@@ -84,7 +96,7 @@ def find_duplicates(signatures: Sequence[Signature], progress: Progress = lambda
     return [best[key] for key in sorted(best)]
 
 
-# What the worker processes compare; set in each of them, so that it is handed over only once.
+# Set once in each worker process, so that it is not sent with every proposal.
 _signatures: Sequence[Signature] = ()
 
 
@@ -106,7 +118,7 @@ def _confirm_all(signatures: Sequence[Signature], proposals: Sequence[Proposal])
 
 
 def confirm(signatures: Sequence[Signature], proposal: Proposal) -> Pair | None:
-    """The pair, if the two pictures agree where they are said to overlap."""
+    """Returns the pair, or None if the pictures do not agree in their overlap."""
     first, second = signatures[proposal.first].picture, signatures[proposal.second].picture
     found = lay_over(first, second, proposal.geometry)
     needed = MIN_CORRELATION if found.area >= SMALL_OVERLAP else MIN_CORRELATION_OF_SMALL
@@ -130,10 +142,10 @@ def _pair(proposal: Proposal, found: Overlap) -> Pair:
 
 
 def strongest(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """Those among the MAX_PARTNERS likeliest of either image.
+    """Returns the proposals that are among the MAX_PARTNERS likeliest of one of their images.
 
-    In a set of pictures in one pose nearly every two are proposed. The copies of one picture, however
-    many, are still found to belong together, through one another.
+    Among pictures in one pose nearly every pair is proposed. All copies of one picture are still linked,
+    directly or through others.
     """
     partners: Counter[int] = Counter()
     kept = []
@@ -145,7 +157,7 @@ def strongest(proposals: Sequence[Proposal]) -> list[Proposal]:
 
 
 def propose_by_hash(signatures: Sequence[Signature]) -> list[Proposal]:
-    """Pairs whose whole pictures look alike in one of the 8 orientations."""
+    """Returns pairs whose whole pictures have similar hashes in one of the 8 orientations."""
     if not signatures:
         return []
     proposals = []
@@ -171,7 +183,7 @@ def _stretch(version: int, first: tuple[int, ...], second: tuple[int, ...]) -> M
 
 
 def propose_by_corners(signatures: Sequence[Signature], progress: Progress) -> list[Proposal]:
-    """Pairs with corners alike whose places agree on one geometry."""
+    """Returns pairs with similar corners whose places agree on one geometry."""
     if not signatures:
         return []
     proposals = []
@@ -199,9 +211,9 @@ def _similar_corners(
     mirrored: bool,
     progress: Progress,
 ) -> NDArray[np.intp]:
-    """(m, 2) indices of corners that look alike, the first of an earlier image than the second.
+    """Returns indices of similar corners, (m, 2); the first belongs to an earlier image than the second.
 
-    Of each later image a corner gets its best match alone.
+    Only the best match of a corner in each later image is returned.
     """
     upright = np.concatenate([signature.descriptors for signature in signatures])
     if len(upright) < 2:
@@ -234,10 +246,14 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def common_geometry(
     first: NDArray[np.float64], second: NDArray[np.float64], mirrored: bool
 ) -> tuple[Map, int]:
-    """The map that most matches agree on, and how many do.
+    """Returns the geometry that most matches agree on, (2, 3), and the number of those matches.
 
-    Each match of two corners (x, y, scale, angle) names a map by itself: it is asked how many of the
-    others it brings to their partners.
+    Each match of two corners determines a geometry; the one that maps most other corners to their
+    partners is refined with these.
+
+    Args:
+        first, second: (m, 4), matched corners as in Signature.
+        mirrored: whether the geometry includes a reflection.
     """
     cos, sin = np.cos(first[:, 3]), np.sin(first[:, 3])
     back = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
@@ -254,13 +270,13 @@ def common_geometry(
     agree = (error < CORNER_TOLERANCE * np.maximum(1, scale[:, None])) & (ratio < np.log(1.6))
     best = int(agree.sum(axis=1).argmax())
     chosen = agree[best]
-    # One corner of a repeating pattern that resembles many others is one witness.
+    # A corner that matches many corners of a repeating pattern counts once.
     witnesses = min(len(np.unique(points[chosen, :2] // 3, axis=0)) for points in (first, second))
     return _similarity(first[chosen, :2], second[chosen, :2], mirrored), witnesses
 
 
 def _similarity(first: NDArray[np.float64], second: NDArray[np.float64], mirrored: bool) -> Map:
-    """The turn, scale and shift (and mirroring) that brings points (m, 2) closest to others."""
+    """Returns the similarity transform of points (m, 2) with the least squared distance to others."""
     start, end = first @ [1, -1j if mirrored else 1j], second @ [1, 1j]
     centred = start - start.mean()
     factor = (centred.conj() @ (end - end.mean())) / max(float(np.sum(np.abs(centred) ** 2)), 1e-9)

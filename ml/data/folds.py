@@ -1,4 +1,4 @@
-"""Cuts images into folds that no group straddles, each with about the same share of every class."""
+"""Folds for cross-validation: no group is in two of them, and classes are spread evenly."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from numpy.typing import NDArray
 def grouped_folds(
     labels: NDArray[np.int64], groups: Sequence[str], num_folds: int, seed: int
 ) -> NDArray[np.int64]:
-    """Returns each image's fold, (n,) in 0 .. num_folds - 1.
+    """Assigns images to folds.
 
-    Groups are taken in random order, the largest first, and each goes where its classes are rarest.
+    Groups are taken in descending size, in random order among equals; each goes to the fold in which its
+    classes are rarest.
+
+    Args:
+        labels: (n,) int, the class of each image.
+        groups: (n,), the group of each image.
+        num_folds: number of folds.
+        seed: of the random order.
+
+    Returns:
+        The fold of each image, (n,) int in 0 .. num_folds - 1.
 
     Raises:
         ValueError: there are fewer groups than folds.
     """
     names, group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(names) < num_folds:
-        raise ValueError(f"{len(names)} groups cannot be cut into {num_folds} folds.")
+        raise ValueError(f"{len(names)} groups cannot be divided into {num_folds} folds.")
     counts = np.zeros((len(names), int(labels.max()) + 1))
     np.add.at(counts, (group_of, labels), 1)
     shuffled = np.random.default_rng(seed).permutation(len(names))

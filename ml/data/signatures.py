@@ -1,6 +1,6 @@
-"""What of an image is compared to find its copies: a perceptual hash and patches around its corners.
+"""The signature of an image by which copies are found: perceptual hashes and corner descriptors.
 
-Both are taken from the picture without its uniform borders, in grey, so a border, a tint, another
+Both are computed from the grey picture without its uniform borders, so that a border, a tint, another
 size or another compression changes little.
 """
 
@@ -27,12 +27,13 @@ HASH_SIDE = 8
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """Of one picture.
+    """The signature of one picture with k corners.
 
-    picture: (H, W) uint8, longer side LONG_SIDE, uniform borders cut off.
-    hashes: (8,) uint64, perceptual hashes of the picture's 8 mirrored and turned versions.
-    corners: (k, 4) float32, x and y in pixels of picture, scale in such pixels, angle in radians.
-    descriptors: (k, DESCRIPTOR) float32 of length 1, what lies around the corners, turned by their angle.
+    Attributes:
+        picture: (H, W) uint8, longer side LONG_SIDE, uniform borders cut off.
+        hashes: (8,) uint64, perceptual hashes of the picture's 8 mirrored and turned versions.
+        corners: (k, 4) float32, x, y and scale in pixels of picture, angle in radians.
+        descriptors: (k, DESCRIPTOR) float32 of length 1, gradients around the corners, relative to their angle.
     """
 
     picture: NDArray[np.uint8]
@@ -42,14 +43,19 @@ class Signature:
 
 
 def make_signature(pixels: NDArray[np.uint8]) -> Signature:
-    """Args: pixels: (H, W) or (H, W, 3) uint8."""
+    """Returns the signature of a picture, (H, W) or (H, W, 3) uint8."""
     picture = _small_grey(without_borders(pixels))
     corners, descriptors = _describe_corners(picture.astype(np.float32))
     return Signature(picture, dihedral_hashes(picture), corners, descriptors)
 
 
 def without_borders(pixels: NDArray[np.uint8], tolerance: int = 10) -> NDArray[np.uint8]:
-    """Cuts off rows and columns at the edges in which every pixel is nearly the same grey."""
+    """Returns a picture without the rows and columns at its edges that are of nearly one grey value.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) uint8.
+        tolerance: spread of grey values that still counts as uniform.
+    """
     grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     rows = np.flatnonzero(_spread(grey, axis=1) > tolerance)
     columns = np.flatnonzero(_spread(grey, axis=0) > tolerance)
@@ -75,10 +81,11 @@ def _small_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def dihedral_hashes(picture: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Perceptual hashes (Zauner 2010) of the picture stretched to a square, in its 8 orientations.
+    """Returns perceptual hashes (Zauner 2010) of a picture in its 8 orientations, (8,) uint64.
 
-    A bit is the sign of one of the lowest 8 x 8 cosine coefficients, the mean left out. Mirroring
-    changes the sign of the odd ones and turning swaps rows and columns, so one transform does.
+    The picture, (H, W) uint8, is stretched to a square. Each bit is the sign of one of the lowest 8 x 8
+    cosine coefficients, without the mean. Mirroring changes the sign of the odd ones and turning swaps
+    rows and columns, so one transform suffices.
     """
     square = Image.fromarray(picture).resize((32, 32), Image.Resampling.BOX)
     rows = _cosines(32, HASH_SIDE)
@@ -103,7 +110,7 @@ def _pack_bits(bits: NDArray[np.bool_]) -> int:
 
 
 def blur(picture: Grey, sigma: float) -> Grey:
-    """Gaussian blur with the edge pixels repeated outwards."""
+    """Returns a Gaussian blur of (H, W) float32; edge pixels are repeated outwards, sigma is in pixels."""
     radius = max(1, int(3 * sigma + 0.5))
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)
@@ -119,13 +126,16 @@ def blur(picture: Grey, sigma: float) -> Grey:
 
 
 def slopes(picture: Grey) -> tuple[Grey, Grey]:
-    """How much the values rise a pixel, downwards and to the right."""
+    """Returns the gradient of (H, W) float32 per pixel, downwards and to the right."""
     down, across = np.gradient(picture)
     return np.asarray(down), np.asarray(across)
 
 
 def sample(picture: Grey, x: NDArray[np.floating], y: NDArray[np.floating]) -> Grey:
-    """Bilinear values of (H, W) or (H, W, C) at x, y (same shape); outside, the nearest edge pixel."""
+    """Returns bilinear samples of (H, W) or (H, W, C) float32 at x and y, arrays of one shape.
+
+    Places outside the picture get the nearest edge pixel.
+    """
     height, width = picture.shape[:2]
     x = np.clip(x, 0, width - 1.001).astype(np.float32)
     y = np.clip(y, 0, height - 1.001).astype(np.float32)
@@ -142,7 +152,7 @@ def sample(picture: Grey, x: NDArray[np.floating], y: NDArray[np.floating]) -> G
 
 
 def _describe_corners(picture: Grey) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Corners and what surrounds them, at each scale of the pyramid."""
+    """Returns corners and their descriptors at each scale of the pyramid, as in Signature."""
     corners, descriptors = [], []
     for shrink, count in zip(PYRAMID, CORNERS, strict=True):
         height, width = round(picture.shape[0] * shrink), round(picture.shape[1] * shrink)
@@ -163,7 +173,10 @@ def _describe_corners(picture: Grey) -> tuple[NDArray[np.float32], NDArray[np.fl
 def _find_corners(
     level: Grey, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The strongest corners (Harris & Stephens 1988) that are 5 pixels apart, with the gradient's angle."""
+    """Returns x, y and gradient angle of the strongest corners that are 5 pixels apart.
+
+    Harris & Stephens 1988.
+    """
     down, across = slopes(blur(level, 1.0))
     xx, yy, xy = (blur(product, 1.5) for product in (across * across, down * down, across * down))
     strength = (xx * yy - xy * xy) / (xx + yy + 1e-6)
@@ -187,8 +200,11 @@ def _highest_around(values: Grey, radius: int) -> Grey:
 def _describe(
     level: Grey, x: NDArray[np.float64], y: NDArray[np.float64], angle: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """(k, DESCRIPTOR): SIFT's histograms of gradient directions in CELLS x CELLS cells (Lowe 2004), as
-    square roots (RootSIFT, Arandjelovic & Zisserman 2012), so that a dot product compares them."""
+    """Returns RootSIFT descriptors, (k, DESCRIPTOR) float32, which a dot product compares.
+
+    They are the square roots (Arandjelovic & Zisserman 2012) of histograms of gradient directions in
+    CELLS x CELLS cells (SIFT, Lowe 2004).
+    """
     steps = (np.arange(SAMPLES) - (SAMPLES - 1) / 2) * SPACING
     down, across = np.meshgrid(steps, steps, indexing="ij")
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
@@ -207,14 +223,14 @@ def _describe(
     votes = (size * (1 - part))[..., None] * is_lower + (size * part)[..., None] * is_upper
     histograms = np.asarray(votes.transpose(0, 2, 1) @ CELL_WEIGHTS).reshape(len(x), -1)
     histograms /= np.linalg.norm(histograms, axis=1, keepdims=True) + 1e-9
-    # One strong edge must not speak alone.
+    # Limits the weight of a single strong edge.
     histograms = np.minimum(histograms, 0.2)
     histograms /= histograms.sum(axis=1, keepdims=True) + 1e-9
     return np.asarray(np.sqrt(histograms), dtype=np.float32)
 
 
 def _cell_weights() -> NDArray[np.float64]:
-    """(SAMPLES**2, CELLS**2): how much each sample counts in each cell; less far from the middle."""
+    """Returns the weight of each sample in each cell, (SAMPLES**2, CELLS**2), lower far from the middle."""
     places = (np.arange(SAMPLES) + 0.5) * CELLS / SAMPLES - 0.5
     near = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(CELLS)[None, :]))
     middle = np.exp(-0.5 * ((np.arange(SAMPLES) - (SAMPLES - 1) / 2) / (SAMPLES / 2)) ** 2)
@@ -226,6 +242,6 @@ CELL_WEIGHTS = _cell_weights()
 
 
 def mirrored_descriptors(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The descriptors as the picture's mirror image would have them: across the corner's own angle."""
+    """Returns the descriptors (k, DESCRIPTOR) that the picture's mirror image has."""
     cells = descriptors.reshape(-1, DIRECTIONS, CELLS, CELLS)
     return cells[:, -np.arange(DIRECTIONS) % DIRECTIONS, ::-1].reshape(descriptors.shape)

@@ -1,9 +1,10 @@
-"""Two bundles on the same test images: is the difference more than chance?"""
+"""The comparison of two models on the same test images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,28 +12,36 @@ from numpy.typing import NDArray
 
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.evaluate import metrics
-from ml.evaluate.evaluation import Answers, plain
+from ml.evaluate.answers import Answers
+from ml.evaluate.evaluation import plain
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
 
 def compare(first: Answers, second: Answers) -> dict[str, Any]:
-    """Differences, second minus first, as plain data.
+    """Compares the answers of two models; differences are second minus first.
 
-    Intervals are those of the paired bootstrap: both bundles answer the same drawn groups. McNemar's
-    test counts images, as if each were its own group. The verdict goes by two differences, balanced
-    accuracy and negative log-likelihood, whose 95 % intervals lie above 0, below 0, or hold 0. "worse"
-    is worse in either: a model whose confidences lie is no better for naming as many classes rightly.
-    "better" is better in the balanced accuracy, and not worse in the other.
+    Intervals are those of a paired bootstrap: each resample holds the same groups for both models.
+    McNemar's test takes images as independent. The verdict depends on the 95 % intervals of two
+    differences. It is "worse" if balanced accuracy is lower or negative log-likelihood higher beyond
+    chance, because overconfident probabilities mislead even where the named classes are right; "better"
+    if balanced accuracy is higher beyond chance and the verdict is not "worse".
+
+    Args:
+        first: the answers of model A.
+        second: those of model B.
+
+    Returns:
+        JSON data; each difference is {"a", "b", "value", "low", "high", "n", "groups"}.
 
     Raises:
-        DatasetRefused: the bundles have different classes, or did not answer the same images.
+        DatasetRefused: the models have different classes, or the answers are not for the same images.
     """
     if set(first.classes) != set(second.classes):
         odd = sorted(set(first.classes) ^ set(second.classes))
         raise DatasetRefused(f"The two models have different classes: only one of them knows {odd[0]!r}.")
     if first.items != second.items:
-        raise DatasetRefused("The two models were not asked about the same images.")
+        raise DatasetRefused("The two models did not answer for the same images.")
     right_first, right_second = first.predicted == first.labels, second.predicted == second.labels
     only_first, only_second = (
         int(np.sum(right_first & ~right_second)),
@@ -43,9 +52,9 @@ def compare(first: Answers, second: Answers) -> dict[str, Any]:
     return {
         "format": "callus-comparison",
         "version": 1,
-        "a": {"checksum": first.bundle.checksum, "trained_on": first.num_trained_on},
-        "b": {"checksum": second.bundle.checksum, "trained_on": second.num_trained_on},
-        "manifest_checksum": Manifest.of(first.bundle.path, first.items).checksum(),
+        "a": {"checksum": first.checksum, "trained_on": first.num_trained_on},
+        "b": {"checksum": second.checksum, "trained_on": second.num_trained_on},
+        "manifest_checksum": Manifest.of(Path(), first.items).checksum(),
         "n": len(first.items),
         "groups": len(set(first.groups)),
         "verdict": verdict,
@@ -105,7 +114,7 @@ def _sentence(
     }[verdict]
     for name, answers in (("A", first), ("B", second)):
         if answers.num_trained_on:
-            said += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too good."
+            said += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too high."
     return said
 
 

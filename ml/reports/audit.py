@@ -1,4 +1,4 @@
-"""An audit as JSON and as a page."""
+"""An audit as JSON data and as an HTML page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RULES = [
 
 
 def audit_json(audit: Audit) -> dict[str, Any]:
-    """All findings as plain data; images are named by their paths."""
+    """Returns all findings as JSON data; images are named by their paths."""
     paths = [scan.file.path for scan in audit.scans]
     widths, heights = (
         [scan.width for scan in audit.scans],
@@ -120,7 +120,7 @@ def _labelled(audit: Audit, members: Sequence[int]) -> list[dict[str, str]]:
 
 
 def published_leaks(audit: Audit) -> dict[str, Any]:
-    """How many images of the published test part have a copy, or share a source, with its other part."""
+    """Returns how many published test images have a copy or a common source in the published training part."""
     linked = {
         "exact": [pair for members in audit.exact for pair in combinations(members, 2)],
         "near": [(pair.first, pair.second) for pair in audit.near],
@@ -148,7 +148,7 @@ def _is_train(audit: Audit, index: int) -> bool:
 
 
 def audit_page(audit: Audit, name: str) -> str:
-    """A self-contained HTML page; name is the data set's."""
+    """Returns an audit as a self-contained HTML page; name is that of the data set."""
     facts = audit_json(audit)
     return page(
         f"Audit of {name}",

@@ -1,4 +1,4 @@
-"""A comparison of two bundles as plain text."""
+"""A comparison of two models as plain text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from ml.reports.evaluation import NAMES, interval
 
 
 def comparison_text(facts: dict[str, Any]) -> str:
-    """Verdict, differences, classes, and the images on which the two disagree."""
+    """Returns verdict, differences, classes, and the images on which the two models disagree.
+
+    Args:
+        facts: what ml.evaluate.comparison.compare returns.
+    """
     mcnemar = facts["mcnemar"]
     lines = [
         f"A {facts['a']['checksum'][:12]}, B {facts['b']['checksum'][:12]}: "

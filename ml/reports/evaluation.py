@@ -1,4 +1,4 @@
-"""An evaluation as a page and as the classification report that one reads in a terminal."""
+"""An evaluation as an HTML page and as plain text."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "top_3_accuracy": "top-3 accuracy",
     "macro_f1": "macro F1",
+    "macro_auroc": "macro AUROC",
     "negative_log_likelihood": "negative log-likelihood",
     "brier_score": "Brier score",
     "calibration_error_before": "calibration error before temperature scaling",
     "calibration_error": "calibration error",
     "prediction_set_coverage": "coverage of the prediction sets",
     "prediction_set_size": "classes in a prediction set",
-    "refused_as_out_of_distribution": "refused as no bone X-ray",
+    "refused_as_out_of_distribution": "refused as not a bone X-ray",
 }
 CHANCE = "calibration error by chance alone"
 DISCLAIMER = (
-    "The model tells kinds of fracture apart. It cannot say that a bone is whole, and no answer of it is a "
+    "The model distinguishes kinds of fracture. It cannot rule out a fracture, and its answers are not a "
     "diagnosis."
 )
 
 
 def interval(estimate: dict[str, Any], digits: int = 3) -> str:
-    """A figure and its interval as text; a dash where it is not defined."""
+    """Returns a figure with its interval as text; a dash where it is not defined."""
     if estimate["value"] is None:
         return "–"
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
@@ -41,7 +42,11 @@ def interval(estimate: dict[str, Any], digits: int = 3) -> str:
 
 
 def evaluation_text(facts: dict[str, Any]) -> str:
-    """The classification report as plain text."""
+    """Returns an evaluation as plain text.
+
+    Args:
+        facts: what ml.evaluate.evaluation.evaluate returns.
+    """
     width = max(len(name) for name in (*facts["classes"], *NAMES.values())) + 2
     head = f"{'':{width}}{'precision':>24}{'recall':>24}{'F1':>24}{'images':>8}"
     lines = [
@@ -61,7 +66,7 @@ def evaluation_text(facts: dict[str, Any]) -> str:
         f"{CHANCE:{width}}{facts['calibration_error_by_chance']:.3f}",
         f"{'always the largest class':{width}}{largest['accuracy']:.3f} accuracy, "
         f"{largest['balanced_accuracy']:.3f} balanced",
-        f"{'time an image, median':{width}}{facts['milliseconds']['median']:.1f} ms",
+        f"{'time per image, median':{width}}{facts['milliseconds']['median']:.1f} ms",
         "",
         *([trained_on(facts)] if facts["trained_on"] else []),
         DISCLAIMER,
@@ -70,12 +75,20 @@ def evaluation_text(facts: dict[str, Any]) -> str:
 
 
 def trained_on(facts: dict[str, Any]) -> str:
-    """The warning that the model has seen test images."""
-    return f"This model was trained on {facts['trained_on']} of these {facts['n']} images: its figures are too good."
+    """Returns the warning that the model was trained on test images."""
+    return (
+        f"This model was trained on {facts['trained_on']} of these {facts['n']} images, "
+        "so its figures are too high."
+    )
 
 
 def evaluation_page(facts: dict[str, Any], name: str) -> str:
-    """A self-contained HTML page; name is the model's."""
+    """Returns an evaluation as a self-contained HTML page.
+
+    Args:
+        facts: what ml.evaluate.evaluation.evaluate returns.
+        name: the name of the model in the heading.
+    """
     found = facts["figures"]
     shown = [
         (f"{found['balanced_accuracy']['value']:.3f}", "balanced accuracy"),
@@ -83,7 +96,7 @@ def evaluation_page(facts: dict[str, Any], name: str) -> str:
         (f"{found['top_3_accuracy']['value']:.3f}", "top-3 accuracy"),
         (f"{found['calibration_error']['value']:.3f}", "calibration error"),
         (facts["n"], f"test images in {facts['groups']} groups"),
-        (f"{facts['milliseconds']['median']:.1f} ms", "an image, median"),
+        (f"{facts['milliseconds']['median']:.1f} ms", "per image, median"),
     ]
     warning = f'<p class="warning">{escape(trained_on(facts))}</p>' if facts["trained_on"] else ""
     return page(
@@ -131,8 +144,13 @@ def _class_section(facts: dict[str, Any]) -> str:
     return (
         "<h2>Classes</h2>"
         + table(["class", "precision", "recall", "F1", "images"], rows)
-        + figure(figures.bars_with_intervals(present, recalls, "recall"), "Recall a class, 95 % intervals.")
-        + figure(figures.matrix(matrix, facts["classes"]), "Confusion matrix: images; shaded by row.")
+        + figure(
+            figures.bars_with_intervals(present, recalls, "recall"),
+            "Recall of each class with 95 % intervals.",
+        )
+        + figure(
+            figures.matrix(matrix, facts["classes"]), "Confusion matrix: numbers of images, shaded by row."
+        )
     )
 
 
@@ -193,9 +211,9 @@ def _history_section(facts: dict[str, Any]) -> str:
     rights = curves({"val_accuracy": "accuracy", "val_balanced_accuracy": "balanced accuracy"})
     parts = ["<h2>Training</h2>"]
     if losses:
-        parts.append(figure(figures.lines(losses, ("epoch", "loss")), "Loss an epoch."))
+        parts.append(figure(figures.lines(losses, ("epoch", "loss")), "Loss by epoch."))
     if rights:
         parts.append(
-            figure(figures.lines(rights, ("epoch", "on validation images"), (0, 1)), "Accuracy an epoch.")
+            figure(figures.lines(rights, ("epoch", "on validation images"), (0, 1)), "Accuracy by epoch.")
         )
     return "".join(parts)

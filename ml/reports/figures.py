@@ -1,4 +1,4 @@
-"""Figures as inline SVG that takes the page's own text colour, so that it suits dark mode too."""
+"""Figures as inline SVG in the text colour of the page, for light and dark mode."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-# A colour that nothing else has: replaced by currentColor in the SVG.
+# Used by nothing else, so that it can be replaced by currentColor in the SVG.
 INK = "#010203"
 BLUE, ORANGE, GREEN, GREY = "#3b82c4", "#d97a2b", "#4a9b6e", "#8a97a5"
 SPLIT_COLOURS = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
-    # Names inside the SVG come from a random salt otherwise, and no two reports are the same file.
+    # Without it, ids in the SVG are random, and two runs of one report differ.
     "svg.hashsalt": "callus",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -41,7 +41,12 @@ STYLE: dict[str, Any] = {
 
 
 def draw(paint: Callable[[Any], None], height: float = 3.2, width: float = 5.2) -> str:
-    """An SVG of one pair of axes, which `paint` draws on; sizes in inches."""
+    """Returns an SVG of one pair of axes.
+
+    Args:
+        paint: draws on the axes.
+        height, width: in inches.
+    """
     with matplotlib.rc_context(STYLE):
         canvas = Figure(figsize=(width, height), layout="constrained")
         paint(canvas.add_subplot())
@@ -56,7 +61,13 @@ def draw(paint: Callable[[Any], None], height: float = 3.2, width: float = 5.2) 
 
 
 def stacked_bars(names: Sequence[str], parts: dict[str, Sequence[float]], label: str) -> str:
-    """Horizontal bars, one a name, made of the parts in order."""
+    """Returns an SVG of horizontal stacked bars.
+
+    Args:
+        names: one for each bar.
+        parts: the values of each part by its name, one for each bar.
+        label: of the x axis.
+    """
 
     def paint(axes: Any) -> None:
         left = np.zeros(len(names))
@@ -75,7 +86,7 @@ def stacked_bars(names: Sequence[str], parts: dict[str, Sequence[float]], label:
 
 
 def histogram(values: Sequence[float], label: str, bins: Any = 30, log: bool = False) -> str:
-    """How many images have which value."""
+    """Returns an SVG histogram of a value of each image; label is that of the x axis."""
 
     def paint(axes: Any) -> None:
         axes.hist(values, bins=bins, color=BLUE)
@@ -93,7 +104,7 @@ def histogram(values: Sequence[float], label: str, bins: Any = 30, log: bool = F
 
 
 def scatter(x: Sequence[float], y: Sequence[float], labels: tuple[str, str]) -> str:
-    """One dot an image."""
+    """Returns an SVG scatter plot with one dot for each image; labels are those of x and y."""
 
     def paint(axes: Any) -> None:
         axes.scatter(x, y, s=9, alpha=0.35, color=BLUE, linewidths=0, rasterized=len(x) > 3000)
@@ -110,7 +121,13 @@ def lines(
     labels: tuple[str, str],
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """Curves by name, each (x, y)."""
+    """Returns an SVG of curves.
+
+    Args:
+        curves: x and y values by name.
+        labels: of the x and the y axis.
+        y_range: limits of the y axis.
+    """
 
     def paint(axes: Any) -> None:
         for (name, (x, y)), colour in zip(curves.items(), (BLUE, ORANGE, GREEN, GREY), strict=False):
@@ -126,7 +143,12 @@ def lines(
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str]) -> str:
-    """A confusion matrix, shaded by the share of each row."""
+    """Returns an SVG of a confusion matrix, shaded by the share of each row.
+
+    Args:
+        counts: (classes, classes) int; rows are true classes, columns predicted ones.
+        names: of the classes.
+    """
 
     def paint(axes: Any) -> None:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -149,7 +171,12 @@ def matrix(counts: NDArray[np.int64], names: Sequence[str]) -> str:
 def bars_with_intervals(
     names: Sequence[str], values: Sequence[tuple[float, float, float]], label: str
 ) -> str:
-    """Dots with their interval, one a name: (value, low, high)."""
+    """Returns an SVG with a dot and its interval for each name.
+
+    Args:
+        values: value, low and high of each name.
+        label: of the x axis.
+    """
 
     def paint(axes: Any) -> None:
         for place, (value, low, high) in enumerate(values):
@@ -164,7 +191,11 @@ def bars_with_intervals(
 
 
 def reliability(sides: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]) -> str:
-    """Accuracy against confidence by name: (confidence, accuracy, number of images) of each filled bin."""
+    """Returns an SVG reliability diagram: accuracy against confidence.
+
+    Args:
+        sides: by name: confidence, accuracy and number of images of each bin that is not empty.
+    """
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)

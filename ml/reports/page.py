@@ -1,4 +1,4 @@
-"""The frame of a report: escaping, tables, pictures, and the one style sheet."""
+"""Parts of an HTML report: page with style sheet, tables, figures, images, escaping."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ code { overflow-wrap: anywhere; }
 
 
 def escape(value: object) -> str:
-    """Text that may come from file names, safe inside HTML."""
+    """Returns a value as text that is safe in HTML."""
     return html.escape(str(value))
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole HTML document; title is plain text, parts are HTML."""
+    """Returns an HTML document; title is plain text, parts are HTML."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -56,13 +56,13 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def tiles(figures: Iterable[tuple[object, str]]) -> str:
-    """A row of large figures, each with what it counts."""
+    """Returns a row of large figures; each is a value and its label."""
     cells = (f"<li><b>{escape(value)}</b> {escape(label)}</li>" for value, label in figures)
     return f'<ul class="tiles">{"".join(cells)}</ul>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> str:
-    """A table whose first `texts` columns are text and whose others are numbers."""
+    """Returns a table whose first `texts` columns are text and whose others are numbers."""
 
     def row(cells: Sequence[object], tag: str) -> str:
         kinds = ("" if place < texts else ' class="number"' for place in range(len(cells)))
@@ -78,21 +78,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 
 
 
 def figure(svg: str, caption: str) -> str:
-    """An inline drawing with its caption, which also says in words what it shows."""
+    """Returns an inline SVG with its caption, which is also its accessible name."""
     return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def picture(jpeg: bytes, alt: str) -> str:
-    """An embedded JPEG."""
+    """Returns an img element with an embedded JPEG."""
     return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
 
 
 def listing(summary: str, lines: Sequence[str]) -> str:
-    """A list that opens on request; the lines are plain text."""
+    """Returns a list that is closed at first; the lines are plain text."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<details><summary>{escape(summary)}</summary><ul>{items}</ul></details>"
 
 
 def percent(share: float) -> str:
-    """A share as text: 0.1234 -> "12 %"."""
+    """Returns a share as text: 0.1234 -> "12 %"."""
     return f"{100 * share:.0f} %"

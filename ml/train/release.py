@@ -1,8 +1,9 @@
-"""Recipe + manifest -> bundle: learn, export, calibrate, measure, and say in the card what it is."""
+"""Makes a bundle from a recipe and a manifest: trains, exports, calibrates, evaluates, and writes the card."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import tensorflow as tf
 from ml import __version__
 from ml.data.folds import grouped_folds
 from ml.data.manifests import Manifest
+from ml.evaluate.answers import predict_test_images
+from ml.evaluate.evaluation import figures_of
+from ml.evaluate.unfractured import measure_unfractured
 from ml.networks.recipes import Recipe
-from ml.serve import out_of_distribution
 from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, open_bundle, write_bundle
 from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.inference import Predictor, open_graph
+from ml.serve.out_of_distribution import FILE as DISTRIBUTION
+from ml.serve.out_of_distribution import Distribution
+from ml.train.calibration import calibrate, num_folds
 from ml.train.cross_validation import (
     RunOptions,
     TrainedModel,
@@ -26,22 +32,28 @@ from ml.train.cross_validation import (
     train_model,
 )
 from ml.train.input_pipeline import decode_images
-from ml.train.measuring import FOLDS, calibrate, fit_distribution, measure_test, measure_whole_bones
+from ml.train.out_of_distribution import fit_and_measure
 
 
-def train(recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions) -> Bundle:
+def train(
+    recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions, answers_file: Path | None = None
+) -> Bundle:
     """Trains on the manifest's train and validation parts and writes a bundle.
 
-    The test part is measured when all else is settled, and changes nothing.
+    The test part is predicted last, and decides nothing.
+
+    Args:
+        out: the bundle's folder. An earlier bundle there is replaced.
+        answers_file: where the answers for the test part are saved, for ml.evaluate.
 
     Raises:
         ml.train.input_pipeline.TrainingRefused: the manifest, the weights or an image cannot be used.
         ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
-        FileExistsError: out holds something that is no bundle.
+        FileExistsError: out holds something that is not a bundle.
     """
     check_destination(out)
     tf.config.experimental.enable_op_determinism()
-    # Found now rather than after the training: a test image that cannot be read.
+    # A test image that cannot be read ends the run now instead of after the training.
     decode_images(manifest, manifest.subset("test"), recipe.input, run.work, run.on_progress)
     learned = train_model(recipe, manifest, run)
     round_weights(learned.model)
@@ -54,29 +66,35 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions) -> Bun
         files[TRAINING_IMAGES] = seen
     calibration, held_out = calibrate(learned.held_out, run.seed)
     figures: dict[str, Any] = {"held_out": held_out}
-    if fitted := _distribution(graph, recipe, manifest, run):
-        files[out_of_distribution.FILE] = fitted[0].to_bytes()
+    if fitted := _fit_distribution(graph, recipe, manifest, run):
+        files[DISTRIBUTION] = fitted[0].to_bytes()
         figures["in_distribution"] = fitted[1]
     card = _card(recipe, manifest, run, learned, calibration)
-    # The rest is measured on what will be served.
-    predictor = Predictor(write_bundle(run.work / "draft", files, card), "litert")
+    draft = write_bundle(run.work / "draft", files, card)
+    answers = None
     if manifest.subset("test"):
-        figures["test"] = measure_test(predictor, manifest, run.on_progress)
+        answers = predict_test_images(draft, manifest, run.on_progress, engine="litert", phase="measure")
+        numbers = {"n": len(answers.items), "groups": len(set(answers.groups))}
+        figures["test"] = {**numbers, **figures_of(answers)}
     if run.normal_images:
-        figures["whole_bones"] = measure_whole_bones(predictor, run.normal_images, run.on_progress)
-    return write_bundle(out, files, {**card, "figures": figures})
+        predictor = Predictor(draft, "litert")
+        figures["whole_bones"] = measure_unfractured(predictor, run.normal_images, run.on_progress)
+    bundle = write_bundle(out, files, {**card, "figures": figures})
+    if answers and answers_file:
+        replace(answers, checksum=bundle.checksum, card=bundle.card).save(answers_file)
+    return bundle
 
 
-def _distribution(
+def _fit_distribution(
     graph: bytes, recipe: Recipe, manifest: Manifest, run: RunOptions
-) -> tuple[out_of_distribution.Distribution, dict[str, Any]] | None:
+) -> tuple[Distribution, dict[str, Any]] | None:
     items = [*manifest.subset("train"), *manifest.subset("validation")]
     images = decode_images(manifest, items, recipe.input, run.work, run.on_progress)
     labels, groups = encode_labels(items, manifest.classes), [item.group for item in items]
-    folds = grouped_folds(labels, groups, min(FOLDS, len(set(groups))), run.seed)
-    # What a trunk makes of an image it does not learn; other layers have seen the train part.
+    folds = grouped_folds(labels, groups, num_folds(groups), run.seed)
+    # A frozen backbone was trained on none of the images; other layers were trained on the train part.
     unseen = np.array([recipe.backbone_output is not None or item.split == "validation" for item in items])
-    return fit_distribution(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.on_progress)
+    return fit_and_measure(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.on_progress)
 
 
 def _card(
@@ -106,7 +124,7 @@ def _card(
 
 
 def _epochs(learned: TrainedModel) -> list[dict[str, float]]:
-    """Returns the figures of each epoch; validation figures are means over the folds if there are any."""
+    """Returns the figures of each epoch; with folds, validation figures are means over them."""
     folds = [progress.history for progress in learned.fold_progress]
     means = [
         {
@@ -121,9 +139,13 @@ def _epochs(learned: TrainedModel) -> list[dict[str, float]]:
 
 
 def images_learned_from(manifest: Manifest, start: Path | None) -> bytes | None:
-    """Returns the SHA-256 of all images whose traces are in the weights, a line each.
+    """Returns the SHA-256 of all images that the weights were trained on, one a line.
 
-    Those of the bundle that it started from count too; None when that bundle does not say its own.
+    Args:
+        start: the bundle that the run started from, whose images are included.
+
+    Returns:
+        The content of training_images.txt; None if that bundle does not list its images.
     """
     seen = {item.sha256 for item in manifest.items if item.split != "test"}
     if start:

@@ -87,7 +87,7 @@ class FairTest:
 
 
 def compare(candidate: Path, live: Path, test: FairTest, *, work: Path, hold: Hold) -> dict[str, Any]:
-    """Runs `python -m ml compare` on two bundles; the fields of a Comparison that succeeded.
+    """Runs `python -m ml compare` on two bundles, or files of answers; the fields of a Comparison that succeeded.
 
     In its result, a is the live model and b the candidate.
     """

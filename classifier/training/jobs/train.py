@@ -73,7 +73,7 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
     manifest = archives.unpack(run.dataset_version, hold.counts("fetch", run.dataset_version.num_images))
     bundle = _train(run, hold, folder, manifest)
     report = _evaluate(run, hold, folder, manifest, bundle)
-    comparison = _compare_with_live(run, hold, folder, manifest, bundle)
+    comparison = _compare_with_live(run, hold, folder, manifest)
     hold.keep_while_storing(phase="store")
     archive = bundles.store(bundle)
     with transaction.atomic():
@@ -96,6 +96,7 @@ def _train(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Bu
         return open_bundle(out)  # Finished by an earlier attempt: it was renamed into place as the last step.
     command: list[str | Path] = ["train", table, "--images", manifest.root, "--recipe", run.recipe]
     command += ["--out", out, "--work", folder / "work", "--seed", str(run.seed), "--jsonl"]
+    command += ["--answers", folder / "answers.npz"]
     if run.start_version is not None:
         command += ["--start", bundles.fetch(run.start_version).path]
     if run.epochs_asked:
@@ -113,15 +114,16 @@ def _evaluate(
     out = folder / "report"
     command: list[str | Path] = ["evaluate", bundle.path, folder / "manifest.csv"]
     command += ["--images", manifest.root, "--out", out, "--jsonl"]
+    # Missing when the process ended between the bundle and its answers.
+    if (folder / "answers.npz").exists():
+        command += ["--answers", folder / "answers.npz"]
     with MlProcess(command, work=folder) as process:
         watch(process, hold, phase="evaluate", take=_take_steps, look=_look_for_cancel(run))
     report: dict[str, Any] = read_json((out / "report.json").read_text(encoding="utf-8"))
     return report
 
 
-def _compare_with_live(
-    run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest, bundle: Bundle
-) -> Comparison | None:
+def _compare_with_live(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Comparison | None:
     """Not yet saved, as its candidate is no version yet. None while no model is live."""
     live = ModelVersion.objects.live()
     if live is None:
@@ -131,7 +133,9 @@ def _compare_with_live(
     )
     try:
         test = FairTest.make(manifest, [Origin.of_run(run), Origin.of(live)])
-        fields = compare(bundle.path, bundles.fetch(live).path, test, work=folder, hold=hold)
+        fields = compare(
+            folder / "report" / "answers.npz", bundles.fetch(live).path, test, work=folder, hold=hold
+        )
     except (DatasetRefused, CommandFailed, BundleError) as refused:
         # The model is made all the same; who wants to promote it is told why the two were not compared.
         fields = {"state": Comparison.State.FAILED, "error": str(refused)[:500]}

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from ml.evaluate import metrics
 
@@ -28,8 +29,48 @@ def test_top_k_looks_at_the_k_most_probable():
     assert metrics.top_k_accuracy(labels, probabilities, k=3) == 1
 
 
-def test_confusion_matrix_has_true_classes_as_rows():
-    assert metrics.confusion_matrix(LABELS, PREDICTED, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
+def test_figures_equal_those_of_scikit_learn():
+    generator = np.random.default_rng(3)
+    labels, probabilities = generator.integers(0, 5, 80), generator.dirichlet(np.ones(5), 80)
+    predicted, classes = probabilities.argmax(axis=1), range(5)
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=np.nan
+    )
+    scores = metrics.class_scores(labels, predicted, 5)
+    np.testing.assert_allclose(
+        [scores.precision, scores.recall, scores.f1, scores.support], [precision, recall, f1, support]
+    )
+    ours_and_theirs = [
+        (metrics.accuracy(labels, predicted), sklearn.metrics.accuracy_score(labels, predicted)),
+        (
+            metrics.balanced_accuracy(labels, predicted),
+            sklearn.metrics.balanced_accuracy_score(labels, predicted),
+        ),
+        (
+            metrics.top_k_accuracy(labels, probabilities, 3),
+            sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=3, labels=classes),
+        ),
+        (
+            metrics.macro_auroc(labels, probabilities),
+            sklearn.metrics.roc_auc_score(labels, probabilities, multi_class="ovr"),
+        ),
+        (
+            metrics.negative_log_likelihood(labels, probabilities),
+            sklearn.metrics.log_loss(labels, probabilities),
+        ),
+        (
+            metrics.brier_score(labels, probabilities),
+            sklearn.metrics.brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False),
+        ),
+    ]
+    for ours, theirs in ours_and_theirs:
+        assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_auroc_leaves_out_classes_without_an_image_and_counts_ties_half():
+    probabilities = np.array([[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.2, 0.8, 0.0]])
+    assert metrics.macro_auroc(np.array([0, 1, 1]), probabilities) == pytest.approx(0.75)
+    assert math.isnan(metrics.macro_auroc(np.array([1, 1, 1]), probabilities))
 
 
 def test_class_scores_are_undefined_rather_than_zero_where_nothing_was_predicted():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ml.data.folds import grouped_folds
 from ml.serve.out_of_distribution import Distribution
+from ml.train.out_of_distribution import fit
 
 RANDOM = np.random.default_rng(0)
 MIXING = RANDOM.normal(size=(8, 20))
@@ -19,7 +21,7 @@ def like_the_training(n: int) -> np.ndarray:
 
 
 def test_similar_features_are_contained_and_others_are_not(tmp_path: Path) -> None:
-    fitted, scores = Distribution.fit(like_the_training(500), np.arange(500) % 5, np.ones(500, bool))
+    fitted, scores = fit(like_the_training(500), np.arange(500) % 5, np.ones(500, bool))
     assert np.mean(scores > fitted.threshold) < 0.01
     (tmp_path / "distribution.npz").write_bytes(fitted.to_bytes())
     loaded = Distribution.load(tmp_path)
@@ -32,7 +34,7 @@ def test_similar_features_are_contained_and_others_are_not(tmp_path: Path) -> No
 
 def test_more_features_than_pictures_still_make_a_score() -> None:
     features = RANDOM.normal(size=(30, 50)).astype(np.float32)
-    fitted, _ = Distribution.fit(features, np.arange(30) % 5, np.ones(30, bool))
+    fitted, _ = fit(features, np.arange(30) % 5, np.ones(30, bool))
     assert np.isfinite(fitted.threshold)
     assert not fitted.contains(np.full(50, 9, np.float32))
 
@@ -52,3 +54,8 @@ def test_no_group_is_in_two_folds_and_classes_are_spread() -> None:
     counts = np.array([np.bincount(labels[folds == fold], minlength=3) for fold in range(5)])
     assert counts.min() > 0.6 * counts.mean()
     np.testing.assert_array_equal(folds, grouped_folds(labels, groups, 5, seed=1))
+
+
+def test_fewer_groups_than_folds_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 groups cannot be divided into 5 folds"):
+        grouped_folds(np.zeros(12, int), [str(number % 4) for number in range(12)], 5, seed=0)
