@@ -31,14 +31,18 @@ class Distribution:
 
     @classmethod
     def fit(
-        cls, features: NDArray[np.float32], folds: NDArray[np.int64], unseen: NDArray[np.bool_]
+        cls,
+        features: NDArray[np.float32],
+        folds: NDArray[np.int64],
+        unseen: NDArray[np.bool_],
+        refusal_rate: float = REFUSAL_RATE,
     ) -> tuple[Distribution, NDArray[np.float64]]:
         """Fits to the features, (n, d), of pictures that are all of the right kind.
 
         Args:
             folds: (n,). Each picture is compared with those of other folds alone.
             unseen: (n,), which pictures the layers that make the features did not learn from. The
-                threshold refuses REFUSAL_RATE of them.
+                threshold refuses refusal_rate of them.
 
         Returns:
             The fitted distribution, and the scores of the unseen pictures.
@@ -46,7 +50,7 @@ class Distribution:
         scores = np.zeros(len(features))
         for fold in np.unique(folds):
             scores[folds == fold] = cls._of(features[folds != fold], np.inf).score(features[folds == fold])
-        threshold = float(np.quantile(scores[unseen], 1 - REFUSAL_RATE, method="higher"))
+        threshold = float(np.quantile(scores[unseen], 1 - refusal_rate, method="higher"))
         return cls._of(features, threshold), scores[unseen]
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -95,7 +95,7 @@ def _card(
             "bundle": open_bundle(run.start).checksum if run.start else None,
         },
         "origin": run.origin or {},
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -128,7 +128,8 @@ def images_learned_from(manifest: Manifest, start: Path | None) -> bytes | None:
     return "".join(f"{digest}\n" for digest in sorted(seen)).encode()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions that a card names."""
     changelog = Path(__file__).parents[2] / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8") if changelog.exists() else ""
     found = re.search(r"^## (\S+)", text, re.M)
