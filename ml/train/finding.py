@@ -1,4 +1,7 @@
-"""Fits the finding network on parts of cached views; resumable, and the same for the same seed on one machine."""
+"""Fits the finding network on parts of cached views; resumable. The same seed draws the same parts.
+
+Sums that several threads share may round differently, so two runs are alike and not equal to the last bit.
+"""
 
 from __future__ import annotations
 
