@@ -7,7 +7,7 @@ WORKDIR /callus
 COPY requirements.txt .
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
-COPY CHANGELOG.md manage.py ./
+COPY manage.py ./
 COPY ml ml
 COPY classifier classifier
 COPY portal portal

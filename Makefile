@@ -1,17 +1,25 @@
 # make run    serves the portal on http://127.0.0.1:8000
+# make dev    serves it with sample data and restarts it when code changes
+# make check  format, lint, types and the fast tests, in a minute
 # make test   lint, types and all tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run setup test setup-dev faults format lock
+.PHONY: run dev setup check test setup-dev faults format lock
 
 run: setup
 	$(BIN)/python manage.py up
 
+dev: setup-dev
+	$(BIN)/python -m dev
+
 setup: $(VENV)/.runtime
 
 setup-dev: $(VENV)/.dev
+
+check: setup-dev
+	tests/check
 
 test: setup-dev
 	tests/run
@@ -41,6 +49,6 @@ $(BIN)/python:
 # Pins all dependencies by hash. Needs uv on the PATH.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    pyproject.toml -o requirements.txt
+	    --extra train pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	    -c requirements.txt --extra train --group dev pyproject.toml -o requirements-dev.txt

@@ -1,19 +1,18 @@
-"""What people, workers and the beat write and look up, timed on few and on many rows; each is undone again."""
+"""Writes and lookups of users, workers and the scheduler that are timed; each is rolled back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
-from django.utils import timezone
 
+from classifier.core.jobs import Hold
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import (
-    delete_radiograph,
+    delete_radiographs,
     predict_again,
     receive_radiograph,
     retry_prediction,
@@ -29,7 +28,6 @@ from portal.operations.sweep import sweep
 from tests.client import png
 from tests.ml.drawings import draw_bone
 
-LEASE = timedelta(minutes=1)
 XRAY = png(draw_bone())
 ANSWER = Answer(
     class_name=FRACTURE_CLASSES[0],
@@ -44,34 +42,50 @@ ANSWER = Answer(
 
 @dataclass(frozen=True)
 class Action:
+    """One action that is timed.
+
+    Attributes:
+        who: Who performs it.
+        name: What it does.
+        do: Performs it.
+        is_timed: False if its time grows with the amount of work by design; then only its query plans are shown.
+    """
+
     who: str
     name: str
     do: Callable[[], object]
-    # Otherwise it grows with what there is to do, by its nature: its plans are looked at, its time is not.
     is_timed: bool = True
 
     def run(self) -> None:
-        """Does it, and undoes it."""
+        """Performs the action and rolls it back."""
         with transaction.atomic():
             self.do()
             transaction.set_rollback(True)
 
 
 def actions() -> list[Action]:
+    """Returns all actions, for the database that is connected now."""
     return [
-        Action("a person", "uploads an X-ray", _upload),
-        Action("a person", "asks again for an answer that failed", _retry),
-        Action("a person", "asks the live model about 24 X-rays", _predict_again),
-        Action("a person", "removes an X-ray for good", _delete),
-        Action("500 X-rays", "are taken along", lambda: _export("made-typical"), is_timed=False),
-        Action("500 X-rays", "go with their account", lambda: _leave("made-typical"), is_timed=False),
-        Action("a reviewer", "reviews an answer", _review),
-        Action("a reviewer", "deletes their account", lambda: _leave("made-reviewer"), is_timed=False),
-        Action("an admin", "marks all notifications as read", _read),
-        Action("a worker", "claims the next prediction and writes its answer", _answer),
-        Action("the beat", "sweeps", sweep),
-        Action("the beat", "empties the trash", empty_trash, is_timed=False),
-        Action("the beat", "follows the retraining schedule", follow_schedule),
+        Action("a user", "uploads an X-ray", _upload),
+        Action("a user", "retries a failed prediction", _retry),
+        Action("a user", "predicts 24 X-rays again with the live model", _predict_again),
+        Action("a user", "deletes an X-ray permanently", _delete),
+        Action("a user", "exports 500 X-rays", lambda: _export("made-typical"), is_timed=False),
+        Action(
+            "a user",
+            "deletes an account with 500 X-rays",
+            lambda: _delete_account("made-typical"),
+            is_timed=False,
+        ),
+        Action("a reviewer", "reviews a prediction", _review),
+        Action(
+            "a reviewer", "deletes their account", lambda: _delete_account("made-reviewer"), is_timed=False
+        ),
+        Action("an admin", "marks all notifications as read", _mark_read),
+        Action("a worker", "claims the next prediction and stores its result", _predict),
+        Action("the scheduler", "sweeps", sweep),
+        Action("the scheduler", "empties the trash", empty_trash, is_timed=False),
+        Action("the scheduler", "follows the retraining schedule", follow_schedule),
     ]
 
 
@@ -97,7 +111,7 @@ def _predict_again() -> None:
 
 
 def _delete() -> None:
-    delete_radiograph(radiograph=Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0])
+    delete_radiographs([Radiograph.objects.owned_by(_user("made-typical")).newest_first()[0]])
 
 
 def _export(name: str) -> None:
@@ -105,7 +119,7 @@ def _export(name: str) -> None:
         pass
 
 
-def _leave(name: str) -> None:
+def _delete_account(name: str) -> None:
     delete_account(user=_user(name))
 
 
@@ -114,11 +128,11 @@ def _review() -> None:
     record_review(reviewer=_user("made-reviewer"), prediction=prediction, verdict="no_fracture")
 
 
-def _read() -> None:
-    Notification.objects.of(_user("made-admin")).mark_read()
+def _mark_read() -> None:
+    Notification.objects.for_user(_user("made-admin")).mark_read()
 
 
-def _answer() -> None:
-    claimed = Prediction.objects.select_related("radiograph").claim_fairest(timezone.now() + LEASE)
+def _predict() -> None:
+    claimed = Prediction.objects.select_related("radiograph").claim_next()
     assert claimed is not None
-    jobs.write_answer(claimed, ANSWER)
+    jobs.write_answer(Hold(claimed), claimed, ANSWER)

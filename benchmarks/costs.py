@@ -1,4 +1,4 @@
-"""What an X-ray costs, and, by arithmetic on that, what a thousand a second would take."""
+"""Tables of the resources for one X-ray, and of those extrapolated to a thousand X-rays per second."""
 
 import statistics
 from collections import defaultdict
@@ -14,13 +14,19 @@ DAY = 24 * 3600
 
 @dataclass
 class Figures:
-    """What was measured of X-rays of one size, for one of them: processor seconds, counts, bytes."""
+    """The resources used for each X-ray of one size.
+
+    Attributes:
+        upload: Processor seconds, counts and bytes of an upload.
+        rates: Predictions per second of each round, by number of workers.
+        answers: Processor seconds, counts and bytes of a prediction with one worker, of each round.
+        parts: Processor milliseconds of each part of a prediction.
+        sizes: Bytes of the stored files and of the heat map.
+    """
 
     upload: dict[str, float]
-    # Answers a second by number of workers, and what one answer took with one worker; one for each round.
     rates: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     answers: list[dict[str, float]] = field(default_factory=list)
-    # Milliseconds.
     parts: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
 
@@ -28,7 +34,7 @@ class Figures:
         return statistics.median(answer[what] for answer in self.answers)
 
     def both(self, what: str) -> float:
-        """Of an upload and its answer."""
+        """Returns the sum for an upload and its prediction."""
         return self.upload[what] + self.answer(what)
 
     @property

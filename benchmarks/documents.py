@@ -1,6 +1,6 @@
 """Fills the figures into docs/data.md and docs/model.md, from the reports of the commands named there.
 
-    python -m benchmarks.documents [--audit DIR] [--evaluation DIR] [--original DIR] [--whole-bones FILE]
+    python -m benchmarks.documents [--audit DIR] [--evaluation DIR] [--original DIR] [--normal-images FILE]
 
 Only counts and drawings are written: no image of the data set, and no file name.
 """
@@ -32,7 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--original", type=Path, help="what `python -m benchmarks.original` wrote")
     parser.add_argument(
-        "--whole-bones", type=Path, help="what `python -m ml predict --jsonl` said of whole bones"
+        "--normal-images", type=Path, help="what `python -m ml predict --jsonl` said of whole bones"
     )
     options = parser.parse_args()
     if options.audit:
@@ -160,7 +160,7 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
     )
     text = (
         f"Model `{facts['model']['checksum'][:12]}` on {facts['n']} test images in {facts['groups']} groups, "
-        f"95 % intervals by bootstrap of groups:\n\n{table(['figure', 'value'], rows)}\n\n{answered}"
+        f"95% intervals by bootstrap of groups:\n\n{table(['figure', 'value'], rows)}\n\n{answered}"
     )
     fill(DOCS / "model.md", "test figures", text)
     header = ["class", "precision", "recall", "F1", "test images"]
@@ -175,9 +175,7 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
     if held_out:
         names = NAMES | {"expected_calibration_error": NAMES["calibration_error"]}
         rows = [[names[name], interval(row)] for name, row in held_out.items() if name in names]
-        told = (
-            f"{held_out['n']} images in {held_out['groups']} groups, 95 % intervals by bootstrap of groups:"
-        )
+        told = f"{held_out['n']} images in {held_out['groups']} groups, 95% intervals by bootstrap of groups:"
         fill(DOCS / "model.md", "held-out figures", f"{told}\n\n{table(['figure', 'value'], rows)}")
 
 
@@ -188,15 +186,15 @@ def fill_other_pictures(card: dict[str, Any]) -> None:
     rows = [
         [kind, f"{row['count']} of {row['n']} ({row['low']:.3f} to {row['high']:.3f})"]
         for kind, row in (
-            ("X-rays of broken bones, held out in cross-validation", found["refused"]),
-            ("X-rays of broken bones, test images", test),
+            ("X-rays of fractured bones, held out in cross-validation", found["refused"]),
+            ("X-rays of fractured bones, test images", test),
             *(
                 (name if name in ("noise", "clouds", "blank") else f"{name}s", row)
                 for name, row in found["not_x_rays"].items()
             ),
         )
     ]
-    text = f"Area under the curve {found['auroc']:.3f}; refused, with 95 % intervals:"
+    text = f"Area under the curve {found['auroc']:.3f}; refused, with 95% intervals:"
     fill(DOCS / "model.md", "other pictures", f"{text}\n\n{table(['pictures', 'refused'], rows)}")
 
 
@@ -235,8 +233,8 @@ def fill_whole_bones(path: Path) -> None:
     classes = Counter(answer["class"] for answer in named).most_common()
     confidence = sorted(max(answer["probabilities"].values()) for answer in answers)
     text = (
-        f"Of {len(answers)} X-rays of whole bones it names a fracture on {len(named)} "
-        f"({100 * low:.0f} to {100 * high:.0f} %), is unsure on {len(unsure)}, and refuses "
+        f"Of {len(answers)} X-rays of unfractured bones it names a fracture on {len(named)} "
+        f"({100 * low:.0f} to {100 * high:.0f}%), is unsure on {len(unsure)}, and refuses "
         f"{len(answers) - len(named) - len(unsure)} as unlike what it knows. Its confidence on them is "
         f"{confidence[0]:.2f} to {confidence[-1]:.2f}, {confidence[len(confidence) // 2]:.2f} in the median."
     )

@@ -1,9 +1,9 @@
-"""How many copies the audit finds: real X-rays, changed in known ways, among others.
+"""Measures how many changed copies of real X-rays the audit finds.
 
     python -m benchmarks.duplicates DATA
 
-Of 200 random images, 60 get a copy changed in one way; the share found is given with its 95 %
-interval. A few minutes on two idle cores.
+Of 200 random images, 60 get a copy with one change. The share of copies found is given with its 95% interval. Takes a
+few minutes on two idle cores.
 """
 
 import argparse

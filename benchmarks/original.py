@@ -1,10 +1,10 @@
-"""Why the split matters: the first published network, split by image and split by group.
+"""Compares the first published network on a split by image and on a split by group.
 
     python -m benchmarks.original DATA MANIFEST --out DIR
 
-Split by image, at random, copies and other views of what is tested on are trained on, and the
-figure is flattered; split by group, as in MANIFEST, it is not. Both runs use the recipe seed_cnn.
-About ten minutes on two idle cores.
+With a random split by image, the model is trained on copies and other views of test images, so its accuracy is
+overestimated; with a split by group, as in MANIFEST, it is not. Both runs use the recipe seed_cnn. Takes about ten
+minutes on two idle cores.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from ml.data.splits import TEST_SHARE, VALIDATION_SHARE
 
 
 def split_by_image(data: Path, seed: int) -> Manifest:
-    """Every readable image on its own, at random: what a manifest should not be."""
+    """Returns a manifest with a random split by image, which ignores groups."""
     items = []
     for file in read_class_folder(data).files:
         content = (data / file.path).read_bytes()

@@ -1,4 +1,4 @@
-"""The pages that are timed on a portal with few rows and on one with many, and who asks for them."""
+"""The pages that are timed on databases with few and with many rows, and the users who request them."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -28,13 +28,20 @@ SEARCHES = {
 
 @dataclass(frozen=True)
 class Page:
-    """`person` is a username of seed_database; `group` the heading under which it is told."""
+    """One page that is timed.
+
+    Attributes:
+        group: Heading under which it is reported.
+        name: What the page shows.
+        person: Username of a user that benchmarks.seed_database creates.
+        address: Path of the page.
+        is_timed: False if its time grows with the number of rows by design; then only its query plans are shown.
+    """
 
     group: str
     name: str
     person: str
     address: str
-    # Otherwise it grows by its nature: its plans are looked at, its time is not.
     is_timed: bool = True
 
     @property
@@ -43,7 +50,7 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """Those of the database that is connected now: its ids stand in the addresses."""
+    """Returns all pages, with the ids of the database that is connected now."""
     return [
         *(page for person in ("made-typical", "made-heavy") for page in _of_a_person(person)),
         *_of_a_reviewer("made-reviewer"),
@@ -101,7 +108,7 @@ def _of_a_reviewer(person: str) -> list[Page]:
 
 
 def _of_an_admin(person: str) -> list[Page]:
-    told = Notification.objects.of(User.objects.get(username=person)).count()
+    told = Notification.objects.for_user(User.objects.get(username=person)).count()
     oldest = AuditEntry.objects.order_by("id")[0].pk
     batch = PredictionBatch.objects.order_by("id")[0].pk
     found = [
@@ -116,17 +123,17 @@ def _of_an_admin(person: str) -> list[Page]:
         ("predicted again", "a batch of them", f"/predictions/batches/{batch}/"),
         ("predicted again", "how far it is", f"/predictions/batches/{batch}/progress/"),
     ]
-    # They count all rows.
-    uncounted = [
+    # Django's administration counts all rows.
+    untimed = [
         ("administration", "all X-rays", "/admin/radiographs/radiograph/"),
         ("administration", "all predictions", "/admin/radiographs/prediction/"),
     ]
     return [
         *(Page(group, name, person, address) for group, name, address in found),
-        *(Page(group, name, person, address, is_timed=False) for group, name, address in uncounted),
+        *(Page(group, name, person, address, is_timed=False) for group, name, address in untimed),
     ]
 
 
 def _cursor(before: int) -> str:
-    """As REST framework writes it into `next`."""
+    """Returns a cursor as REST framework encodes it."""
     return quote(b64encode(urlencode({"p": before}).encode()).decode())

@@ -1,4 +1,4 @@
-"""Which index answers which question: the plans of PostgreSQL, on the rows of the measurement."""
+"""The indexes that PostgreSQL uses for each query, from its query plans."""
 
 import re
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from classifier.core.models import AuditEntry, Notification
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.reviews.models import Review
 
-# The tables that grow with each X-ray; the others stay small.
+# The tables that grow with each X-ray.
 TABLES = [model._meta.db_table for model in (Radiograph, Prediction, Review, Notification, AuditEntry)]
-MOST_LETTERS = 110
+MAX_LENGTH = 110
 EXPLAINABLE = ("SELECT", "UPDATE", "DELETE", "INSERT")
 SCAN = re.compile(r"(?:(\w[\w ]*Scan)(?: Backward)? using (\w+) on \w+|(Bitmap Index Scan) on (\w+))")
 COST = re.compile(r"\(cost=[^)]*\) ")
@@ -27,12 +27,12 @@ class Index:
     megabytes: float
     is_constraint: bool
     used_by: list[str] = field(default_factory=list)
-    # The scan with its condition and buffers, as the plan says it.
+    # The line of the scan in a query plan, with its condition and buffers.
     proof: str = ""
 
 
 def indexes() -> dict[str, Index]:
-    """Those of our own tables that grow with use."""
+    """Returns the indexes of TABLES by name."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -49,7 +49,7 @@ def indexes() -> dict[str, Index]:
 
 
 def note_use(known: dict[str, Index], who: str, do: Callable[[], object]) -> None:
-    """Has each query of `do` explained, and notes for each index that it was used, by whom, and how."""
+    """Explains each query of `do`, and records the indexes that it uses, with the user and the plan."""
     with transaction.atomic():
         with CaptureQueriesContext(connection) as queries:
             do()
@@ -57,14 +57,14 @@ def note_use(known: dict[str, Index], who: str, do: Callable[[], object]) -> Non
     with transaction.atomic(), connection.cursor() as cursor:
         for query in queries.captured_queries:
             if query["sql"].startswith(EXPLAINABLE):
-                # The query as it was sent, with its values: nothing is left to fill in.
+                # The captured query contains its parameters.
                 cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + query["sql"].replace("%", "%%"), ())
                 _read_plan(known, who, [line for (line,) in cursor.fetchall()])
         transaction.set_rollback(True)
 
 
 def table_sizes() -> list[tuple[str, int, float, float]]:
-    """Name, rows, megabytes of rows and of indexes."""
+    """Returns the name, the rows, and the megabytes of rows and of indexes of each table."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -97,7 +97,7 @@ def _read_plan(known: dict[str, Index], who: str, plan: list[str]) -> None:
 
 
 def _details(lines: list[str]) -> list[str]:
-    """What a plan says of the node above: its condition and buffers, until the next node."""
+    """Returns the condition and the buffers of a node of the plan, which precede the next node."""
     details: list[str] = []
     for line in lines:
         if "->" in line or line.startswith("Planning"):
@@ -112,5 +112,5 @@ def _short(line: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """A condition may list two dozen ids."""
-    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " …"
+    """Truncates a text: a condition may contain many ids."""
+    return text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + " …"

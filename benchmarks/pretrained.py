@@ -1,4 +1,4 @@
-"""Makes ml/networks/pretrained/efficientnet_lite2.imagenet.weights.h5 from a PyTorch checkpoint. Needs torch.
+"""Converts a PyTorch checkpoint to ml/networks/pretrained/efficientnet_lite2.imagenet.weights.h5. Needs torch.
 
     python -m benchmarks.pretrained CHECKPOINT OUT
 
@@ -16,7 +16,9 @@ import numpy as np
 
 from ml.networks.efficientnet_lite import feature_maps
 
-BITS = 8  # of the significand, besides the first
+# Bits of the significand that are kept, besides the first.
+BITS = 8
+# Kernels of at most this size are not rounded.
 SMALL = 2000
 
 
@@ -38,6 +40,7 @@ def main() -> None:
 
 
 def fill(model: keras.Model, tensors: dict[str, Any]) -> None:
+    """Copies the tensors of the checkpoint to the layers of the model."""
     names = {layer.name for layer in model.layers}
 
     def take(layer: str, kernel: str, norm: str, norm_layer: str = "") -> None:
@@ -61,7 +64,7 @@ def fill(model: keras.Model, tensors: dict[str, Any]) -> None:
 
 
 def pack(plain: Path, out: Path) -> None:
-    """Copies an HDF5 file, its large kernels rounded and compressed."""
+    """Copies an HDF5 file with its large kernels rounded and compressed."""
     with h5py.File(plain) as source, h5py.File(out, "w") as target:
 
         def copy(name: str, item: Any) -> None:
@@ -85,7 +88,7 @@ def pack(plain: Path, out: Path) -> None:
 
 
 def rounded(values: Any) -> Any:
-    """Float32 whose last bits are zero, so that they pack well."""
+    """Returns values as float32 with trailing zero bits, which compress well."""
     dropped = 23 - BITS
     bits = values.astype(np.float32).view(np.uint32).astype(np.uint64) + (1 << (dropped - 1))
     return (bits >> dropped << dropped).astype(np.uint32).view(np.float32)

@@ -1,9 +1,9 @@
-"""Times the portal with a thousand predictions and with a million, and shows which index each question uses.
+"""Times the portal with a thousand and with a million predictions, and shows which indexes its queries use.
 
     python -m benchmarks.scale [--predictions 1000000] [--rounds 15]
 
-It starts a PostgreSQL of its own, makes up the rows (benchmarks.seed_database), and lets both databases take turns,
-so that other work on the machine slows both alike. With a million predictions it fills its places in docs/scale.md.
+The command starts PostgreSQL, fills two databases with made-up rows (benchmarks.seed_database) and measures them
+alternately, so that other load on the machine affects both alike. With a million predictions it updates docs/scale.md.
 """
 
 import argparse
@@ -14,14 +14,14 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.promise import AT_ONCE, PROMISED
 from benchmarks.servers import install_missing
 from benchmarks.tables import DOCS, fill, table, when_and_where
+from benchmarks.targets import MAX_RATIO, REQUESTS_PER_TURN
 from tests.servers import ROOT, Postgres, postgres_server
 
 if TYPE_CHECKING:
+    from benchmarks.paired_timing import Measurement
     from benchmarks.plans import Index
-    from benchmarks.turns import Measured
 
 FEW, MANY = 1000, 1_000_000
 
@@ -29,14 +29,16 @@ FEW, MANY = 1000, 1_000_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--predictions", type=int, default=MANY)
-    parser.add_argument("--rounds", type=int, default=15, help=f"of {AT_ONCE} requests on each database")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help=f"of {REQUESTS_PER_TURN} requests on each database"
+    )
     options = parser.parse_args()
     install_missing()
     with postgres_server() as server, tempfile.TemporaryDirectory(prefix="callus-scale-") as data_dir:
         os.environ.update(
             CALLUS_DATA_DIR=data_dir,
             DJANGO_SETTINGS_MODULE="portal.settings",
-            # No person asks as often as a measurement does.
+            # Disables the rate limit.
             API_READS_PER_MINUTE="1000000",
         )
         databases = ["few", "many"]
@@ -46,15 +48,15 @@ def main() -> None:
         import django
 
         django.setup()
-        from benchmarks import plans, turns
+        from benchmarks import paired_timing, plans
 
-        measured = turns.measure(databases, options.rounds)
-        turns.use("many")
+        measurements = paired_timing.measure(databases, options.rounds)
+        paired_timing.use("many")
         found = plans.indexes()
-        for thing in turns.things_to_do():
-            plans.note_use(found, f"{thing.who}: {thing.name}", thing.do)
+        for call in paired_timing.timed_calls():
+            plans.note_use(found, f"{call.who}: {call.name}", call.do)
         sizes, version = plans.table_sizes(), plans.server_version()
-    report(options, measured, found, sizes, version)
+    report(options, measurements, found, sizes, version)
 
 
 def make_database(server: Postgres, name: str, predictions: int) -> None:
@@ -64,14 +66,14 @@ def make_database(server: Postgres, name: str, predictions: int) -> None:
     for arguments in (["manage.py", "prepare"], seeding):
         command = [sys.executable, *arguments]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    # What autovacuum does by itself within minutes.
+    # Autovacuum would do this within minutes.
     server.run_sql(name, "VACUUM (ANALYZE)")
     print(f"{predictions:,} predictions made in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def report(
     options: argparse.Namespace,
-    measured: "list[Measured]",
+    measurements: "list[Measurement]",
     found: "dict[str, Index]",
     sizes: list[tuple[str, int, float, float]],
     version: str,
@@ -79,7 +81,9 @@ def report(
     machine = f"{when_and_where()}, PostgreSQL {version}"
     places = {
         "pages": timings(
-            measured, options.predictions, f"{machine}; median of {options.rounds * AT_ONCE} each"
+            measurements,
+            options.predictions,
+            f"{machine}; median of {options.rounds * REQUESTS_PER_TURN} each",
         ),
         "indexes": uses(found, machine),
         "tables": space(sizes, options.predictions),
@@ -90,11 +94,11 @@ def report(
         print(f"\n{text}")
 
 
-def timings(measured: "list[Measured]", predictions: int, how: str) -> str:
+def timings(measurements: "list[Measurement]", predictions: int, how: str) -> str:
     header = ["who", "what", "queries", f"ms, {FEW:,}", f"ms, {predictions:,}", "ratio"]
-    broken = sum(not one.is_kept for one in measured)
-    beyond = f"{broken} of {len(measured)} take more queries or more than {PROMISED} times the time"
-    return f"{table(header, [one.row() for one in measured])}\n\n{how}. {beyond}."
+    broken = sum(not one.is_within_target for one in measurements)
+    beyond = f"{broken} of {len(measurements)} take more queries or more than {MAX_RATIO} times the time"
+    return f"{table(header, [one.row() for one in measurements])}\n\n{how}. {beyond}."
 
 
 def uses(found: "dict[str, Index]", how: str) -> str:

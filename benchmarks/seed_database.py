@@ -1,4 +1,4 @@
-"""Fills an empty portal's database with made-up rows, for measuring.
+"""Fills the database of an empty portal with made-up rows for benchmarks.
 
 python -m benchmarks.seed_database --for-measuring fills the database of the settings (DATABASE_URL, CALLUS_DATA_DIR).
 """
@@ -18,7 +18,7 @@ def main() -> None:
         "--for-measuring",
         action="store_true",
         required=True,
-        help="says that this database is for measuring and may be thrown away",
+        help="confirms that the database is for benchmarks and may be deleted",
     )
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")

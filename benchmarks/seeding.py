@@ -1,4 +1,4 @@
-"""Rows as years of use leave them, made up for measuring. No file belongs to them."""
+"""Makes up rows like those of a portal after years of use, without files."""
 
 import random
 import uuid
@@ -20,19 +20,19 @@ from classifier.reviews.models import Review
 
 YEARS = timedelta(days=730)
 TRASH = timedelta(days=30)
-# The first is the most frequent, of bones and of classes alike.
+# The most frequent first.
 BONES = ("wrist", "Handgelenk li", "elbow", "shoulder", "ankle", "knee", "hand", "foot", "tibia", "clavicle")
 FORMS = ("{bone}-{day}-{n:04}.png", "{day}_{bone}.jpg", "IM-{n:04}-0001.dcm", "CR{n:06} {bone}.dcm")
-# Of a million predictions, 150,000 are second or third answers.
+# Share of the predictions that are the first for their X-ray.
 FIRST = 0.85
 IN_TRASH, FAILED, UNSURE, NO_XRAY, REVIEWED = 0.02, 0.015, 0.25, 0.04, 0.1
-# What waits depends on the workers, not on the age of the portal.
+# The length of the queue depends on the workers, not on the age of the portal.
 WAITING, RUNNING = 150, 4
 QUEUE = timedelta(minutes=10)
 
 
 class Maker:
-    """Makes rows for these people and versions, the same ones for the same seed; the versions oldest first."""
+    """Makes up rows for users and model versions (oldest first); the same rows for the same seed."""
 
     def __init__(self, people: dict[str, User], versions: list[ModelVersion], seed: int) -> None:
         self.people = people
@@ -40,11 +40,11 @@ class Maker:
         self.random = random.Random(seed)
         self.now = timezone.now()
         self.answers = [self._answer() for _ in range(500)]
-        # X-rays to ask the newest version about: id, owner, and whether they are reviewed.
+        # X-rays that the newest version predicts again: id, owner, and whether they are reviewed.
         self.again: list[tuple[uuid.UUID, int, bool]] = []
 
     def rows(self, predictions: int) -> Iterator[models.Model]:
-        """All rows in the order in which time would bring them, what is referred to before what refers to it."""
+        """Yields all rows in chronological order, with rows before those that refer to them."""
         num_first = round(predictions * FIRST)
         num_waiting = min(WAITING + RUNNING, num_first // 5)
         answered_early = range((num_first - num_waiting) * (len(self.versions) - 1) // len(self.versions))
@@ -63,9 +63,9 @@ class Maker:
         yield from self._notifications(max(60, predictions // 200))
 
     def _owners(self, number: int, num_waiting: int) -> list[User]:
-        """Whose each X-ray is, the oldest first: one person has 500 and one 20,000, the others share the rest unevenly.
+        """Returns the owner of each X-ray, oldest first.
 
-        What waits is of the others.
+        One user has 500 X-rays and one 20,000; the others share the rest unevenly, including the queued ones.
         """
         named = {"made-typical": 500, "made-heavy": 20_000}
         owners = [
@@ -165,7 +165,7 @@ class Maker:
             "prediction_set": names[:3],
             "abstained": is_unsure,
             "in_distribution": is_xray,
-            # A real one lies outside of the row too, in pages that no list reads.
+            # PostgreSQL stores a real one outside of the row, where lists do not read it.
             "saliency": self.random.randbytes(40) if is_xray else None,
             "review_rank": rank,
         }
@@ -185,7 +185,7 @@ class Maker:
             yield self._entry(person, "reviewed", radiograph, at, {"finding": finding})
 
     def _answered_again(self) -> Iterator[models.Model]:
-        """The newest version's answers beside the earlier ones."""
+        """Yields the predictions by the newest version for X-rays with earlier predictions."""
         newest, at = self.versions[-1], self.now - timedelta(days=1)
         admin = self.people["made-admin"]
         for place, (radiograph_id, owner_id, is_reviewed) in enumerate(self.again):
@@ -232,37 +232,42 @@ class Maker:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
 
-# Nobody can sign in as one of them: they have no password.
+# Made-up users have no password, so nobody can sign in as one of them.
 NOWHERE = "@made.invalid"
 NUM_VERSIONS = 5
-AT_ONCE = 10_000
+BATCH_SIZE = 10_000
 
 
 class Refused(Exception):
-    """Rows cannot be made here; str(error) says why."""
+    """The database cannot be filled; str(error) says why."""
 
 
 def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = lambda made: None) -> int:
-    """Fills an empty portal's database with rows as years of use leave them; returns how many.
+    """Fills the database of an empty portal with rows like those after years of use.
 
     Args:
-        tell: called with the number of rows made so far.
+        num_predictions: Number of predictions.
+        num_users: Number of users.
+        tell: Called with the number of rows so far.
+
+    Returns:
+        The number of rows.
 
     Raises:
-        Refused: people use this portal, it has no live model, or fewer rows are asked for than are of use.
+        Refused: The portal has users or no live model, or the numbers are too small.
     """
     if User.objects.exclude(email__endswith=NOWHERE).exists():
-        raise Refused("There are people on this portal. It stays as it is.")
+        raise Refused("This portal has users, so its database is not changed.")
     if num_users < 4 or num_predictions < 20:
-        raise Refused("That is too few: 4 users and 20 predictions at least.")
+        raise Refused("At least 4 users and 20 predictions are needed.")
     live = ModelVersion.objects.live()
     if live is None:
         raise Refused("Run manage.py prepare first.")
-    # Another run on the same database makes other rows.
+    # A second run on the same database adds other rows.
     maker = Maker(_people(num_users), _versions(live), seed=Prediction.objects.count())
     rows = maker.rows(num_predictions)
     made = 0
-    while some := list(islice(rows, AT_ONCE)):
+    while some := list(islice(rows, BATCH_SIZE)):
         _insert(some)
         made += len(some)
         tell(made)
@@ -290,7 +295,7 @@ def _people(number: int) -> dict[str, User]:
 
 
 def _versions(live: ModelVersion) -> list[ModelVersion]:
-    """The live one and its made-up successors; the last of them is live afterwards."""
+    """Returns the live model version and its made-up successors, the last of which is live."""
     versions = list(ModelVersion.objects.order_by("number"))
     while len(versions) < NUM_VERSIONS:
         image = {"path": f"{live.classes[0]}/0001.png", "label": live.classes[0], "confidence": 0.123456789}
@@ -299,7 +304,7 @@ def _versions(live: ModelVersion) -> list[ModelVersion]:
             checksum=uuid.uuid4().hex * 2,
             card=live.card,
             source=ModelVersion.Source.TRAINED,
-            # As long as a real one, which lists its test images.
+            # As long as a real report, which lists the test images.
             report={"made_up": True, "images": [image] * 300},
         )
         Promotion.objects.create(model_version=made, reason="Made up for measuring")
@@ -309,11 +314,11 @@ def _versions(live: ModelVersion) -> list[ModelVersion]:
 
 @transaction.atomic
 def _insert(rows: Sequence[models.Model]) -> None:
-    """The rows as they are: bulk_create would put the present into the times at which they were made."""
+    """Inserts rows unchanged; bulk_create would replace their creation times."""
     by_model: dict[type[models.Model], list[models.Model]] = defaultdict(list)
     for row in rows:
         by_model[type(row)].append(row)
-    database = connections[DEFAULT_DB_ALIAS]  # not through the proxy: it is asked for each value
+    database = connections[DEFAULT_DB_ALIAS]  # faster than the proxy, which is resolved for each value
     for model, some in by_model.items():
         fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
         values = (

@@ -1,4 +1,4 @@
-"""The servers that a measurement needs, installed where they may be."""
+"""Installs the servers that benchmarks need."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from tests.servers import find_postgres
 
 
 def install_missing() -> None:
-    """PostgreSQL and Redis, from the system's own packages."""
+    """Installs PostgreSQL and Redis from the packages of the system, unless they are installed."""
     missing = [] if find_postgres() else ["postgresql"]
     missing += [] if shutil.which("redis-server") else ["redis-server"]
     if not missing:

@@ -1,11 +1,11 @@
-"""Answers a second with one prediction worker and with two, and what an upload and an answer cost.
+"""Measures the predictions per second with one and two workers, and the resources of uploads and predictions.
 
     python -m benchmarks.throughput [--pictures DIR] [--images 300] [--rounds 3] [--write]
 
-It starts PostgreSQL, Redis and a web server, uploads X-rays of two sizes, and has them answered by workers of one
-process on one processor each, in turns with one worker and with two. Without DIR the X-rays are drawn: the model
-takes those for no X-rays and makes no heat map. Best on a machine with nothing else to do. With --write it fills its
-places in docs/scale.md.
+The command starts PostgreSQL, Redis and a web server, uploads X-rays of two sizes, and predicts them alternately with
+one and with two workers of one process, each on its own processor. Without DIR the X-rays are drawn; the model takes
+them for out of distribution and makes no heat maps. Run it on an otherwise idle machine. With --write it updates
+docs/scale.md.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import costs
-from benchmarks.answering import Answering
 from benchmarks.costs import Figures
+from benchmarks.prediction_load import PredictionLoad
+from benchmarks.resource_usage import Servers
 from benchmarks.servers import install_missing
 from benchmarks.tables import DOCS, fill, table, when_and_where
-from benchmarks.usage import Servers
 from ml.data.images import read_image
 from tests.ml.drawings import draw_bone
 from tests.servers import Portal, postgres_server, redis_server
@@ -35,10 +35,10 @@ DISTINCT = 6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="a folder of X-rays, to take some from")
-    parser.add_argument("--images", type=int, default=300, help="of each size")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="folder of X-rays")
+    parser.add_argument("--images", type=int, default=300, help="number of X-rays of each size")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="fill docs/scale.md")
+    parser.add_argument("--write", action="store_true", help="update docs/scale.md")
     options = parser.parse_args()
     install_missing()
     found = {}
@@ -61,21 +61,21 @@ def main() -> None:
 
 def measure(contents: list[bytes], images: int, rounds: int) -> Figures:
     with running() as (portal, servers):
-        answering = Answering(portal, servers, images)
-        figures = Figures(upload=answering.upload(contents))
+        load = PredictionLoad(portal, servers, images)
+        figures = Figures(upload=load.upload(contents))
         for _ in range(rounds):
             for workers in WORKERS:
-                rate, took = answering.answer(workers)
+                rate, took = load.answer(workers)
                 figures.rates[workers].append(rate)
                 if workers == 1:
                     figures.answers.append(took)
-        figures.parts, figures.sizes = answering.parts(), answering.sizes()
+        figures.parts, figures.sizes = load.parts(), load.sizes()
         return figures
 
 
 @contextmanager
 def running() -> Iterator[tuple[Portal, Servers]]:
-    """PostgreSQL, Redis and the web server of an empty portal; no worker, and no beat to send messages again."""
+    """Starts PostgreSQL, Redis and the web server of an empty portal, without workers and scheduler."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callus-throughput-")))
         postgres, redis = stack.enter_context(postgres_server()), stack.enter_context(redis_server(folder))

@@ -1,4 +1,4 @@
-"""The command line: python -m ml train|predict|... (python -m ml --help)."""
+"""The command line: python -m ml COMMAND."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ import sys
 
 from ml import cli
 
+# What `pip install callus` leaves out: the packages of the extra `train` in pyproject.toml.
+TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn")
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the process's exit code."""
-    # TensorFlow's chatter, should a command import it: it is no message to anybody.
+    """Runs one command.
+
+    Args:
+        arguments: Command line without the program's name; sys.argv[1:] by default.
+
+    Returns:
+        The exit code of the process.
+    """
+    # Hides TensorFlow's log messages from commands that import it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(
-        prog="python -m ml", description="Tell kinds of bone fracture apart on X-rays."
-    )
+    parser = argparse.ArgumentParser(prog="python -m ml", description="Classify bone fractures on X-rays.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Each module under ml/cli is a command: it declares its arguments, and imports late.
+    # Each module in ml/cli is a command. Its `run` imports what takes long to load.
     for module in sorted(info.name for info in pkgutil.iter_modules(cli.__path__)):
         command = importlib.import_module(f"ml.cli.{module}")
         summary = (command.__doc__ or "").strip().splitlines()[0]
@@ -29,6 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
+            raise
+        message = f"This command needs {package}, which is not installed: pip install 'callus[train]'."
+        print(message, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

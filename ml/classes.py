@@ -1,11 +1,8 @@
-"""The ten kinds of fracture that the shipped model tells apart, spelled as the data set's folders.
-
-A bundle's card carries its own list of classes, and that list counts: a model trained on another
-data set has other classes.
-"""
+"""The fracture classes of the shipped model."""
 
 from __future__ import annotations
 
+# Spelled like the folders of the data set. Other models have other classes: a bundle's card lists them.
 FRACTURE_CLASSES: tuple[str, ...] = (
     "Avulsion fracture",
     "Comminuted fracture",
@@ -21,5 +18,5 @@ FRACTURE_CLASSES: tuple[str, ...] = (
 
 
 def display_name(class_name: str) -> str:
-    """Returns the class as people read it, in sentence case: "Spiral Fracture" -> "Spiral fracture"."""
+    """Returns a class name in sentence case: "Spiral Fracture" -> "Spiral fracture"."""
     return class_name[:1].upper() + class_name[1:].lower()

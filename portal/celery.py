@@ -1,4 +1,4 @@
-"""The Celery app: two queues for the work (predict, train), one for the beat's housekeeping (sweep)."""
+"""The Celery app, with the queues predict, train and sweep (periodic maintenance)."""
 
 import os
 from typing import Any
@@ -8,6 +8,7 @@ from celery.schedules import crontab
 from django.db import close_old_connections
 from kombu.transport import TRANSPORT_ALIASES
 
+from classifier.core import trace
 from portal import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -18,14 +19,16 @@ TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "portal.redis_broker:
 app = Celery("callus")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-logs.follow_tasks()
+logs.keep_in_workers()
+trace.follow_tasks()
 
 
 @app.on_after_configure.connect
 def schedule(sender: Celery, **kwargs: object) -> None:
+    """Sets the schedule of the periodic tasks."""
     from django.conf import settings
 
-    # No `expires`: a beat and a worker whose clocks differ would make such a message vanish unseen.
+    # No `expires`, because a worker whose clock is ahead of the scheduler's would silently drop the message.
     sender.conf.beat_schedule = {
         "sweep": {
             "task": "operations.sweep",
@@ -52,14 +55,15 @@ def schedule(sender: Celery, **kwargs: object) -> None:
 
 @signals.task_prerun.connect
 @signals.task_postrun.connect
-def keep_the_database(**kwargs: object) -> None:
-    """As at a request: a connection stays for CONN_MAX_AGE, unless it is found broken. See CELERY_DB_REUSE_MAX."""
+def close_old_database_connections(**kwargs: object) -> None:
+    """Closes broken connections and those older than CONN_MAX_AGE, as Django does at each request."""
     close_old_connections()
 
 
 @signals.worker_ready.connect
-def watch_itself(sender: Any, **kwargs: object) -> None:
-    # Only a worker needs it, and it imports half of Celery.
+def start_watch(sender: Any, **kwargs: object) -> None:
+    """Starts the thread that checks that the worker still receives tasks."""
+    # Imported here, because only workers need it and it imports large parts of Celery.
     from portal.operations import watch
 
     watch.start(sender.app, sender.pool)

@@ -1,7 +1,7 @@
-"""The embedded broker: Celery's filesystem transport, in which a message appears whole or not at all.
+"""The embedded broker: Celery's filesystem transport with atomic writes.
 
-The library's own writes into the file that a worker may take at the same moment: the worker then reads an empty
-message, and ends.
+Kombu's transport writes directly to the final file. A worker that takes the file at that moment reads an empty message
+and crashes.
 """
 
 import time
@@ -12,19 +12,19 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
+from ml.files import whole_file
+
 
 class Channel(filesystem.Channel):  # type: ignore[misc]
+    """Writes each message to a temporary file and then renames it."""
+
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:  # type: ignore[override]
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}"
-        folder = Path(self.data_folder_out)
-        aside = folder / f".{name}.part"
-        try:
-            aside.write_text(dumps(message), encoding="utf-8")
-            aside.rename(folder / f"{name}.{queue}.msg")
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        with whole_file(Path(self.data_folder_out) / f"{name}.{queue}.msg") as file:
+            file.write_text(dumps(message), encoding="utf-8")
 
 
 class Transport(filesystem.Transport):  # type: ignore[misc]
+    """The filesystem transport with atomic writes."""
+
     Channel = Channel

@@ -1,4 +1,4 @@
-"""Reads settings from the environment; a wrong value stops the start with a sentence."""
+"""Reads settings from environment variables. Raises ImproperlyConfigured with a message for wrong values."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable NAME, or the content of the file that NAME_FILE points to (for secrets)."""
+    """Returns the variable `name`, or the content of the file that `name`_FILE points to (for secrets)."""
     if path := os.environ.get(f"{name}_FILE"):
         return Path(path).read_text(encoding="utf-8").strip()
     return os.environ.get(name, default).strip()
 
 
 def flag(name: str, default: bool = False) -> bool:
+    """Returns a boolean variable."""
     value = os.environ.get(name, "").strip().lower()
     if value in ("", "default"):
         return default
@@ -25,6 +26,7 @@ def flag(name: str, default: bool = False) -> bool:
 
 
 def number(name: str, default: int, *, minimum: int = 1) -> int:
+    """Returns an integer variable of at least `minimum`."""
     value = os.environ.get(name, "").strip()
     if not value:
         return default
@@ -36,7 +38,7 @@ def number(name: str, default: int, *, minimum: int = 1) -> int:
 
 
 def choice(name: str, options: tuple[str, ...]) -> str:
-    """One of the options; the first is the default."""
+    """Returns one of the options. The first one is the default."""
     value = os.environ.get(name, "").strip().lower() or options[0]
     if value not in options:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}, received {value!r}.")

@@ -1,4 +1,4 @@
-"""Requests that cannot be read, and errors of our own. The other error pages are plain templates."""
+"""Views for malformed requests and server errors. The other error pages are plain templates."""
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
@@ -11,19 +11,26 @@ from classifier.core.requests import wants_json
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400; 413 when it was refused for its size. Programs get the sentence as JSON."""
-    status, template, sentence = 400, "400.html", "This request is malformed."
+    """Answers a malformed request with 400, or 413 if it is too large. API clients receive JSON."""
+    status, template, message = (
+        400,
+        "400.html",
+        "The server could not read this request. Nothing was changed.",
+    )
     if isinstance(exception, RequestDataTooBig):
         status, template = 413, "413.html"
-        sentence = f"This is too large: up to {settings.UPLOAD_MAX_BYTES // 1024**2} MB can be sent at once."
+        megabytes = settings.UPLOAD_MAX_BYTES // 1024**2
+        message = f"The upload is too large. The limit is {megabytes} MB. Nothing was stored."
     elif isinstance(exception, TooManyFilesSent):
-        sentence = f"Up to {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files can be sent at once."
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        message = f"Too many files. Upload at most {most} at a time. Nothing was stored."
     if is_api(request) or wants_json(request):
-        return respond(status, sentence)
-    return render(request, template, {"sentence": sentence}, status=status)
+        return respond(status, message)
+    return render(request, template, {"message": message}, status=status)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Answers with 500 as a page or, for API clients, as JSON."""
     if is_api(request) or wants_json(request):
         return respond(500, SERVER_ERROR)
     return server_error_page(request)

@@ -1,7 +1,6 @@
-"""What surrounds every request: its id in the logs, who may keep the answer, and a sentence when the disk is full."""
+"""Middleware for trace ids, caching headers and full disks."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
 
@@ -14,31 +13,27 @@ from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
 
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-
 
 class TraceMiddleware:
-    """Gives the request an id (that of X-Request-ID, when a proxy gave it one) and logs what became of it.
+    """Gives the request its trace id, that of X-Request-ID if it has one, and logs the response.
 
-    The route stands in the log, not the address, which may hold a token. What only reads is not logged.
+    The log has the route, not the address, which may contain a token. Requests that only read are not logged.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        trace_id = given if ACCEPTABLE_ID.fullmatch(given) else trace.new()
         started = time.perf_counter()
-        with trace.follow(trace_id):
+        with trace.follow(request.headers.get(trace.HEADER, "")) as trace_id:
             response = self.get_response(request)
             if request.method not in ("GET", "HEAD", "OPTIONS"):
-                log.info("request", extra=_facts(request, response, started))
-        response["X-Request-ID"] = trace_id
+                log.info("request", extra=_log_fields(request, response, started))
+        response[trace.HEADER] = trace_id
         return response
 
 
-def _facts(request: HttpRequest, response: HttpResponse, started: float) -> dict[str, object]:
+def _log_fields(request: HttpRequest, response: HttpResponse, started: float) -> dict[str, object]:
     user = getattr(request, "user", None)
     return {
         "method": request.method,
@@ -50,7 +45,7 @@ def _facts(request: HttpRequest, response: HttpResponse, started: float) -> dict
 
 
 class NoStoreMiddleware:
-    """Pages hold personal data: no browser and no proxy keeps what says nothing else, also after signing out."""
+    """Adds Cache-Control: no-store by default, so that pages with personal data are not cached after sign-out."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -62,7 +57,7 @@ class NoStoreMiddleware:
 
 
 class StorageFullMiddleware:
-    """A disk that fills up while a request is read or answered becomes a sentence, not a traceback."""
+    """Answers with an error page instead of a traceback if the disk or the database is full."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -71,7 +66,7 @@ class StorageFullMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, StorageFull) and not is_storage_full(exception):
+        if not is_storage_full(exception):
             return None
         log.error("The storage is full: %s", exception)
         error = StorageFull()

@@ -1,7 +1,8 @@
-"""The Redis broker: Celery's transport, in which a worker outlives the loss of its broker in the middle of a task.
+"""The Redis broker: Celery's transport, changed so that a worker survives losing the broker during a task.
 
-The library closes the lost connection, and then wants to acknowledge or give back over it what the worker still holds.
-It meets no server where it looks for its address, and that error ends the worker; a lost connection does not.
+Kombu closes the lost connection and then uses it to acknowledge or reject the messages that the worker still holds.
+Reading the address of the closed connection raises an AttributeError, which ends the worker. Celery handles a
+ConnectionError and reconnects.
 """
 
 from typing import Any
@@ -11,12 +12,16 @@ from redis import exceptions
 
 
 class Channel(redis.Channel):  # type: ignore[misc]
+    """Raises ConnectionError when it is used after its connection was closed."""
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:
-            # Redis still holds the message, and delivers it again; its job finds nothing to do.
+            # Redis still has the message and redelivers it. The job then finds nothing to do.
             raise exceptions.ConnectionError("This connection to the broker is closed.")
         return dict(super()._connparams(asynchronous))  # type: ignore[misc]
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
+    """The Redis transport with this channel."""
+
     Channel = Channel

@@ -1,4 +1,4 @@
-"""The key that signs sessions: given by the operator, or made once and kept in the data folder."""
+"""The key that signs sessions: set by the operator, or generated once and stored in the data folder."""
 
 import contextlib
 import os
@@ -12,17 +12,22 @@ MIN_DISTINCT = 10
 
 
 def check_strength(key: str) -> str:
+    """Returns the key.
+
+    Raises:
+        ImproperlyConfigured: the key is too short or too uniform.
+    """
     if len(key) < MIN_LENGTH or len(set(key)) < MIN_DISTINCT:
         raise ImproperlyConfigured(
-            f"SECRET_KEY is too weak: it needs {MIN_LENGTH} characters or more, {MIN_DISTINCT} of them different."
+            f"SECRET_KEY is too weak. Use at least {MIN_LENGTH} characters, {MIN_DISTINCT} of them different."
         )
     return key
 
 
 def read_or_create(path: Path) -> str:
-    """The key kept in `path`; made when missing, readable by its owner alone.
+    """Returns the key stored in `path`, which is created if needed and readable only by its owner.
 
-    Several processes start at once: the first to link its finished file into place wins, all read that one.
+    Several processes may start at once. The first to link its complete file to `path` wins, and all read that file.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,9 @@
-"""Settings, read from the environment.
+"""Django settings, read from environment variables.
 
-Runs with nothing set: loopback only, SQLite, files and an embedded broker under var/.
-Stops on a value that is wrong or unsafe. docs/settings.md explains each variable.
+The defaults run on loopback only, with SQLite, files and an embedded broker under var/. A wrong or unsafe value
+prevents the start. docs/settings.md explains each variable.
 """
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -13,14 +12,18 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+import ml
 from ml.data.image_limits import MAX_BYTES
 from portal import env, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or BASE_DIR / "var").resolve()
-VERSION = re.search(r"^## (\S+)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]  # type: ignore[index]
+# The folder of installed packages is no place for data.
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
+_default_data_dir = BASE_DIR / "var" if IS_CHECKOUT else Path.home() / ".local/share/callus"
+DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or _default_data_dir).resolve()
+VERSION = ml.__version__
 
-# Where people reach the portal: PUBLIC_URL drives hosts, CSRF, cookies and links in mails.
+# The public address of the portal, from which hosts, CSRF, cookies and links in emails are derived.
 PUBLIC_URL = env.text("PUBLIC_URL").rstrip("/")
 LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 _public = urlsplit(PUBLIC_URL)
@@ -37,7 +40,7 @@ FORCE_SCRIPT_NAME = _public.path or None
 DEBUG = env.flag("DEBUG")
 if DEBUG and IS_PUBLIC:
     raise ImproperlyConfigured(
-        "DEBUG shows internals to everybody: it works only without a public PUBLIC_URL."
+        "DEBUG shows internals to everyone, so it cannot be combined with a public PUBLIC_URL. Unset one of them."
     )
 
 SECRET_KEY = env.text("SECRET_KEY")
@@ -98,7 +101,7 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [BASE_DIR / "portal/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -111,7 +114,7 @@ TEMPLATES = [
     },
 ]
 
-# Database: SQLite in WAL mode, or DATABASE_URL. FULL keeps an acknowledged upload through a power cut.
+# Database: SQLite in WAL mode, or DATABASE_URL. synchronous=FULL, so that committed uploads survive a power failure.
 DATABASES = {
     "default": dj_database_url.parse(env.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True)
     if env.text("DATABASE_URL")
@@ -125,8 +128,8 @@ DATABASES = {
         },
     }
 }
-# Failed sign-ins and throttles are counted in the database: it is what all web processes share, on any number of
-# hosts, and what no page works without anyway.
+# Failed sign-ins and throttles are counted in the database, because all web processes on all hosts share it and every
+# page needs it anyway.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -138,8 +141,8 @@ CACHES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEST_RUNNER = "django.test.runner.DiscoverRunner"
 
-# Files: a folder nobody serves, or s3://BUCKET?endpoint_url=...&region_name=...
-# with the keys in the usual AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+# Files: a folder that the web server does not serve, or s3://BUCKET?endpoint_url=...&region_name=...
+# with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 FILES_DIR = DATA_DIR / "files"
 
 
@@ -171,21 +174,21 @@ STORAGES = {
     "default": _storage(env.text("STORAGE_URL")),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-# In full: a relative one would be completed before the first request says what the path is.
+# Absolute, because Django would prefix a relative URL before the first request sets the script name.
 STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "portal/static"]
 WHITENOISE_USE_FINDERS = True
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_HANDLERS = [
-    "portal.uploads.RefuseTooLarge",
+    "portal.uploads.SizeLimitUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "portal.uploads.TemporaryFile",
+    "portal.uploads.UnnamedFileUploadHandler",
 ]
 UPLOAD_MAX_BYTES = MAX_BYTES
 UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000, minimum=0)
 RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000, minimum=0)
 TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
-# A zip of class folders, from somebody who may train.
+# Limit of an uploaded data set zip.
 DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2
 
 # Accounts
@@ -207,22 +210,22 @@ ACCOUNT_FORMS = {"login": "portal.accounts.forms.SignInForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-# Five wrong passwords or codes lock a name for five minutes, ten of any name in a minute the address.
+# Five wrong passwords or codes lock a username for five minutes; ten within a minute lock an IP address.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
-# Who changes an e-mail address, to which a forgotten password's link is sent, types the password again.
+# Changing the email address requires the password, because the address receives password reset links.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Callus"
-# Addresses are not verified here, and a second factor needs none.
+# Email addresses are not verified, and two-factor authentication does not need them.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
-# Whose X-Forwarded-For is believed. Behind TLS there is a proxy: else nothing could speak TLS.
+# The number of proxies whose X-Forwarded-For header is trusted. With TLS there is always one, which terminates it.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 1 if IS_TLS else 0, minimum=0)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "upload"
 
-# Mail: printed to the console unless EMAIL_HOST is set.
+# Email is printed to the console unless EMAIL_HOST is set.
 EMAIL_HOST = env.text("EMAIL_HOST")
 EMAIL_PORT = env.number("EMAIL_PORT", 587)
 EMAIL_HOST_USER = env.text("EMAIL_USER")
@@ -244,10 +247,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "classifier.core.api.pagination.PageNumberPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_METADATA_CLASS": "classifier.core.api.metadata.NameAndDescription",
-    "EXCEPTION_HANDLER": "classifier.core.api.errors.handle",
+    "EXCEPTION_HANDLER": "classifier.core.api.errors.handle_exception",
     "DEFAULT_THROTTLE_CLASSES": [
-        "classifier.core.api.throttles.Reads",
-        "classifier.core.api.throttles.Writes",
+        "classifier.core.api.throttles.ReadThrottle",
+        "classifier.core.api.throttles.WriteThrottle",
     ],
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -257,11 +260,11 @@ API_WRITES_PER_MINUTE = env.number("API_WRITES_PER_MINUTE", 1200)
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=env.number("TOKEN_DAYS", 30))}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Callus",
-    "DESCRIPTION": "Classifies X-rays of broken bones into fracture types. No answer is a diagnosis.",
+    "DESCRIPTION": "Classifies the type of fracture on X-rays. An answer is not a diagnosis.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
-    "COMPONENT_SPLIT_REQUEST": True,  # a file is bytes when sent
+    "COMPONENT_SPLIT_REQUEST": True,  # uploads have other types in requests than in responses
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "classifier.core.api.schema.refuse_null_characters",
@@ -279,7 +282,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# Celery: Redis, or the filesystem under var/broker. The database is the truth on either.
+# Celery: Redis, or the filesystem under var/broker. With both, the database is the source of truth.
 REDIS_URL = env.text("REDIS_URL")
 WORKER_ROLE = env.text("CALLUS_ROLE", "web")
 BROKER_DIR = DATA_DIR / "broker"
@@ -289,8 +292,8 @@ CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
         "visibility_timeout": env.number("CALLUS_VISIBILITY_SECONDS", 600),
-        # The index of unacknowledged messages is shared by default: one role's timeout would
-        # send another role's running task again.
+        # The index of unacknowledged messages is shared by default, so the timeout of one role would redeliver
+        # the running tasks of another.
         "unacked_key": f"unacked.{WORKER_ROLE}",
         "unacked_index_key": f"unacked_index.{WORKER_ROLE}",
         "unacked_mutex_key": f"unacked_mutex.{WORKER_ROLE}",
@@ -309,16 +312,16 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0}
-# Every task may be delivered any number of times: it is taken from the broker only when it is done, and its
-# job looks in the database whether there is something to do.
+# A message is acknowledged after its task is done, so a task can be delivered more than once. Each job checks in the
+# database whether there is anything to do.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Celery would close the database's connection before and after each task: PostgreSQL spends more on a new one than
-# on a prediction. portal/celery.py closes it when Django would.
+# By default Celery closes the database connection before and after each task. Opening one in PostgreSQL costs more
+# than a prediction. portal/celery.py closes it under the same conditions as Django.
 CELERY_DB_REUSE_MAX = 2**31
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "predict"
@@ -334,18 +337,18 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_TIMEZONE = "UTC"
 SWEEP_SECONDS = env.number("CALLUS_SWEEP_SECONDS", 5)
-# How often the retraining schedule is looked at.
+# How often the retraining schedule is checked.
 SCHEDULE_SECONDS = env.number("CALLUS_SCHEDULE_SECONDS", 300)
 # How often a test task is sent through each queue, and by each idle worker to itself.
 CANARY_SECONDS = env.number("CALLUS_CANARY_SECONDS", 15)
 
-# A worker that stays silent for this long has lost its claim on a prediction.
+# A worker that does not renew its lease for this long loses its claim on a prediction.
 LEASE_SECONDS = env.number("CALLUS_LEASE_SECONDS", 60)
 PREDICTION_PROCESSES = env.number("CALLUS_PREDICTION_PROCESSES", 2)
-# Predictions are waited for, training is not.
+# Users wait for predictions, not for training, so training runs at a lower priority.
 TRAINING_NICENESS = env.number("CALLUS_TRAINING_NICENESS", 10, minimum=0)
 
-# Prometheus reads /metrics with this as bearer token.
+# The bearer token with which Prometheus reads /metrics.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # Security
@@ -355,11 +358,11 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS else None
 SECURE_SSL_REDIRECT = IS_TLS
-# Asked by machines beside it, without the proxy. The path of PUBLIC_URL may stand before.
+# Called within the host or cluster, not through the proxy. The path may start with that of PUBLIC_URL.
 SECURE_REDIRECT_EXEMPT = [r"(^|/)(livez|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
-# Whether all of a domain's other hosts speak TLS is not ours to promise.
+# Not set, because other hosts of the domain may not support TLS.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -385,7 +388,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "celery": {"level": "WARNING"},
-        # Its warnings are requests that were refused, with their addresses, which may hold a token.
+        # Its warnings contain the URLs of refused requests, which may contain a token.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "ERROR"},
     },

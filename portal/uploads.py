@@ -1,4 +1,4 @@
-"""How an incoming file is read: a request that is too large is refused before, a full disk keeps no half of it."""
+"""Upload handlers that refuse large requests before reading them, and leave no partial files."""
 
 import contextlib
 import tempfile
@@ -12,11 +12,13 @@ from django.core.files.uploadhandler import FileUploadHandler
 
 from classifier.core.permissions import TRAIN
 
-# Multipart boundaries and field names around the file itself.
+# Allowance for multipart boundaries and the other form fields.
 ENVELOPE_BYTES = 1024**2
 
 
-class RefuseTooLarge(FileUploadHandler):
+class SizeLimitUploadHandler(FileUploadHandler):
+    """Refuses a request by its Content-Length before reading it."""
+
     def handle_raw_input(
         self,
         input_data: Any,
@@ -27,11 +29,12 @@ class RefuseTooLarge(FileUploadHandler):
     ) -> None:
         if content_length <= settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
             return
-        # Only a data set is larger. A token's user is known by now too: the API asks before it reads.
+        # Only data sets may be larger. The user of an API token is known too, because the API authenticates before it
+        # reads the body.
         user = self.request.user  # type: ignore[union-attr]
         limit = settings.DATASET_MAX_BYTES if user.has_perm(TRAIN) else settings.UPLOAD_MAX_BYTES
         if content_length > limit + ENVELOPE_BYTES:
-            raise RequestDataTooBig(f"A file may have up to {limit // 1024**2} MB.")
+            raise RequestDataTooBig(f"The limit is {limit // 1024**2} MB per file.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         return raw_data
@@ -40,14 +43,14 @@ class RefuseTooLarge(FileUploadHandler):
         return None
 
 
-class TemporaryFile(FileUploadHandler):
-    """On the disk, but without a name: when the process is killed, the system removes it."""
+class UnnamedFileUploadHandler(FileUploadHandler):
+    """Writes the upload to an unnamed temporary file, which the system removes even if the process is killed."""
 
     def new_file(self, *arguments: Any, **options: Any) -> None:
         super().new_file(*arguments, **options)
         folder = settings.FILE_UPLOAD_TEMP_DIR
         self.file = UploadedFile(
-            tempfile.TemporaryFile(dir=folder),  # noqa: SIM115 - it is closed with the request
+            tempfile.TemporaryFile(dir=folder),  # noqa: SIM115 - closed at the end of the request
             self.file_name,
             self.content_type,
             0,
@@ -71,7 +74,7 @@ class TemporaryFile(FileUploadHandler):
 
     @contextlib.contextmanager
     def _closed_on_error(self) -> Iterator[None]:
-        """Django would leave one that could not be written to the garbage collector, on a disk that is full."""
+        """Closes the file on a write error. Django would leave it, and its disk space, to the garbage collector."""
         try:
             yield
         except OSError:

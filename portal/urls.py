@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from classifier.core.api.views import nothing
+from classifier.core.api.views import not_found
 from portal.accounts.admin import change_password, sign_in
 
 admin.site.login = sign_in  # type: ignore[method-assign, assignment]
@@ -21,7 +21,7 @@ urlpatterns = [
     path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("api/v1/", include("portal.api_urls")),
     # Unknown API addresses answer with JSON instead of a page.
-    re_path("^api/", nothing),
+    re_path("^api/", not_found),
     path("admin/", admin.site.urls),
 ]
 

@@ -1,10 +1,10 @@
-// Tells the poll of a list which rows wait for their answer. When none does, nothing is asked.
+// Adds the ids of the waiting rows to the poll request, and cancels the request when no row waits.
 
-const MOST_AT_ONCE = 50; // keeps the address short; the others follow as these finish
+const MAX_ROWS = 50; // keeps the URL short; later polls ask for the other rows
 
 document.addEventListener("htmx:configRequest", (event) => {
   if (event.target.id !== "answers-poll") return;
-  const rows = [...document.querySelectorAll("[data-waiting]")].slice(0, MOST_AT_ONCE);
+  const rows = [...document.querySelectorAll("[data-waiting]")].slice(0, MAX_ROWS);
   if (rows.length === 0) event.preventDefault();
   event.detail.parameters.waiting = rows.map((row) => row.dataset.waiting);
 });

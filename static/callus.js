@@ -1,4 +1,4 @@
-// Small helps for all pages. Without this file everything still works.
+// Small conveniences for all pages. Every page also works without this file.
 
 const menu = document.querySelector("details.menu");
 
@@ -16,7 +16,7 @@ document.addEventListener("focusin", (event) => {
   if (event.target.matches("[data-select-on-focus]")) event.target.select();
 });
 
-// Signed out, or deleted in another window: the page itself, loaded anew, says which.
+// The user was signed out, or the object was deleted elsewhere: reloading shows the right page.
 document.addEventListener("htmx:responseError", (event) => {
   if ([401, 404].includes(event.detail.xhr.status)) window.location.reload();
 });

@@ -1,4 +1,4 @@
-// Shows how far the upload of a large zip is, and says what was refused. Without it, the form is sent as it is.
+// Shows the progress of a large upload and the reason if the zip is refused. Without this file, the form is sent as usual.
 
 const form = document.querySelector("form.dataset-upload");
 const input = form.querySelector("input[type=file]");
@@ -13,7 +13,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   const file = input.files[0];
   error.hidden = true;
-  if (file.size > maxBytes) refuse(`This zip is too large: up to ${Math.floor(maxBytes / 1024 ** 2)} MB are accepted.`);
+  if (file.size > maxBytes) refuse(`This zip is too large. The limit is ${Math.floor(maxBytes / 1024 ** 2)} MB.`);
   else send(file);
 });
 
@@ -31,17 +31,17 @@ function send(file) {
   progress.value = 0;
   request.upload.addEventListener("progress", ({ loaded, total }) => {
     progress.value = loaded / total;
-    say(`${Math.floor((100 * loaded) / total)} % of ${Math.ceil(total / 1024 ** 2)} MB sent`);
+    showState(`${Math.floor((100 * loaded) / total)}% of ${Math.ceil(total / 1024 ** 2)} MB uploaded`);
   });
   request.upload.addEventListener("load", () => {
     progress.removeAttribute("value");
-    say("Its table of contents is being checked");
+    showState("Checking the zip");
   });
   request.addEventListener("loadend", () => {
     isSending = false;
     button.disabled = false;
     if (request.status === 201) window.location.assign(request.response.location);
-    else refuse(request.response?.detail ?? sentence(request.status));
+    else refuse(request.response?.detail ?? errorMessage(request.status));
   });
   request.open("POST", form.action);
   request.setRequestHeader("Accept", "application/json");
@@ -49,7 +49,7 @@ function send(file) {
   request.send(new FormData(form));
 }
 
-function say(text) {
+function showState(text) {
   sending.querySelector(".upload-state").textContent = text;
 }
 
@@ -59,10 +59,10 @@ function refuse(text) {
   error.hidden = false;
 }
 
-function sentence(status) {
-  if (status === 0) return "The portal cannot be reached, or the connection was cut.";
+function errorMessage(status) {
+  if (status === 0) return "The connection to the portal was lost. Check the list of data sets, then try again.";
   if (status === 401) return "You are signed out. Reload this page to sign in again.";
-  if (status === 403) return "This page is out of date. Reload it and try again.";
-  if (status === 413) return "This zip is too large.";
-  return "Something went wrong on our side. Please try again later.";
+  if (status === 403) return "This page has expired. Reload it and try again.";
+  if (status === 413) return "This zip is too large. Nothing was stored.";
+  return "The server ran into an error. Check the list of data sets, then try again later.";
 }

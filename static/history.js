@@ -1,17 +1,18 @@
-// "Select all", and a delete button that says how many. Listens on the document: a search replaces the list.
+// Select all, and the number of selected X-rays on the delete button. The listeners are on the document, because
+// a search replaces the list.
 
 const boxes = () => [...document.querySelectorAll(".selection input[name=id]")];
 
 function update() {
   const all = document.querySelector("[data-select-all]");
   if (!all) return;
-  const num_selected = boxes().filter((box) => box.checked).length;
+  const numSelected = boxes().filter((box) => box.checked).length;
   all.closest("label").hidden = false;
-  all.checked = num_selected === boxes().length;
-  all.indeterminate = num_selected > 0 && !all.checked;
+  all.checked = numSelected === boxes().length;
+  all.indeterminate = numSelected > 0 && !all.checked;
   const button = document.querySelector("[data-delete-selected]");
-  for (const needy of document.querySelectorAll("[data-needs-selection]")) needy.disabled = num_selected === 0;
-  button.textContent = num_selected ? `Delete selected (${num_selected})` : "Delete selected";
+  for (const dependent of document.querySelectorAll("[data-needs-selection]")) dependent.disabled = numSelected === 0;
+  button.textContent = numSelected ? `Delete selected (${numSelected})` : "Delete selected";
 }
 
 document.addEventListener("change", (event) => {

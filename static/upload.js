@@ -1,22 +1,22 @@
-// Sends each chosen or dropped file by itself, so that each has its own progress and its own error.
+// Uploads each chosen or dropped file in its own request, so that each has its own progress and error message.
 
-const MOST_AT_ONCE = 3;
+const MAX_PARALLEL = 3;
 
 const form = document.querySelector("form.upload");
 const input = form.querySelector("input[type=file]");
 const list = document.querySelector("#uploads");
-const blank = document.querySelector("#upload-item");
+const itemTemplate = document.querySelector("#upload-item");
 const summary = document.querySelector("#upload-summary");
 const maxBytes = Number(form.dataset.maxBytes);
 
 const queue = [];
 const count = { all: 0, active: 0, received: 0, refused: 0 };
 
-form.classList.add("is-enhanced"); // files are sent when chosen: no button needed
+form.classList.add("is-enhanced"); // hides the button: files upload as soon as they are chosen
 
 input.addEventListener("change", addChosen);
 
-// The whole window takes drops: one that misses the zone would else open the file and leave the page.
+// The whole window accepts drops. Otherwise a file dropped outside the zone would replace the page.
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   form.classList.add("is-dragged-over");
@@ -38,16 +38,16 @@ window.addEventListener("beforeunload", (event) => {
 
 function addChosen() {
   add([...input.files]);
-  input.value = ""; // so that the same file can be chosen again
+  input.value = ""; // allows choosing the same file again
 }
 
 function add(files, folderNames = new Set()) {
   for (const file of files) {
     const item = show(file);
     if (folderNames.has(file.name)) {
-      refuse(item, "This is a folder. Open it and drop the files in it.");
+      refuse(item, "Folders cannot be uploaded. Open the folder and drop the files.");
     } else if (file.size > maxBytes) {
-      refuse(item, `This file is too large: up to ${Math.floor(maxBytes / 1024 ** 2)} MB are accepted.`);
+      refuse(item, `This file is too large. The limit is ${Math.floor(maxBytes / 1024 ** 2)} MB.`);
     } else {
       queue.push({ file, item });
     }
@@ -56,17 +56,17 @@ function add(files, folderNames = new Set()) {
 }
 
 function show(file) {
-  const item = blank.content.firstElementChild.cloneNode(true);
+  const item = itemTemplate.content.firstElementChild.cloneNode(true);
   item.querySelector(".row-name").textContent = file.name;
   item.querySelector("progress").setAttribute("aria-label", `Upload of ${file.name}`);
-  say(item, "Waiting for its turn");
+  showState(item, "Waiting");
   list.append(item);
   count.all += 1;
   return item;
 }
 
 function sendNext() {
-  while (queue.length && count.active < MOST_AT_ONCE) {
+  while (queue.length && count.active < MAX_PARALLEL) {
     const { file, item } = queue.shift();
     count.active += 1;
     send(file, item);
@@ -78,16 +78,16 @@ function send(file, item) {
   const progress = item.querySelector("progress");
   request.upload.addEventListener("progress", ({ loaded, total }) => {
     progress.value = loaded / total;
-    say(item, `${Math.floor((100 * loaded) / total)} % sent`);
+    showState(item, `${Math.floor((100 * loaded) / total)}% uploaded`);
   });
   request.upload.addEventListener("load", () => {
     progress.removeAttribute("value");
-    say(item, "Being checked");
+    showState(item, "Checking the file");
   });
   request.addEventListener("loadend", () => {
     count.active -= 1;
     if (request.status === 201) receive(item, request.response.item);
-    else refuse(item, request.response?.detail ?? sentence(request.status), canRetry(request.status) && file);
+    else refuse(item, request.response?.detail ?? errorMessage(request.status), canRetry(request.status) && file);
     sendNext();
   });
 
@@ -105,18 +105,18 @@ function receive(item, html) {
   row.innerHTML = html;
   item.replaceWith(row.content);
   count.received += 1;
-  sum();
+  updateSummary();
 }
 
 function refuse(item, message, fileToRetry) {
   const error = item.querySelector(".upload-error");
   item.classList.add("is-refused");
   item.querySelector("progress").hidden = true;
-  say(item, "");
+  showState(item, "");
   error.textContent = message;
   error.hidden = false;
   count.refused += 1;
-  sum();
+  updateSummary();
   if (!fileToRetry) return;
   const button = item.querySelector("button");
   button.hidden = false;
@@ -130,17 +130,17 @@ function retry(file, item) {
   const progress = item.querySelector("progress");
   progress.hidden = false;
   progress.value = 0;
-  say(item, "Waiting for its turn");
+  showState(item, "Waiting");
   count.refused -= 1;
   queue.push({ file, item });
   sendNext();
 }
 
-function say(item, text) {
+function showState(item, text) {
   item.querySelector(".upload-state").textContent = text;
 }
 
-function sum() {
+function updateSummary() {
   const refused = count.refused ? `, ${count.refused} refused` : "";
   summary.textContent = `${count.received} of ${count.all} uploaded${refused}.`;
 }
@@ -149,12 +149,12 @@ function canRetry(status) {
   return status === 0 || status >= 500;
 }
 
-function sentence(status) {
-  if (status === 0) return "The portal cannot be reached, or the connection was cut.";
+function errorMessage(status) {
+  if (status === 0) return "The connection to the portal was lost. Try again.";
   if (status === 401) return "You are signed out. Reload this page to sign in again.";
-  if (status === 403) return "This page is out of date. Reload it and try again.";
-  if (status === 413) return "This file is too large.";
-  return "Something went wrong on our side. Please try again later.";
+  if (status === 403) return "This page has expired. Reload it and try again.";
+  if (status === 413) return "This file is too large. It was not stored.";
+  return "The server ran into an error. Try again later.";
 }
 
-addChosen(); // what was chosen before this script was there
+addChosen(); // files that were chosen before this script loaded

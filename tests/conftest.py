@@ -24,6 +24,48 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery"
 
 
+# Marked `slow`: folders and files whose tests start processes, train a model, drive a browser or ask every address.
+SLOW = (
+    "benchmarks",
+    "browser",
+    "classifier/core/test_ml_process.py",
+    "classifier/datasets/test_datasets.py",
+    "classifier/datasets/test_dicom_in_zips.py",
+    "classifier/datasets/test_zip_attacks.py",
+    "classifier/radiographs/test_broker_down.py",
+    "classifier/radiographs/test_races.py",
+    "classifier/test_api_docs.py",
+    "classifier/training/test_training.py",
+    "faults",
+    "fuzz",
+    "ml/cli",
+    "ml/serve/test_export.py",
+    "ml/serve/test_import_h5.py",
+    "ml/serve/test_inference.py",
+    "ml/serve/test_saliency.py",
+    "ml/train",
+    "portal/operations/test_backup.py",
+    "security",
+    "test_architecture.py",
+    "test_compose.py",
+    "test_dev.py",
+    "test_package.py",
+    "test_settings.py",
+)
+SLOW_PATHS = tuple(Path(__file__).parent / name for name in SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Does not even import slow tests that are not wanted: several import TensorFlow."""
+    return True if config.option.markexpr == "not slow" and collection_path in SLOW_PATHS else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(path) for path in SLOW_PATHS):
+            item.add_marker("slow")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],

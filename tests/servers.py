@@ -160,7 +160,17 @@ class Portal:
     # What they say, for the report of a test that fails.
     logs: ClassVar[list[Path]] = []
 
-    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        program: list[str] | None = None,
+        folder: Path = ROOT,
+    ) -> None:
+        """`program` is run in `folder`: manage.py of this checkout, unless given."""
+        self.program = program or [sys.executable, "manage.py"]
+        self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
@@ -182,14 +192,14 @@ class Portal:
 
     def manage(self, *arguments: str, extra: dict[str, str] | None = None) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            [*self.program, *arguments],
+            cwd=self.folder,
             env={**self.environment, **(extra or {})},
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{' '.join([*self.program, *arguments])}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -197,8 +207,8 @@ class Portal:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "manage.py", *arguments],
-                cwd=ROOT,
+                [*self.program, *arguments],
+                cwd=self.folder,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -219,7 +229,7 @@ class Portal:
         self.start("beat", "beat")
         self.wait_until_live()
 
-    def wait_until_live(self) -> None:
+    def wait_until_live(self, seconds: float = PATIENCE_SECONDS) -> None:
         def state() -> str:
             # Asked once: on a busy machine, the next answer may be late again.
             if self.is_live():
@@ -227,7 +237,7 @@ class Portal:
             ended = any(process.poll() is not None for process in self.processes.values())
             return "ended" if ended else ""
 
-        found = wait_until(state, what=f"{self.url}/livez")
+        found = wait_until(state, what=f"{self.url}/livez", seconds=seconds)
         assert found == "live", f"The portal did not start:\n{self.console()}"
 
     def is_live(self) -> bool:

@@ -23,7 +23,7 @@ DEFERRED_IMPORTS = {
     "portal.celery",
     "portal.operations.tasks",
 }
-# Packages that decode DICOM and can be crashed by a file: only ml.data.reader loads them.
+# Packages that decode DICOM and can be crashed by a file: only ml.data.decoder_process loads them.
 DECODERS = {"pydicom", "gdcm", "openjpeg", "pylibjpeg"}
 HEAVY = {"tensorflow", "keras", "ai_edge_litert", "openvino", "matplotlib", "pandas", "sklearn"}
 PREDICTION_JOB = "classifier.radiographs.jobs"

@@ -129,17 +129,17 @@ def commented(comment: bytes) -> bytes:
     return content.getvalue()
 
 
-OUT = "leads out of its folder"
-HIDDEN = "has characters that no name should have"
-OVERLAP = "This zip is damaged: its entries overlap."
-NO_ZIP = "This file is no zip, or it is damaged."
-LOCKED = "This zip is encrypted; please send it without a password."
-UNKNOWN = "This zip is compressed in a way that Callus does not read; please use a plain zip."
+OUT = "points outside its folder"
+HIDDEN = "is empty or contains invisible characters"
+OVERLAP = "This zip is invalid: its entries overlap."
+NO_ZIP = "This file is not a zip, or it is damaged."
+LOCKED = "This zip is encrypted. Upload it without a password."
+UNKNOWN = "This zip uses an unsupported compression method. Create it with the standard method (Deflate)."
 
 ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "bomb": (bomb, "This zip would grow too large when unpacked."),
-    "one image of 4 GB": (lambda: patched(SIZE, 0xFFFFFFF0), "This zip would grow too large when unpacked."),
-    "an exabyte in zip64": (of_64_bits, "This zip would grow too large when unpacked."),
+    "bomb": (bomb, "This zip is too large when unpacked."),
+    "one image of 4 GB": (lambda: patched(SIZE, 0xFFFFFFF0), "This zip is too large when unpacked."),
+    "an exabyte in zip64": (of_64_bits, "This zip is too large when unpacked."),
     "all entries are the same bytes": (all_in_one, OVERLAP),
     "each entry quotes the next one": (quoted, OVERLAP),
     "an entry reaches into the next": (lambda: patched(PACKED, len(IMAGE) + 1), OVERLAP),
@@ -149,7 +149,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "100,001 entries": (lambda: crowd(100_001), "This zip has more than 100,000 entries."),
     "contents cut off": (lambda: zip_of(good())[:-60], NO_ZIP),
     "contents elsewhere": (lambda: zip_of(good()).replace(IN_CONTENTS, b"PK\x01\x03"), NO_ZIP),
-    "an end in the comment": (lambda: commented(END + bytes(18)), "holds no image"),
+    "an end in the comment": (lambda: commented(END + bytes(18)), "contains no images"),
     "an end cut off in the comment": (lambda: commented(END + b"xx"), NO_ZIP),
     "absolute name": (lambda: entry_of("/etc/cron.d/x.png"), OUT),
     "parent folder": (lambda: entry_of("A/../../../x.png"), OUT),
@@ -163,18 +163,18 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "invisible letter": (lambda: entry_of("A\u200b/x.png"), HIDDEN),
     "long name": (lambda: entry_of(f"A/{'x' * 250}.png"), "is too long"),
     "long path": (lambda: entry_of("A/" * 5000 + "x.png"), "is too long"),
-    "the same name": (lambda: entry_of("A/1.PNG"), "twice, or beside a name that looks the same"),
+    "the same name": (lambda: entry_of("A/1.PNG"), "twice, or next to a name that looks the same"),
     "a name that looks the same": (
         lambda: entry_of("A/\uff11.png"),
-        "twice, or beside a name that looks the same",
+        "twice, or next to a name that looks the same",
     ),
     "a class that looks the same": (lambda: entry_of("\uff21/x.png"), "look the same"),
     "a class in capitals": (lambda: entry_of("b/x.png"), "look the same"),
     "link": (lambda: entry_of("A/x.png", mode=stat.S_IFLNK | 0o777, data=b"/etc/passwd"), "is a link"),
     "link to a folder": (lambda: entry_of("A/x", mode=stat.S_IFLNK | 0o777, data=b"/etc"), "is a link"),
-    "device": (lambda: entry_of("A/x.png", mode=stat.S_IFCHR | 0o666), "is no plain file"),
-    "pipe": (lambda: entry_of("A/x.png", mode=stat.S_IFIFO | 0o666), "is no plain file"),
-    "socket": (lambda: entry_of("A/x.png", mode=stat.S_IFSOCK | 0o666), "is no plain file"),
+    "device": (lambda: entry_of("A/x.png", mode=stat.S_IFCHR | 0o666), "is not a regular file"),
+    "pipe": (lambda: entry_of("A/x.png", mode=stat.S_IFIFO | 0o666), "is not a regular file"),
+    "socket": (lambda: entry_of("A/x.png", mode=stat.S_IFSOCK | 0o666), "is not a regular file"),
     "encrypted": (lambda: patched(FLAGS, 0x1, "<H"), LOCKED),
     "strongly encrypted": (lambda: patched(FLAGS, 0x41, "<H"), LOCKED),
     "encrypted contents": (lambda: patched(FLAGS, 0x2000, "<H"), LOCKED),
@@ -183,10 +183,10 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
         f"compression {method}": (lambda method=method: patched(METHOD, method, "<H"), UNKNOWN)
         for method in (1, 6, 9, 12, 14, 93, 95, 98, 99, 0xFFFF)
     },
-    "empty class": (lambda: zip_of(good(**{"C/": b""})), "The class 'C' holds no image."),
-    "no class": (lambda: zip_of({"1.png": IMAGE}), "is in no class folder"),
-    "nothing": (lambda: zip_of({}), "holds no image"),
-    "zips only": (lambda: zip_of({"A/1.zip": zip_of(good())}), "holds no image"),
+    "empty class": (lambda: zip_of(good(**{"C/": b""})), "The class 'C' contains no images."),
+    "no class": (lambda: zip_of({"1.png": IMAGE}), "is not in a class folder"),
+    "nothing": (lambda: zip_of({}), "contains no images"),
+    "zips only": (lambda: zip_of({"A/1.zip": zip_of(good())}), "contains no images"),
 }
 
 LIES: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -194,12 +194,12 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
     "smaller than it says": (lambda: patched(SIZE, len(IMAGE) + 10), "'A/1.png' is"),
     "another name inside": (
         lambda: zip_of(good()).replace(b"A/1.png", b"../x.pn", 1),
-        "'A/1.png' is damaged and cannot be unpacked.",
+        "'A/1.png' cannot be unpacked; it may be damaged.",
     ),
-    "no entry there": (lambda: zip_of(good()).replace(HEAD, b"PK\x03\x05", 1), "is damaged"),
+    "no entry there": (lambda: zip_of(good()).replace(HEAD, b"PK\x03\x05", 1), "may be damaged"),
     "damaged": (
         lambda: zip_of(good()).replace(b"looked", b"hooked", 1),
-        "is damaged and cannot be unpacked.",
+        "cannot be unpacked; it may be damaged.",
     ),
-    "called deflated": (lambda: patched(METHOD, 8, "<H"), "is damaged and cannot be unpacked."),
+    "called deflated": (lambda: patched(METHOD, 8, "<H"), "cannot be unpacked; it may be damaged."),
 }

@@ -1,4 +1,7 @@
-"""The Django admin: to look things up. What has a life of its own is changed where its rules are: in the portal."""
+"""Base classes of all admin pages, and the pages of users, tokens, sites, the audit log and notifications.
+
+Most rows are read-only here: they are changed in the portal, where the services apply their rules.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,22 +18,22 @@ from classifier.core.models import AuditEntry, Notification, Site, User
 from classifier.core.permissions import PROMOTE, TRAIN
 
 
-class DiscreetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Tells staff who may see none of its rows nothing about which ones exist."""
+class BaseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Does not show staff without the view permission which rows exist."""
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # The library looks the row up before it asks for the permission.
+        # Django looks the row up before it checks the permission: 404 and 403 would tell which rows exist.
         if not self.has_view_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
 
 
-class ReadOnlyAdmin(DiscreetAdmin):
-    """Rows that are never added, changed or deleted by hand."""
+class ReadOnlyAdmin(BaseAdmin):
+    """Shows rows without letting anyone add, change or delete them."""
 
-    # Counting all rows for "n of m" would read the whole table.
+    # Counting all rows for "n of m" reads the whole table.
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -48,8 +51,8 @@ class ReadOnlyAdmin(DiscreetAdmin):
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(PROMOTE))
 
-    def do(self, request: HttpRequest, action: Callable[[], object], done: str) -> None:
-        """Does it, and tells the person that it is done, or why not."""
+    def run_action(self, request: HttpRequest, action: Callable[[], object], done: str) -> None:
+        """Runs an action and shows the message `done`, or why the action was refused."""
         try:
             action()
         except CallusError as error:
@@ -59,24 +62,24 @@ class ReadOnlyAdmin(DiscreetAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DiscreetAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ["username", "email", "site", "is_active", "is_staff", "date_joined", "last_login"]
     list_select_related = ["site"]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups", "site"]
     fieldsets = [*(DjangoUserAdmin.fieldsets or []), ("Place of work", {"fields": ["site"]})]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A person who leaves becomes inactive: their X-rays' files would stay behind without their rows."""
+        """Refuses: deleting the rows of a user would leave the files of their X-rays behind. Deactivate the user."""
         return False
 
 
-# The library's own page makes tokens that act as somebody else.
+# Knox's own page lets staff create tokens that act as another user.
 admin.site.unregister(AuthToken)
 
 
 @admin.register(AuthToken)
 class TokenAdmin(ReadOnlyAdmin):
-    """To look up and revoke tokens; each person makes their own."""
+    """Lists and revokes tokens. Users create their own tokens in the portal."""
 
     list_display = ["user", "created", "expiry"]
     list_select_related = ["user"]
@@ -90,7 +93,7 @@ class TokenAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Site)
-class SiteAdmin(DiscreetAdmin):
+class SiteAdmin(BaseAdmin):
     list_display = ["name", "allows_training"]
     list_filter = ["allows_training"]
     search_fields = ["name"]

@@ -1,4 +1,4 @@
-"""Charts as numbers that a template draws as SVG: no script, no inline style, and the page's own colours."""
+"""Computes the geometry of charts, which a template draws as SVG without scripts or inline styles."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 Point = tuple[float, float]
 WIDTH, HEIGHT = 520, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 42
-MOST_DOTS = 40
+MAX_DOTS = 40
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points in the order of x. `style` names the look in callus.css; a quiet one is thin and has no name."""
+    """One curve of a chart.
+
+    Attributes:
+        name: label in the legend.
+        points: (x, y) pairs in ascending order of x.
+        style: suffix of the CSS class in callus.css.
+        is_quiet: draws the curve thin and without a legend entry.
+    """
 
     name: str
     points: Sequence[Point]
@@ -22,12 +29,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Tick:
+    """A labeled position on an axis, in SVG units."""
+
     position: float
     label: str
 
 
 @dataclass(frozen=True)
 class Line:
+    """A series with its SVG polyline and the dots to draw on it."""
+
     series: Series
     path: str
     dots: list[Point]
@@ -35,6 +46,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
+    """A chart with all positions in SVG units."""
+
     title: str
     x_label: str
     lines: list[Line]
@@ -51,21 +64,22 @@ class Chart:
 
     @property
     def legend(self) -> list[Line]:
+        """Lists the lines that have a legend entry."""
         return [line for line in self.lines if not line.series.is_quiet]
 
     @property
-    def in_words(self) -> str:
-        """What a reader hears instead of the picture."""
-        said = [
+    def description(self) -> str:
+        """Returns the chart as a sentence for screen readers."""
+        ranges = [
             f"{line.series.name} from {line.series.points[0][1]:.3f} to {line.series.points[-1][1]:.3f}"
             for line in self.legend
             if line.series.points
         ]
-        return f"{self.title}: {'; '.join(said)}" if said else self.title
+        return f"{self.title}: {'; '.join(ranges)}" if ranges else self.title
 
 
 def curves(title: str, x_label: str, series: Iterable[Series], y_range: Point | None = None) -> Chart:
-    """Curves over whole numbers from 1 on, such as epochs; y spans what there is unless `y_range` says."""
+    """Returns a chart of curves over integers from 1, such as epochs. `y_range` defaults to the range of the data."""
     series = [each for each in series if each.points]
     last = max((x for each in series for x, _ in each.points), default=1)
     values = [y for each in series for _, y in each.points]
@@ -76,13 +90,13 @@ def curves(title: str, x_label: str, series: Iterable[Series], y_range: Point | 
 
 
 def reliability(title: str, x_label: str, series: Iterable[Series]) -> Chart:
-    """Accuracy over confidence, both from 0 to 1; what is perfectly calibrated lies on the diagonal."""
+    """Returns a reliability diagram: accuracy over confidence, both from 0 to 1, with a diagonal."""
     fifths = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     return _chart(title, x_label, list(series), (0, 1), (0, 1), fifths, fifths, has_diagonal=True)
 
 
 def nice_ticks(lowest: float, highest: float) -> list[float]:
-    """About five round numbers from at most `lowest` to at least `highest`."""
+    """Returns about five round numbers that cover the range from `lowest` to `highest`."""
     raw = max(highest - lowest, abs(highest) / 100, 1e-6) / 4
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
@@ -117,7 +131,7 @@ def _chart(
     lines = []
     for each in series:
         places = [(x_of(x), y_of(y)) for x, y in each.points]
-        dots = places if len(places) <= MOST_DOTS and not each.is_quiet else places[-1:]
+        dots = places if len(places) <= MAX_DOTS and not each.is_quiet else places[-1:]
         lines.append(Line(each, " ".join(f"{x},{y}" for x, y in places), dots))
     return Chart(
         title=title,

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent."""
+"""Ends child processes together with their parent."""
 
 import ctypes
 import os
@@ -10,9 +10,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """For Popen's preexec_fn. Linux sends the child this signal when its parent dies, even by kill -9.
+    """Returns a preexec_fn for Popen that makes Linux send the child this signal when its parent dies, even by SIGKILL.
 
-    Elsewhere None: there, only an orderly end of the parent ends the child.
+    Returns None on other systems, where the child ends only if the parent stops it.
     """
     if sys.platform != "linux":
         return None
@@ -21,7 +21,7 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
     def arm() -> None:
         prctl(PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # It died just before.
+        if os.getppid() != parent:  # The parent died before prctl was called.
             os.kill(os.getpid(), number)
 
     return arm

@@ -1,4 +1,4 @@
-"""The clock that leases are told by."""
+"""The clock that leases expire by."""
 
 from datetime import datetime
 
@@ -7,12 +7,12 @@ from django.utils import timezone
 
 
 def database_now() -> datetime:
-    """The time by the database's clock, which all hosts share.
+    """Returns the time of the database server, which all hosts share.
 
-    By its own, a worker whose clock is an hour ahead would hold what it was killed over for an hour.
+    With local clocks, a lease taken by a host whose clock is an hour ahead would expire an hour late.
     """
     if connection.vendor != "postgresql":
-        return timezone.now()  # SQLite has one host
+        return timezone.now()  # SQLite runs on one host
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]

@@ -1,49 +1,61 @@
-"""The errors that are expected, each with its sentence for the person and its HTTP status."""
+"""Expected errors, each with a message for the user and an HTTP status."""
 
 
 class CallusError(Exception):
-    """Something a person can understand and often mend; `str(error)` is shown to them."""
+    """An error that the user can understand and often resolve. `str(error)` is shown to them."""
 
     status = 400
-    sentence = "That did not work."
+    message = "The request could not be completed."
 
-    def __init__(self, sentence: str = "") -> None:
-        super().__init__(sentence or self.sentence)
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        """Args: field: the form field at fault, where there is one."""
+        super().__init__(message or self.message)
+        self.field = field
 
 
 class UploadRefused(CallusError):
-    sentence = "This file is not an X-ray image that Callus can read."
+    """The file cannot be used."""
+
+    message = "Callus cannot read this file as an X-ray image. It was not stored."
 
 
 class UploadTooLarge(CallusError):
+    """The file exceeds the size limit."""
+
     status = 413
-    sentence = "This file is too large."
+    message = "This file is too large. It was not stored."
 
 
 class TooManyUploads(CallusError):
+    """The user has reached the limit of uploads a day."""
+
     status = 429
-    sentence = "You have sent too many X-rays. Please go on later."
+    message = "You have reached the limit of uploads a day. Try again tomorrow."
 
 
 class QuotaFull(CallusError):
+    """The user has reached the limit of stored X-rays."""
+
     status = 413
-    sentence = "You keep as many X-rays as you may."
+    message = "You have reached the limit of stored X-rays. Delete some, then try again."
 
 
 class StorageFull(CallusError):
+    """The disk or the database has no space left."""
+
     status = 507
-    sentence = (
-        "There is no space left on the server, so nothing was stored. Please tell the person who runs it."
-    )
+    message = "The server has no space left, so nothing was stored. Tell the admin of this portal."
 
 
 class NotAllowedNow(CallusError):
-    """The object is not in a state in which this can be done."""
+    """The current state of the object does not allow this action."""
 
     status = 409
-    sentence = "This cannot be done now."
+    message = "This action is not possible now."
 
 
 class ModelUnavailable(CallusError):
+    """No model version is live."""
+
     status = 503
-    sentence = "No model is live yet. Please try again in a minute."
+    message = "No model is live yet. Try again in a minute."

@@ -1,7 +1,7 @@
-"""`python -m ml ...` as a child process: its events as they come, and its end when ours comes.
+"""Runs `python -m ml ...` as a child process and reads its events.
 
-TensorFlow does not survive the fork that a Celery worker makes, takes gigabytes, and may crash; a child of its
-own can be watched, killed, and leaves nothing behind.
+TensorFlow breaks when a Celery worker forks, needs gigabytes of memory and may crash. A child process can be monitored
+and killed, and its memory is freed when it ends.
 """
 
 import contextlib
@@ -29,29 +29,31 @@ STOP_SECONDS = 2.0
 
 
 class WorkFolderBusy(Exception):
-    """Another process works in this folder, and does not end."""
+    """Another process uses this work folder and could not be stopped."""
 
 
 class CommandFailed(Exception):
-    """The command ended by itself with a sentence for the person: the same input would fail again."""
+    """The command ended with an error message for the user. The same input would fail again."""
 
 
-class CommandDied(Exception):
-    """The command was killed or crashed; it may do better the next time."""
+class CommandCrashed(Exception):
+    """The command was killed or crashed. Another attempt may succeed."""
 
 
 class MlProcess:
-    """`with MlProcess([...], work=folder) as process: for event in process.events(): ...`
+    """A child process that runs `python -m ml` with the given arguments in a locked work folder.
 
-    Leaving the block kills the child if it still runs. The folder is locked while the child lives, so that a
-    successor never works in it at the same time.
+    Usage: `with MlProcess([...], work=folder) as process: for event in process.events(): ...`
+
+    Leaving the block kills the child if it is still running. The folder is locked while the child runs, so that the
+    next attempt cannot use it at the same time.
     """
 
     def __init__(self, arguments: list[str | Path], *, work: Path) -> None:
         self.arguments = [str(argument) for argument in arguments]
         self.work = work
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        # What it wrote to standard output besides events, such as a result.
+        # Standard output without the events, such as a result.
         self.output = ""
 
     def __enter__(self) -> Self:
@@ -71,7 +73,7 @@ class MlProcess:
             lock.truncate(0)
             lock.write(str(self._child.pid))
         finally:
-            lock.close()  # The child and its children hold it from here on.
+            lock.close()  # The child and its descendants hold the lock from here on.
         return self
 
     def __exit__(
@@ -86,14 +88,15 @@ class MlProcess:
 
     @property
     def pid(self) -> int:
+        """Returns the process id of the child."""
         return self._child.pid
 
     def events(self, tick_seconds: float = 0.5) -> Iterator[dict[str, Any] | None]:
-        """Each event (a JSON object a line) as it comes, and None when nothing came for a tick.
+        """Yields each event (one JSON object per line), and None when none arrived within `tick_seconds`.
 
         Raises:
-            CommandFailed: it ended with an error of its own; the last line it said is the sentence.
-            CommandDied: it was killed, or crashed.
+            CommandFailed: the command ended with an error message, which is its last line on standard error.
+            CommandCrashed: the command was killed or crashed.
         """
         stdout, stderr = self._child.stdout, self._child.stderr
         assert stdout is not None and stderr is not None  # noqa: S101 - made as pipes above
@@ -101,7 +104,7 @@ class MlProcess:
         with selectors.DefaultSelector() as selector:
             for pipe in unfinished:
                 selector.register(pipe, selectors.EVENT_READ)
-            told = time.monotonic()
+            last_yield = time.monotonic()
             while selector.get_map():
                 for key, _ in selector.select(tick_seconds):
                     ready: Any = key.fileobj
@@ -112,10 +115,10 @@ class MlProcess:
                     *lines, rest = (unfinished[ready] + chunk).split(b"\n")
                     unfinished[ready] = rest[-MAX_LINE:]
                     for event in self._take(lines, is_output=ready is stdout):
-                        told = time.monotonic()
+                        last_yield = time.monotonic()
                         yield event
-                if time.monotonic() - told >= tick_seconds:
-                    told = time.monotonic()
+                if time.monotonic() - last_yield >= tick_seconds:
+                    last_yield = time.monotonic()
                     yield None
         self._check_end()
 
@@ -135,16 +138,18 @@ class MlProcess:
         code = self._child.wait()
         if code == 0:
             return
-        said = self.log[-1] if self.log else ""
-        # 1 and 2 with a sentence are refusals; a traceback, a signal or a lack of memory is not.
-        if code in (1, 2) and said and not any(line.startswith("Traceback") for line in self.log):
-            raise CommandFailed(said)
-        raise CommandDied(f"python -m ml {self.arguments[0]} ended with code {code}. {said}".strip())
+        last_line = self.log[-1] if self.log else ""
+        # Codes 1 and 2 with a message are refusals. A traceback, a signal or a lack of memory is a crash.
+        if code in (1, 2) and last_line and not any(line.startswith("Traceback") for line in self.log):
+            raise CommandFailed(last_line)
+        raise CommandCrashed(f"python -m ml {self.arguments[0]} ended with code {code}. {last_line}".strip())
 
 
 def read_json(text: str) -> Any:
-    """What a command wrote. A figure that is no number, as of a training that diverged, is None: no database
-    takes it."""
+    """Parses the JSON output of a command.
+
+    NaN and infinity, which a diverged training produces, become None, because databases reject them in JSON.
+    """
     return json.loads(text, parse_constant=lambda name: None)
 
 
@@ -157,9 +162,12 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _lock(work: Path) -> IO[str]:
-    """The folder's lock, whose file names the process group that holds it.
+    """Locks the work folder and returns the lock file, which contains the process group of its holder.
 
-    Who asks has claimed the work, so what a killed predecessor left running in the folder has to end.
+    The caller has claimed the work, so a process group left over from an earlier attempt is killed.
+
+    Raises:
+        WorkFolderBusy: the holder of the lock did not end in time.
     """
     work.mkdir(parents=True, exist_ok=True)
     lock = (work / "lock").open("a+")

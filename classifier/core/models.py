@@ -1,9 +1,10 @@
-"""Rows that a worker works off: how one is claimed, held, sent again, and given up."""
+"""Users and their sites, queued work, the audit log, notifications and the counter of API writes."""
 
 import time
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, models
@@ -14,15 +15,15 @@ from classifier.core.clock import database_now
 
 
 class Site(models.Model):
-    """A hospital, ward or practice whose people use this portal.
+    """A row is a hospital, department or practice whose staff use this portal.
 
-    X-rays of its people become training data only if it allows that.
+    X-rays of its users become training data only if `allows_training` is set.
     """
 
     name = models.CharField(max_length=200, unique=True)
     allows_training = models.BooleanField(
         default=False,
-        help_text="Reviewed X-rays that this site's people sent may become part of a data set version.",
+        help_text="Reviewed X-rays uploaded by this site's users may become part of a data set version.",
     )
 
     def __str__(self) -> str:
@@ -30,7 +31,7 @@ class Site(models.Model):
 
 
 class User(AbstractUser):
-    """A person who signs in. Our own class from the first migration, so that it can grow."""
+    """A row is a person who signs in. A custom model from the first migration on, so that fields can be added."""
 
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="users")
 
@@ -38,44 +39,54 @@ class User(AbstractUser):
 MAX_ATTEMPTS = 3
 
 
-def first_sweep() -> datetime:
-    """When the sweep sends a message of its own, should the first one be lost."""
+def first_resend_time() -> datetime:
+    """Returns when the sweep sends a second message, in case the first one was lost."""
     return database_now() + timedelta(seconds=10)
+
+
+def lease() -> timedelta:
+    """How long a worker holds a row without a sign of progress."""
+    return timedelta(seconds=settings.LEASE_SECONDS)
 
 
 Work = TypeVar("Work", bound="QueuedWork")
 
 
 class QueuedWorkQuerySet(models.QuerySet[Work]):
+    """Selects and claims rows of queued work. `attempts_allowed` limits how often a row is claimed."""
+
     attempts_allowed: int | F = MAX_ATTEMPTS
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
     def unfinished(self) -> Self:
+        """Filters queued and running rows."""
         return self.filter(state__in=("queued", "running"))
 
     def claimable(self, now: datetime) -> Self:
-        """Waiting for a worker, or left by one that has been silent past its lease."""
+        """Filters rows that wait for a worker, and running rows whose lease has expired."""
         waiting = Q(state="queued")
         abandoned = Q(state="running", lease_until__lt=now)
         return self.filter(waiting | abandoned, attempts__lt=self.attempts_allowed)
 
-    def hopeless(self, now: datetime) -> Self:
-        """Left by their worker at the last attempt."""
+    def exhausted(self, now: datetime) -> Self:
+        """Filters running rows whose lease expired in their last allowed attempt."""
         return self.filter(state="running", lease_until__lt=now, attempts__gte=self.attempts_allowed)
 
-    def to_send(self, now: datetime) -> Self:
-        """Claimable, and due for a (further) message."""
+    def due_for_message(self, now: datetime) -> Self:
+        """Filters claimable rows that need a message, or another one, by now."""
         return self.claimable(now).filter(send_at__lte=now)
 
-    def claim(self, work_id: Any, lease_until: datetime) -> Work | None:
+    def claim(self, work_id: Any, lease_until: datetime | None = None) -> Work | None:
         """Give this row to the caller, or None when there is nothing to do.
 
         One conditional UPDATE: of any number of workers with the same message, one changes the row.
-        The attempt is counted before the work, so that what kills its worker is not tried for ever.
+        The attempt is counted before the work, so that work that kills its worker is not tried again without end.
         """
-        claimed = self.claimable(database_now()).filter(id=work_id)
+        now = database_now()
+        lease_until = lease_until or now + lease()
+        claimed = self.claimable(now).filter(id=work_id)
         changed = claimed.update(
             state="running",
             attempts=F("attempts") + 1,
@@ -86,14 +97,15 @@ class QueuedWorkQuerySet(models.QuerySet[Work]):
         return self.get(id=work_id) if changed else None
 
     def held_by(self, work: Work) -> Self:
-        """The row, as long as the claim that `work` came from still holds."""
+        """Filters the row of `work`, as long as the claim that returned it is still valid."""
         return self.filter(id=work.pk, state="running", attempts=work.attempts)
 
 
 class QueuedWork(models.Model):
-    """queued -> running -> succeeded | failed | canceled.
+    """The state, lease and attempts of a job that a worker does.
 
-    A running one is claimed anew when its lease runs out, which is also how a temporary error is tried again.
+    States: queued -> running -> succeeded | failed | canceled.
+    A running row is claimed again when its lease expires. Temporary errors are retried in the same way.
     """
 
     class State(models.TextChoices):
@@ -103,13 +115,15 @@ class QueuedWork(models.Model):
         FAILED = "failed", "failed"
         CANCELED = "canceled", "canceled"
 
-    # The queue whose workers take this kind of work.
+    # The Celery queue of this work.
     queue: ClassVar[str]
+    # The error that the person reads when the last attempt ended without a word from its worker.
+    given_up: ClassVar[str] = "The worker ended three times in a row without any progress, so Callus gave up."
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
-    send_at = models.DateTimeField(default=first_sweep)
+    send_at = models.DateTimeField(default=first_resend_time)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -120,18 +134,39 @@ class QueuedWork(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Returns whether the state is final."""
         return self.state not in ("queued", "running")
+
+    @property
+    def is_canceling(self) -> bool:
+        """Whether a person asked for it to be stopped."""
+        return False
+
+    def conclude(self, state: str, error: str = "") -> None:
+        """Record that the work ended without a result: audit entry, notification, clean-up.
+
+        Called in the transaction that set the final state, which is "failed" or "canceled". A kind of work that
+        records nothing leaves this as it is.
+        """
+
+
+def kinds_of_work() -> list[type[QueuedWork]]:
+    """Returns the models whose rows workers process."""
+    return [kind for kind in apps.get_models() if issubclass(kind, QueuedWork)]
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    """Reads the audit log and adds entries to it."""
+
     def newest_first(self) -> "AuditEntryQuerySet":
         return self.order_by("-id")
 
-    def about(self, thing: models.Model) -> "AuditEntryQuerySet":
-        return self.filter(subject=subject_of(thing), subject_id=str(thing.pk))
+    def about(self, row: models.Model) -> "AuditEntryQuerySet":
+        """Filters the entries about this row."""
+        return self.filter(subject=subject_of(row), subject_id=str(row.pk))
 
     def record(self, *, actor: Any, action: str, about: models.Model, **detail: Any) -> "AuditEntry":
-        """Note who did what; the actor is None when Callus itself did it."""
+        """Adds an entry and returns it. `actor` is None for actions of Callus itself."""
         return self.create(
             actor=actor,
             actor_name=actor.get_username() if actor else "",
@@ -143,19 +178,23 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         )
 
 
-def subject_of(thing: models.Model) -> str:
-    return str(thing._meta.verbose_name)
+def subject_of(row: models.Model) -> str:
+    """Returns the kind of row as the audit log names it, such as "training run"."""
+    return str(row._meta.verbose_name)
 
 
 class AuditEntry(models.Model):
-    """Who did what, and when. Append-only; it keeps the names of people and things that are gone."""
+    """A row is one action: who did what, and when.
+
+    Append-only. It stores names, so that entries stay readable after the user or the object is deleted.
+    """
 
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     actor_name = models.CharField(max_length=150, blank=True)
     action = models.CharField(max_length=50)
-    # What it was done to: "training run", "model version", ...
+    # The kind of object: "training run", "model version", ...
     subject = models.CharField(max_length=50)
     subject_id = models.CharField(max_length=50)
     subject_name = models.CharField(max_length=300)
@@ -172,27 +211,30 @@ class AuditEntry(models.Model):
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
-    def of(self, user: Any) -> "NotificationQuerySet":
+    """Reads notifications and marks them as read."""
+
+    def for_user(self, user: Any) -> "NotificationQuerySet":
         return self.filter(user=user).order_by("-id")
 
     def unread(self) -> "NotificationQuerySet":
         return self.filter(read_at=None)
 
     def mark_read(self) -> int:
+        """Marks the unread ones as read and returns their number."""
         return self.unread().update(read_at=timezone.now())
 
 
 class Notification(models.Model):
-    """Tells a user that something they started is finished or failed."""
+    """A row tells a user that a job that they started has finished or failed."""
 
     class Subject(models.TextChoices):
-        """What it is about; the portal has a page of the same name for each."""
+        """What the notification is about. Each value is also the name of the URL of its page."""
 
         DATASET_VERSION = "dataset_version", "data set version"
         TRAINING_RUN = "training_run", "training run"
         COMPARISON = "comparison", "comparison"
 
-    # No index of its own: notification_newest begins with it.
+    # db_index=False, because the index notification_newest starts with this column.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications", db_index=False
     )
@@ -226,10 +268,15 @@ RETURNING number, since
 
 
 class WriteCountQuerySet(models.QuerySet["WriteCount"]):
-    def add_one(self, who: str, seconds: float) -> tuple[int, float]:
-        """Count a write; how many that makes in this span of so many seconds, and how many are left of it.
+    """Counts API writes per client."""
 
-        One statement, so that of writes at the same moment each is counted.
+    def add_one(self, who: str, seconds: float) -> tuple[int, float]:
+        """Counts one write of a client.
+
+        A single statement, so that concurrent writes are all counted.
+
+        Returns:
+            The number of writes in the current period of `seconds`, and the seconds until the period ends.
         """
         now = time.time()
         with connection.cursor() as cursor:
@@ -238,12 +285,13 @@ class WriteCountQuerySet(models.QuerySet["WriteCount"]):
             number, since = cursor.fetchone()
         return number, since + seconds - now
 
-    def past(self, seconds: float) -> "WriteCountQuerySet":
+    def expired(self, seconds: float) -> "WriteCountQuerySet":
+        """Filters counters whose period started more than `seconds` ago."""
         return self.filter(since__lt=time.time() - seconds)
 
 
 class WriteCount(models.Model):
-    """How often somebody wrote through the API since a moment, in seconds as time.time() has them."""
+    """A row counts the API writes of one client since the Unix time `since`."""
 
     who = models.CharField(max_length=100, primary_key=True)
     since = models.FloatField()

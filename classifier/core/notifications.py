@@ -1,3 +1,5 @@
+"""Notifies users in the portal and by email."""
+
 import logging
 from functools import partial
 from typing import Any
@@ -12,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def notify(user: Any, text: str, subject: Notification.Subject, subject_id: int) -> None:
-    """Tell the user in the portal, and by e-mail where mail is configured, once the transaction is through."""
+    """Creates a notification, and sends an email after the transaction commits if mail is configured."""
     if user is None:
         return
     Notification.objects.create(user=user, text=text[:700], subject=subject, subject_id=subject_id)
@@ -22,6 +24,6 @@ def notify(user: Any, text: str, subject: Notification.Subject, subject_id: int)
 
 def _mail(address: str, text: str) -> None:
     try:
-        send_mail("Callus: a message for you", f"{text}\n\n{settings.PUBLIC_URL}\n", None, [address])
-    except OSError:  # smtplib's errors among them; the notification in the portal stands.
-        log.exception("The mail to a user could not be sent")
+        send_mail("Notification from Callus", f"{text}\n\n{settings.PUBLIC_URL}\n", None, [address])
+    except OSError:  # Includes smtplib's errors. The notification in the portal is kept.
+        log.exception("The email to a user could not be sent")

@@ -1,19 +1,22 @@
-"""Pagination of long lists: page numbers over an index, a cap on what is counted, and keyset pages."""
+"""Pagination of long lists: numbered pages, a cap on what is counted, and keyset pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+PAGE_SIZE = 24
 
 
 class DeferredJoinPaginator(Paginator):  # type: ignore[type-arg]
-    """Finds which rows stand on a page first, by their ids alone, and reads no others.
+    """Finds the ids of the rows on a page first, then reads these rows alone.
 
-    Behind a page far back lie thousands of rows, which the database would read only to leave them out. Their ids are
-    in the index that the list is sorted by.
+    The database would otherwise read the thousands of rows before a late page only to skip them. Their ids are in the
+    index that the list is sorted by.
     """
 
     def page(self, number: int | str) -> Page[Any]:
@@ -24,7 +27,7 @@ class DeferredJoinPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class CappedPaginator(DeferredJoinPaginator):
-    """Of a list that nobody reads to its end the first 500: counting millions would cost more than it tells."""
+    """Lists the first 500 rows. Counting millions at each request would cost more than the total is worth."""
 
     most = 500
 
@@ -42,9 +45,22 @@ class CappedPaginator(DeferredJoinPaginator):
         return rows.values("pk")[: self.most + 1].count()
 
 
+def numbered_page(
+    request: HttpRequest,
+    rows: QuerySet[Any] | Sequence[Any],
+    paginator: "type[Paginator[Any]] | None" = None,
+) -> dict[str, Any]:
+    """Returns `page`, as the address's `page` parameter names it, and `page_numbers`: what _pagination.html shows."""
+    default = DeferredJoinPaginator if isinstance(rows, QuerySet) else Paginator
+    pages = (paginator or default)(rows, PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page"))
+    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
+    return {"page": page, "page_numbers": numbers}
+
+
 @dataclass(frozen=True)
 class KeysetPage:
-    """Rows by falling id. `newer` and `older` are ids to go on from; None where the list ends."""
+    """Rows by descending id. `newer` and `older` are the ids that the neighbouring pages start from, or None."""
 
     rows: list[Any]
     newer: int | None
@@ -52,7 +68,7 @@ class KeysetPage:
 
 
 def keyset_page(rows: QuerySet[Any], size: int, query: Mapping[str, str]) -> KeysetPage:
-    """The rows after the id `after`, before the id `before`, or the newest, as the query of an address says."""
+    """Returns the rows after the id `after`, before the id `before`, or the newest, as the query names one."""
     after, before = _number(query.get("after")), _number(query.get("before"))
     if after is not None:
         found = list(rows.filter(id__gt=after).order_by("id")[: size + 1])

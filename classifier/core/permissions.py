@@ -1,4 +1,4 @@
-"""Who may: the permissions of the retraining loop, and the groups that hold them by default."""
+"""The permissions for reviewing and retraining, and the default groups that have them."""
 
 VIEW = "registry.view_model"
 REVIEW = "radiographs.review_radiograph"

@@ -1,14 +1,13 @@
-"""Messages that wake workers, and what a waiting row waits for."""
+"""Sends messages that wake workers, and lists the jobs ahead of a queued one."""
 
 import logging
 from typing import Any
 
-from django.apps import apps
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from classifier.core import worker_stop  # noqa: F401 - its flag is made before the worker forks
-from classifier.core.models import QueuedWork
+from classifier.core.models import QueuedWork, kinds_of_work
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +23,18 @@ def send(task: Any, *arguments: int) -> None:
 
 
 def send_on_commit(task: Any, *arguments: int) -> None:
-    # Robust: the rows are committed by then, so an error of the broker must not turn success into failure.
+    """Sends the task's message when the current transaction commits."""
+    # robust=True, because the rows are committed by then: a broker error must not turn success into failure.
     transaction.on_commit(lambda: send(task, *arguments), robust=True)
 
 
 def ahead_of(work: QueuedWork) -> list[QueuedWork]:
-    """Lists what a waiting row waits for: what runs in its queue, then what was requested earlier."""
+    """Lists the unfinished jobs ahead of a queued one in the same queue: running jobs first, then older requests."""
     if work.state != "queued":
         return []
     ahead: list[QueuedWork] = []
-    for kind in apps.get_models():
-        if issubclass(kind, QueuedWork) and kind.queue == work.queue:
+    for kind in kinds_of_work():
+        if kind.queue == work.queue:
             unfinished = kind._default_manager.filter(state__in=("queued", "running"))
             ahead += unfinished.filter(created_at__lt=work.created_at)
     return sorted(ahead, key=lambda other: (other.state != "running", other.created_at))

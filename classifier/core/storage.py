@@ -1,4 +1,4 @@
-"""Files in the default storage: kept whole or not at all."""
+"""Writes files to the default storage, completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from classifier.core.errors import StorageFull
 POSTGRES_DISK_FULL = "53100"
 
 
-def keep(path: str, content: bytes | File[Any]) -> str:
-    """Store the content under this path, which nobody used before.
+def save(path: str, content: bytes | File[Any]) -> str:
+    """Saves the content under an unused path and returns the path.
 
     Raises:
-        StorageFull: nothing of it stays behind.
+        StorageFull: the storage has no space left. No partial file remains.
     """
     try:
         file = ContentFile(content) if isinstance(content, bytes) else content
@@ -31,6 +31,8 @@ def keep(path: str, content: bytes | File[Any]) -> str:
 
 def is_storage_full(error: BaseException) -> bool:
     """Whether a file system or a database ran out of space."""
+    if isinstance(error, StorageFull):
+        return True
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     cause = error.__cause__

@@ -5,7 +5,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from classifier.core.models import AuditEntry, Notification
-from classifier.core.pagination import DeferredJoinPaginator, keyset_page
+from classifier.core.pagination import keyset_page, numbered_page
 from classifier.core.permissions import VIEW
 from classifier.core.requests import UserRequest, may
 
@@ -19,20 +19,15 @@ def audit_log(request: UserRequest) -> HttpResponse:
     return render(request, "core/audit_log.html", {"page": page})
 
 
-NOTIFICATIONS_PAGE_SIZE = 24
-
-
 @may(VIEW)
 @require_safe
 def notifications(request: UserRequest) -> HttpResponse:
-    pages = DeferredJoinPaginator(Notification.objects.of(request.user), NOTIFICATIONS_PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return render(request, "core/notification_list.html", {"page": page, "page_numbers": numbers})
+    newest_first = Notification.objects.for_user(request.user)
+    return render(request, "core/notification_list.html", numbered_page(request, newest_first))
 
 
 @may(VIEW)
 @require_POST
 def mark_read(request: UserRequest) -> HttpResponse:
-    Notification.objects.of(request.user).mark_read()
+    Notification.objects.for_user(request.user).mark_read()
     return redirect("notifications")

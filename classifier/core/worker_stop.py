@@ -1,6 +1,6 @@
-"""Whether this worker was asked to stop: long work then hands itself back instead of holding up the stop.
+"""Tells whether this worker was asked to stop, so that a long job returns to the queue instead of delaying the stop.
 
-Celery tells its main process alone, while jobs run in a process forked from it; hence the shared flag.
+Celery signals the stop in its main process only, while jobs run in forked processes. The flag is therefore shared.
 """
 
 import multiprocessing
@@ -8,18 +8,19 @@ from typing import Any
 
 from celery.signals import worker_init, worker_shutting_down
 
-_asked = multiprocessing.get_context("fork").Event()
+_stop_requested = multiprocessing.get_context("fork").Event()
 
 
-def is_asked() -> bool:
-    return _asked.is_set()
+def is_requested() -> bool:
+    """Returns whether this worker was asked to stop."""
+    return _stop_requested.is_set()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start(**kwargs: Any) -> None:
-    _asked.clear()
+    _stop_requested.clear()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stop(**kwargs: Any) -> None:
-    _asked.set()
+    _stop_requested.set()

@@ -1,4 +1,4 @@
-"""The Django admin: to look things up. What has a life of its own is changed where its rules are: in the portal."""
+"""Admin page of data set versions."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

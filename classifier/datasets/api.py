@@ -1,19 +1,21 @@
+"""The API of data set versions."""
+
 from typing import Any
 
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from classifier.core.api.parsers import JSONParser
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictIntegerField
+from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictIntegerField, validate
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion, DatasetVersionQuerySet
 from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
@@ -21,10 +23,10 @@ from classifier.datasets.services import request_dataset_from_reviews, request_d
 
 class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     parent = serializers.IntegerField(  # type: ignore[assignment]
-        source="parent_id", allow_null=True, help_text="The version whose split it took over."
+        source="parent_id", allow_null=True, help_text="The version whose split this version keeps."
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
-    checksum = NullableCharField(help_text="Of the manifest; null until succeeded.")
+    checksum = NullableCharField(help_text="Checksum of the manifest; null until succeeded.")
     error = NullableCharField()
 
     class Meta:
@@ -36,7 +38,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
 
 
 class OneDatasetVersionSerializer(DatasetVersionSerializer):
-    report = serializers.JSONField(help_text="What the audit found.")
+    report = serializers.JSONField(help_text="Findings of the audit.")
 
     class Meta(DatasetVersionSerializer.Meta):
         fields = [*DatasetVersionSerializer.Meta.fields, "report"]
@@ -44,10 +46,10 @@ class OneDatasetVersionSerializer(DatasetVersionSerializer):
 
 class DatasetFromZipSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
-        allow_empty_file=True, help_text="A zip with a folder of images for each class."
+        allow_empty_file=True, help_text="A zip with one folder of images for each class."
     )
     new_classes = serializers.BooleanField(
-        default=False, help_text="The zip's classes may differ from those of the newest version."
+        default=False, help_text="Allow classes that differ from those of the newest version."
     )
     note = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
@@ -59,22 +61,29 @@ class DatasetFromReviewsSerializer(serializers.Serializer[Any]):
     note = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
 
-class DatasetVersions(ListAPIView[DatasetVersion]):
-    serializer_class = DatasetVersionSerializer
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="dataset_version_list",
+        description="Lists all data set versions, newest first, including refused ones.",
+        responses={200: DatasetVersionSerializer(many=True), **errors(404)},
+    ),
+    retrieve=extend_schema(
+        operation_id="dataset_version_retrieve",
+        description="Returns one version with its progress and the findings of its audit.",
+        responses={200: OneDatasetVersionSerializer, **errors(404)},
+    ),
+)
+class DatasetVersionsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[DatasetVersion]):
     permission_classes = [HasPermission]
-    needs = {"GET": VIEW, "POST": TRAIN}
+    needs = {"list": VIEW, "create": TRAIN, "retrieve": VIEW}
     parser_classes = [MultiPartParser, JSONParser]
 
-    @extend_schema(
-        operation_id="dataset_version_list",
-        responses={200: DatasetVersionSerializer(many=True), **errors(404)},
-    )
-    def get(self, request: Request) -> Response:
-        """All data set versions, newest first, also those that were refused."""
-        return self.list(request)
-
     def get_queryset(self) -> DatasetVersionQuerySet:
-        return DatasetVersion.objects.newest_first().select_related("created_by").defer("report", "samples")
+        versions = DatasetVersion.objects.newest_first().select_related("created_by")
+        return versions.defer("report", "samples") if self.action == "list" else versions
+
+    def get_serializer_class(self) -> type[DatasetVersionSerializer]:
+        return DatasetVersionSerializer if self.action == "list" else OneDatasetVersionSerializer
 
     @extend_schema(
         operation_id="dataset_version_create",
@@ -84,40 +93,17 @@ class DatasetVersions(ListAPIView[DatasetVersion]):
         },
         responses={201: DatasetVersionSerializer, **errors(*BODY, 404, 409, 507)},
     )
-    def post(self, request: Request) -> Response:
-        """Make a version from a zip (a form), or from an earlier one and reviewed radiographs (JSON).
+    def create(self, request: Request) -> Response:
+        """Creates a version from a zip (sent as a form), or from an earlier version and reviews (sent as JSON).
 
-        A worker audits it.
+        A worker audits it in the background.
         """
-        data, user = request.data, _user(request)
         if is_form_media_type(request.content_type):
-            wanted = _wanted(DatasetFromZipSerializer(data=data))
-            dataset = request_dataset_from_zip(user=user, upload=wanted.pop("file"), **wanted)
+            wanted = validate(DatasetFromZipSerializer, request.data)
+            dataset = request_dataset_from_zip(user=self.user, upload=wanted.pop("file"), **wanted)
         else:
-            wanted = _wanted(DatasetFromReviewsSerializer(data=data))
+            wanted = validate(DatasetFromReviewsSerializer, request.data)
             parent = get_object_or_404(DatasetVersion, id=wanted.pop("parent"))
-            dataset = request_dataset_from_reviews(user=user, parent=parent, **wanted)
-        where = reverse("api_dataset_version", args=[dataset.pk])
-        return Response(DatasetVersionSerializer(dataset).data, status=201, headers={"Location": where})
-
-
-class OneDatasetVersion(APIView):
-    permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
-
-    @extend_schema(
-        operation_id="dataset_version_retrieve",
-        responses={200: OneDatasetVersionSerializer, **errors(404)},
-    )
-    def get(self, request: Request, id: int) -> Response:
-        """One version with its progress, and what the audit found."""
-        return Response(OneDatasetVersionSerializer(get_object_or_404(DatasetVersion, id=id)).data)
-
-
-def _user(request: Request) -> Any:
-    return request.user
-
-
-def _wanted(sent: serializers.Serializer[Any]) -> dict[str, Any]:
-    sent.is_valid(raise_exception=True)
-    return dict(sent.validated_data)
+            dataset = request_dataset_from_reviews(user=self.user, parent=parent, **wanted)
+        location = reverse("api_dataset_versions_detail", args=[dataset.pk])
+        return Response(DatasetVersionSerializer(dataset).data, status=201, headers={"Location": location})

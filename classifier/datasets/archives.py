@@ -1,4 +1,4 @@
-"""Data set versions in the storage: the images as one zip, the manifest beside it, both named by its checksum."""
+"""Stores data set versions: the images as one zip and the manifest, both named by the manifest's checksum."""
 
 import hashlib
 import shutil
@@ -14,21 +14,27 @@ from django.core.files.storage import default_storage
 from classifier.core import storage
 from classifier.datasets.models import DatasetVersion
 from ml.data.manifests import Manifest
+from ml.files import whole_folder
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class ArchiveDamaged(Exception):
-    """The stored files are not the ones that became this version."""
+    """The stored files differ from those of this version."""
 
 
 def store(
-    manifest: Manifest, tell: Callable[[int], None], before_sending: Callable[[], None]
+    manifest: Manifest, on_progress: Callable[[int], None], before_upload: Callable[[], None]
 ) -> tuple[str, str]:
-    """Put the manifest and its images into the storage; the paths of the zip and of the manifest.
+    """Stores the manifest and its images. The same manifest always gives an identical zip.
 
-    The same manifest gives the same zip, byte by byte. Tells how many images are packed, and when the
-    packed ones are about to be sent.
+    Args:
+        manifest: the manifest, with its images on this host.
+        on_progress: called with the number of packed images after each image.
+        before_upload: called once, between packing and writing to the storage.
+
+    Returns:
+        The paths of the zip and of the manifest in the storage.
     """
     checksum = manifest.checksum()
     with tempfile.TemporaryDirectory(dir=_folder()) as aside:
@@ -40,33 +46,26 @@ def store(
                 info = zipfile.ZipInfo(f"images/{item.path}", EPOCH)
                 with manifest.file(item).open("rb") as source, archive.open(info, "w") as target:
                     shutil.copyfileobj(source, target)
-                tell(number)
-        before_sending()
-        return _keep(packed, f"datasets/{checksum}.zip"), _keep(table, f"datasets/{checksum}.csv")
+                on_progress(number)
+        before_upload()
+        return _save(packed, f"datasets/{checksum}.zip"), _save(table, f"datasets/{checksum}.csv")
 
 
-def unpack(version: DatasetVersion, tell: Callable[[int], None]) -> Manifest:
-    """The version's manifest, its images on this host: from the cache, else unpacked and verified.
+def unpack(version: DatasetVersion, on_progress: Callable[[int], None]) -> Manifest:
+    """Returns the version's manifest with its images on this host, unpacked into the cache and verified if needed.
 
     Raises:
-        ArchiveDamaged: the stored files are not the ones that became this version.
+        ArchiveDamaged: the stored files differ from those of this version.
     """
     cache = _folder() / str(version.checksum)
     if not cache.exists():
-        aside = Path(tempfile.mkdtemp(dir=_folder()))
-        try:
-            _unpack(version, aside, tell)
-            aside.rename(cache)
-        except OSError:
-            if not cache.exists():  # Else another worker was first.
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with whole_folder(cache) as aside:
+            _unpack(version, aside, on_progress)
     return Manifest.read(cache / "manifest.csv", cache / "images")
 
 
 def read_manifest(version: DatasetVersion) -> Manifest:
-    """The version's manifest alone; its images are not on this host."""
+    """Returns the version's manifest without loading its images."""
     with tempfile.TemporaryDirectory(dir=_folder()) as aside:
         table = Path(aside) / "manifest.csv"
         with default_storage.open(version.manifest) as file:
@@ -75,34 +74,38 @@ def read_manifest(version: DatasetVersion) -> Manifest:
 
 
 def read_image(version: DatasetVersion, path: str) -> bytes:
-    """One image of the version, as its file was sent. To be shown, it is decoded and encoded anew.
+    """Returns the uploaded file of one image. Decode and re-encode it before showing it in a browser.
 
     Raises:
-        KeyError: the version has no such image.
+        KeyError: the version does not contain this image.
     """
     with default_storage.open(version.archive) as file, zipfile.ZipFile(file) as archive:
         return archive.read(f"images/{PurePosixPath(path)}")
 
 
-def _unpack(version: DatasetVersion, aside: Path, tell: Callable[[int], None]) -> None:
+def _unpack(version: DatasetVersion, aside: Path, on_progress: Callable[[int], None]) -> None:
     with default_storage.open(version.archive) as file, zipfile.ZipFile(file) as archive:
         archive.extract("manifest.csv", aside)
         manifest = Manifest.read(aside / "manifest.csv", aside / "images")
         if manifest.checksum() != version.checksum:
-            raise ArchiveDamaged(f"The manifest of data set {version.pk} is not the one that was stored.")
+            raise ArchiveDamaged(
+                f"The manifest of data set {version.pk} differs from the one that was stored."
+            )
         for number, item in enumerate(manifest.items, start=1):
             content = archive.read(f"images/{item.path}")
             if hashlib.sha256(content).hexdigest() != item.sha256:
-                raise ArchiveDamaged(f"{item.path} of data set {version.pk} is not the file that was stored.")
+                raise ArchiveDamaged(
+                    f"{item.path} of data set {version.pk} differs from the file that was stored."
+                )
             manifest.file(item).parent.mkdir(parents=True, exist_ok=True)
             manifest.file(item).write_bytes(content)
-            tell(number)
+            on_progress(number)
 
 
-def _keep(file: Path, path: str) -> str:
-    default_storage.delete(path)  # What a process left there that was killed before the version was made.
+def _save(file: Path, path: str) -> str:
+    default_storage.delete(path)  # Left by a process that was killed before it created the version.
     with file.open("rb") as content:
-        return storage.keep(path, File(content))
+        return storage.save(path, File(content))
 
 
 def _folder() -> Path:

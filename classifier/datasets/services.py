@@ -1,3 +1,5 @@
+"""Requests new data set versions."""
+
 from __future__ import annotations
 
 import uuid
@@ -16,7 +18,7 @@ from classifier.datasets import zip_intake
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.tasks import build_dataset
 from classifier.datasets.zip_checks import ZipRefused
-from classifier.radiographs.services import harmless_name
+from classifier.radiographs.services import sanitized_name
 from classifier.registry.models import ModelVersion
 from classifier.reviews.models import Review
 
@@ -24,19 +26,19 @@ from classifier.reviews.models import Review
 def request_dataset_from_zip(
     *, user: User, upload: UploadedFile[Any], new_classes: bool = False, note: str = ""
 ) -> DatasetVersion:
-    """Keep a zip of class folders, to be audited by a worker.
+    """Stores a zip of class folders, which a worker then audits.
 
-    What its table of contents shows is refused here, before anything is kept.
+    Checks the zip's table of contents first, and stores nothing if it is refused.
 
     Args:
-        new_classes: the classes may differ from those of the newest version.
+        new_classes: whether the classes may differ from those of the newest version.
 
     Raises:
-        UploadRefused, UploadTooLarge, StorageFull: with a sentence for the person.
+        UploadRefused, UploadTooLarge, StorageFull: with a message for the user.
     """
     if upload.size is not None and upload.size > settings.DATASET_MAX_BYTES:
         raise UploadTooLarge(
-            f"This zip is too large: up to {settings.DATASET_MAX_BYTES // 1024**2} MB are accepted."
+            f"This zip is too large. The limit is {settings.DATASET_MAX_BYTES // 1024**2} MB."
         )
     try:
         contents = zip_intake.read_contents(cast(BinaryIO, upload.file))
@@ -46,20 +48,20 @@ def request_dataset_from_zip(
         raise UploadRefused(str(refused)) from refused
     path = f"datasets/uploads/{uuid.uuid4()}.zip"
     upload.seek(0)
-    storage.keep(path, upload)
+    storage.save(path, upload)
     try:
         with transaction.atomic():
             dataset = DatasetVersion.objects.create(
                 source=DatasetVersion.Source.ZIP,
                 parent=DatasetVersion.objects.newest(),
                 upload=path,
-                upload_name=harmless_name(upload.name or ""),
+                upload_name=sanitized_name(upload.name or ""),
                 new_classes=new_classes,
                 note=note.strip(),
                 created_by=user,
             )
             AuditEntry.objects.record(
-                actor=user, action="data set asked for", about=dataset, upload=dataset.upload_name
+                actor=user, action="data set requested", about=dataset, upload=dataset.upload_name
             )
             send_on_commit(build_dataset, dataset.pk)
     except BaseException as error:
@@ -71,26 +73,28 @@ def request_dataset_from_zip(
 
 
 def request_dataset_from_reviews(*, user: User, parent: DatasetVersion, note: str = "") -> DatasetVersion:
-    """Ask for a version of an earlier one's images and the reviewed radiographs that may be used.
+    """Requests a version with the images of `parent` and the reviewed radiographs that may be used for training.
 
     Raises:
-        NotAllowedNow: with a sentence for the person.
+        NotAllowedNow: with a message for the user.
     """
     if parent.state != DatasetVersion.State.SUCCEEDED:
-        raise NotAllowedNow(f"{parent} is not ready, so nothing can be built on it.")
+        raise NotAllowedNow(
+            f"{parent} is not ready yet. Wait until it is finished, or choose another data set."
+        )
     if not Review.objects.filter(radiograph__owner__site__allows_training=True).exists():
-        raise NotAllowedNow("There is no reviewed X-ray of a site that allows training.")
+        raise NotAllowedNow("There are no reviewed X-rays from a site that allows training.")
     with transaction.atomic():
         dataset = DatasetVersion.objects.create(
             source=DatasetVersion.Source.REVIEWS, parent=parent, note=note.strip(), created_by=user
         )
-        AuditEntry.objects.record(actor=user, action="data set asked for", about=dataset, parent=parent.pk)
+        AuditEntry.objects.record(actor=user, action="data set requested", about=dataset, parent=parent.pk)
         send_on_commit(build_dataset, dataset.pk)
     return dataset
 
 
 def expected_classes() -> list[str]:
-    """The classes of the newest data set version, else of the live model."""
+    """Lists the classes of the newest data set version, or of the live model if there is none."""
     newest, live = DatasetVersion.objects.newest(), ModelVersion.objects.live()
     if newest is not None:
         return list(newest.classes)

@@ -3,16 +3,18 @@
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Paginator
+from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from classifier.core.errors import CallusError
+from classifier.core.pages import form_page, poll
+from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.core.pictures import picture
 from classifier.core.queue import ahead_of
@@ -22,10 +24,9 @@ from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
 from classifier.reviews.models import Review
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 from ml.data.manifests import SPLITS
 
-PAGE_SIZE = 24
 MOST_LISTED = 50
 THUMBNAIL_SIDE = 192
 
@@ -80,59 +81,46 @@ def _in_words(entry: Any) -> str:
 @require_safe
 def overview(request: UserRequest) -> HttpResponse:
     newest = DatasetVersion.objects.newest_first().select_related("created_by").defer("report", "samples")
-    pages = Paginator(newest, PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return render(request, "datasets/dataset_list.html", {"page": page, "page_numbers": numbers})
+    return render(request, "datasets/dataset_list.html", numbered_page(request, newest))
 
 
 @may(TRAIN)
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: UserRequest) -> HttpResponse:
-    form = DatasetUploadForm()
-    if request.method == "POST":
-        form = DatasetUploadForm(request.POST, request.FILES)
-        status = 400
-        if form.is_valid():
-            sent = form.cleaned_data
-            try:
-                dataset = request_dataset_from_zip(
-                    user=request.user,
-                    upload=sent["file"],
-                    new_classes=sent["new_classes"],
-                    note=sent["note"],
-                )
-            except CallusError as error:
-                form.add_error("file", str(error))
-                status = error.status
-            else:
-                return _made(request, dataset)
-        return _refused(request, form, status)
-    return render(request, "datasets/dataset_upload.html", _limits(form))
+    def receive(file: "UploadedFile[Any]", **options: Any) -> DatasetVersion:
+        return request_dataset_from_zip(user=request.user, upload=file, **options)
+
+    def done(dataset: DatasetVersion) -> HttpResponse:
+        where = reverse("dataset_version", args=[dataset.pk])
+        return JsonResponse({"location": where}, status=201) if wants_json(request) else redirect(where)
+
+    max_bytes = settings.DATASET_MAX_BYTES
+    return form_page(
+        request,
+        DatasetUploadForm,
+        receive,
+        done,
+        "datasets/dataset_upload.html",
+        lambda form: {"max_bytes": max_bytes, "max_megabytes": max_bytes // 1024**2},
+        errors_at="file",
+    )
 
 
 @may(TRAIN)
 @require_http_methods(["GET", "HEAD", "POST"])
 def from_reviews(request: UserRequest) -> HttpResponse:
-    form = DatasetFromReviewsForm(request.POST if request.method == "POST" else None)
-    status = 200
-    if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                dataset = request_dataset_from_reviews(user=request.user, **form.cleaned_data)
-            except CallusError as error:
-                form.add_error(None, str(error))
-                status = error.status
-            else:
-                return redirect("dataset_version", dataset.pk)
     reviewed = Review.objects.values("radiograph").distinct()
-    context = {
-        "form": form,
-        "num_reviewed": reviewed.count(),
-        "num_allowed": reviewed.filter(radiograph__owner__site__allows_training=True).count(),
-    }
-    return render(request, "datasets/dataset_from_reviews.html", context, status=status)
+    return form_page(
+        request,
+        DatasetFromReviewsForm,
+        partial(request_dataset_from_reviews, user=request.user),
+        lambda dataset: redirect("dataset_version", dataset.pk),
+        "datasets/dataset_from_reviews.html",
+        lambda form: {
+            "num_reviewed": reviewed.count(),
+            "num_allowed": reviewed.filter(radiograph__owner__site__allows_training=True).count(),
+        },
+    )
 
 
 @may(VIEW)
@@ -144,11 +132,7 @@ def show(request: UserRequest, dataset_id: int) -> HttpResponse:
 @may(VIEW)
 @require_safe
 def progress(request: UserRequest, dataset_id: int) -> HttpResponse:
-    """What the page of an unfinished one asks again and again; 204 as long as it shows all there is to say."""
-    context = _facts(dataset_id)
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
-    return render(request, "datasets/_dataset.html", context)
+    return poll(request, "datasets/_dataset.html", _facts(dataset_id))
 
 
 @may(VIEW)
@@ -161,7 +145,7 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
     def thumbnail() -> Any:
         try:
             content = archives.read_image(dataset, path)
-            pixels = quarantine.read_image(content).pixels
+            pixels = sandbox.read_image(content).pixels
             return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
         except (KeyError, images.ImageRefused) as error:
             raise Http404 from error
@@ -197,19 +181,3 @@ def _bar(row: dict[str, Any], largest: int) -> dict[str, Any]:
         parts.append({"split": split, "start": f"{start:.2f}%", "width": f"{width:.2f}%"})
         start += width
     return {**row, "parts": parts}
-
-
-def _made(request: UserRequest, dataset: DatasetVersion) -> HttpResponse:
-    where = reverse("dataset_version", args=[dataset.pk])
-    return JsonResponse({"location": where}, status=201) if wants_json(request) else redirect(where)
-
-
-def _refused(request: UserRequest, form: DatasetUploadForm, status: int) -> HttpResponse:
-    if wants_json(request):
-        return JsonResponse({"detail": next(iter(form.errors.values()))[0]}, status=status)
-    return render(request, "datasets/dataset_upload.html", _limits(form), status=status)
-
-
-def _limits(form: DatasetUploadForm) -> dict[str, Any]:
-    max_bytes = settings.DATASET_MAX_BYTES
-    return {"form": form, "max_bytes": max_bytes, "max_megabytes": max_bytes // 1024**2}

@@ -1,4 +1,4 @@
-"""The Django admin: to look things up. What has a life of its own is changed where its rules are: in the portal."""
+"""Admin pages of radiographs and predictions."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from classifier.core.admin import ReadOnlyAdmin
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import delete_radiograph, predict_again
+from classifier.radiographs.services import delete_radiographs, predict_again
 
 
 @admin.register(Radiograph)
@@ -19,28 +19,27 @@ class RadiographAdmin(ReadOnlyAdmin):
     list_filter = ["created_at", ("deleted_at", admin.EmptyFieldListFilter), "predictions__state"]
     search_fields = ["name", "owner__username", "=sha256"]
     ordering = ["-created_at"]
-    exclude = ["image", "thumbnail"]  # files have no address of their own: the portal serves them
+    exclude = ["image", "thumbnail"]  # the files have no URL; the portal serves them
     actions = ["predict_again"]
 
     @admin.action(description="Predict again with the live model", permissions=["train"])
     def predict_again(self, request: HttpRequest, queryset: QuerySet[Radiograph]) -> None:
         ask = partial(predict_again, user=request.user, radiographs=queryset)  # type: ignore[arg-type]
-        self.do(request, ask, "The live model is asked again; its answers stand beside the earlier ones.")
+        self.run_action(request, ask, "The live model is asked again. Earlier answers are kept.")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, _, protected = super().get_deleted_objects(objs, request)
-        # Its predictions go with it, though none is deleted by hand.
+        # Its predictions are deleted with it, although the admin does not delete predictions alone.
         return deleted, counts, set(), protected
 
     def delete_model(self, request: HttpRequest, obj: Radiograph) -> None:
-        delete_radiograph(radiograph=obj)
+        delete_radiographs([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Radiograph]) -> None:
-        for radiograph in queryset:
-            delete_radiograph(radiograph=radiograph)
+        delete_radiographs(queryset)
 
 
 @admin.register(Prediction)
@@ -49,7 +48,7 @@ class PredictionAdmin(ReadOnlyAdmin):
     list_select_related = ["radiograph", "owner", "model_version"]
     list_filter = ["state", "in_distribution", "abstained", "model_version", "created_at"]
     search_fields = ["radiograph__name", "owner__username", "class_name", "error"]
-    # By when the X-ray came, for which there is an index.
+    # By the upload time of the radiograph, which has an index.
     ordering = ["-radiograph__created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:

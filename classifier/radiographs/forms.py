@@ -1,3 +1,5 @@
+"""The search form of the history."""
+
 from typing import Any
 
 from django import forms
@@ -7,7 +9,7 @@ from ml.classes import display_name
 
 
 class SearchForm(forms.Form):
-    """Which radiographs the history shows; what is left empty matches all."""
+    """Filters the history. Empty fields match all radiographs."""
 
     name = forms.CharField(
         label="File name", required=False, max_length=200, widget=forms.TextInput({"type": "search"})

@@ -1,15 +1,13 @@
-import logging
-from datetime import datetime, timedelta
-from functools import lru_cache
-from uuid import UUID
+"""A queued prediction -> the answer of its model version."""
 
-from django.conf import settings
+import logging
+from functools import lru_cache
+
 from django.core.files.storage import default_storage
-from django.utils import timezone
 
 from classifier.core import trace
-from classifier.core.clock import database_now
-from classifier.radiographs.models import Prediction, PredictionQuerySet
+from classifier.core.jobs import Hold, Refused, work_off
+from classifier.radiographs.models import Prediction
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
 from ml.data.image_limits import ImageRefused
@@ -19,50 +17,18 @@ from ml.serve.inference import Prediction as Answer
 from ml.serve.inference import Predictor
 
 log = logging.getLogger(__name__)
-RETRY_AFTER = timedelta(seconds=10)
 
 
 def run_next_prediction() -> None:
     """Answer the prediction whose turn it is, or do nothing when none waits."""
-    prediction = _waiting().claim_fairest(lease_until=_lease_until())
+    prediction = Prediction.objects.select_related("radiograph").claim_next()
     if prediction is not None:
-        _run(prediction)
+        answer_claimed(prediction)
 
 
-def run_prediction(prediction_id: UUID) -> None:
-    """Answer this prediction, or do nothing when it is answered, held by another worker, or gone."""
-    prediction = _waiting().claim(prediction_id, lease_until=_lease_until())
-    if prediction is not None:
-        _run(prediction)
-
-
-def _waiting() -> PredictionQuerySet:
-    return Prediction.objects.select_related("radiograph")
-
-
-def _lease_until() -> datetime:
-    return database_now() + timedelta(seconds=settings.LEASE_SECONDS)
-
-
-def _run(prediction: Prediction) -> None:
-    with trace.follow(prediction.trace or trace.current.get()):
-        try:
-            answer = _answer(prediction)
-        except (ImageRefused, FileNotFoundError):
-            log.exception("Prediction %s: its image cannot be read", prediction.id)
-            _fail(prediction, "The stored image cannot be read any more.")
-        except BundleError:
-            log.exception("Prediction %s: its model cannot be loaded", prediction.id)
-            _fail(
-                prediction,
-                "The model for this answer cannot be loaded. Please tell the person who runs this portal.",
-            )
-        except Exception:
-            log.exception("Prediction %s: attempt %s failed", prediction.id, prediction.attempts)
-            _try_later(prediction)
-        else:
-            write_answer(prediction, answer)
-            log.info("answered", extra={"prediction": prediction.id, "attempt": prediction.attempts})
+def answer_claimed(prediction: Prediction) -> None:
+    with trace.follow(prediction.trace):
+        work_off(prediction, lambda hold: write_answer(hold, prediction, _answer(prediction)))
 
 
 @lru_cache(maxsize=2)
@@ -72,19 +38,28 @@ def predictor(version_id: int) -> Predictor:
 
 
 def _answer(prediction: Prediction) -> Answer:
-    with default_storage.open(str(prediction.radiograph.image)) as file:
-        pixels = read_image(file.read()).pixels
-    return predictor(prediction.model_version_id).predict([pixels])[0]
+    """Raises: Refused: the image or the model version cannot be read."""
+    try:
+        with default_storage.open(str(prediction.radiograph.image)) as file:
+            pixels = read_image(file.read()).pixels
+        return predictor(prediction.model_version_id).predict([pixels])[0]
+    except (ImageRefused, FileNotFoundError) as error:
+        log.exception("Prediction %s: its image cannot be read", prediction.id)
+        raise Refused("The stored image cannot be read any more.") from error
+    except BundleError as error:
+        log.exception("Prediction %s: its model cannot be loaded", prediction.id)
+        raise Refused(
+            "The model for this answer cannot be loaded. Please tell the person who runs this portal."
+        ) from error
 
 
-def write_answer(prediction: Prediction, answer: Answer) -> None:
+def write_answer(hold: Hold, prediction: Prediction, answer: Answer) -> None:
+    """Finish the prediction with the answer, in one UPDATE. Raises: HoldLost."""
     saliency = None
     if answer.saliency is not None:
         saliency = encode_png((answer.saliency * 255).round().astype("uint8"))
-    Prediction.objects.held_by(prediction).update(
-        state=Prediction.State.SUCCEEDED,
-        finished_at=timezone.now(),
-        lease_until=None,
+    hold.finish(
+        Prediction.State.SUCCEEDED,
         class_name=answer.class_name or "",
         confidence=answer.confidence,
         probabilities=[{"class": name, "probability": p} for name, p in answer.probabilities.items()],
@@ -94,22 +69,11 @@ def write_answer(prediction: Prediction, answer: Answer) -> None:
         saliency=saliency,
         review_rank=_review_rank(prediction, answer),
     )
+    log.info("answered", extra={"prediction": prediction.id, "attempt": prediction.attempts})
 
 
 def _review_rank(prediction: Prediction, answer: Answer) -> Prediction.ReviewRank | None:
-    """Where the answer stands on the worklist; what is reviewed already does not come back by itself."""
+    """Where the answer stands on the worklist. A radiograph that is reviewed already does not return to it."""
     if prediction.radiograph.reviews.exists():
         return None
     return Prediction.ReviewRank.UNSURE if answer.abstained else Prediction.ReviewRank.UNREVIEWED
-
-
-def _fail(prediction: Prediction, reason: str) -> None:
-    Prediction.objects.held_by(prediction).update(
-        state=Prediction.State.FAILED, finished_at=timezone.now(), lease_until=None, error=reason
-    )
-
-
-def _try_later(prediction: Prediction) -> None:
-    """Back to the queue; the sweep sends it again, or gives up after the last attempt."""
-    later = database_now() + RETRY_AFTER
-    Prediction.objects.held_by(prediction).update(lease_until=later, send_at=later)

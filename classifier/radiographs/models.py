@@ -1,3 +1,5 @@
+"""Radiographs, their predictions, and batches of repeated predictions."""
+
 import uuid
 from datetime import datetime
 from typing import Any, Self
@@ -6,6 +8,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Q
 
+from classifier.core import trace
 from classifier.core.clock import database_now
 from classifier.core.models import QueuedWork, QueuedWorkQuerySet
 from classifier.core.permissions import REVIEW
@@ -15,76 +18,81 @@ IN_TRASH = models.Q(deleted_at__isnull=False)
 
 
 def image_path(radiograph: "Radiograph", name: str = "") -> str:
+    """Returns the path of the image in the storage."""
     return f"radiographs/{radiograph.id.hex[:2]}/{radiograph.id}.png"
 
 
 def thumbnail_path(radiograph: "Radiograph", name: str = "") -> str:
+    """Returns the path of the thumbnail in the storage."""
     return f"thumbnails/{radiograph.id.hex[:2]}/{radiograph.id}.jpg"
 
 
-def may_see_all(user: Any) -> bool:
+def can_view_all(user: Any) -> bool:
+    """Returns whether the user is a reviewer, who can view the X-rays of all users."""
     return bool(user.is_authenticated and user.has_perm(REVIEW))
 
 
 class RadiographQuerySet(models.QuerySet["Radiograph"]):
-    def kept(self) -> Self:
-        """What is not in the trash."""
+    """Selects radiographs by owner, visibility and search terms."""
+
+    def not_in_trash(self) -> Self:
+        """Filters radiographs that are not in the trash."""
         return self.filter(deleted_at=None)
 
     def visible_to(self, user: Any) -> Self:
-        """What this user may see: their own, and for a reviewer all; nothing that is in the trash."""
-        return self.kept() if may_see_all(user) else self.owned_by(user)
+        """Filters what the user can view: their own radiographs, or all for a reviewer. Excludes the trash."""
+        return self.not_in_trash() if can_view_all(user) else self.owned_by(user)
 
     def owned_by(self, user: Any) -> Self:
-        """What this user sent; only they may delete it."""
-        return self.kept().filter(owner=user) if user.is_authenticated else self.none()
+        """Filters the user's own radiographs, which only they can delete. Excludes the trash."""
+        return self.not_in_trash().filter(owner=user) if user.is_authenticated else self.none()
 
-    def one_for(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
-        """The one with this id, unless this user may not see it.
+    def get_visible(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
+        """Returns the radiograph with this id, or None if the user cannot view it.
 
-        What somebody may do is looked up for what is not their own alone. Nearly all is: a page of the history asks
-        for two dozen pictures.
+        Looks up permissions only for radiographs of other users. A page of the history loads two dozen images of
+        the user's own, so this saves a query for each.
         """
-        found = self.kept().filter(id=radiograph_id).first()
-        return found if found and (found.owner_id == user.pk or may_see_all(user)) else None
+        found = self.not_in_trash().filter(id=radiograph_id).first()
+        return found if found and (found.owner_id == user.pk or can_view_all(user)) else None
 
     def in_trash_of(self, user: Any) -> Self:
-        """What this user deleted and may still restore; the last one first."""
+        """Filters what the user deleted and can still restore, the most recently deleted first."""
         trash = self.filter(owner=user, deleted_at__isnull=False) if user.is_authenticated else self.none()
         return trash.order_by("-deleted_at", "-id")
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def found_by(self, user: Any, *, name: str = "", class_name: str = "", state: str = "") -> Self:
-        """What of this user's own fits a search; class and state are those of one of its predictions."""
+    def search(self, user: Any, *, name: str = "", class_name: str = "", state: str = "") -> Self:
+        """Filters the user's own radiographs by name and by the class and state of one of their predictions."""
         found = self.owned_by(user)
         if name:
             found = found.filter(name__icontains=name)
         if class_name or state:
             wanted = {"class_name": class_name, "state": state}
             answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
-            # By their owner, not by radiograph: the database then reads all of them once, in one index.
+            # Filtering by owner lets the database read all answers of the user once, from a single index.
             found = found.filter(id__in=answers.filter(owner=user).values("radiograph"))
         return found
 
     def with_predictions(self) -> Self:
-        """Each with its predictions, newest first; without what is long and not shown in lists."""
-        long = ("saliency", "model_version__card", "model_version__report")
-        newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*long)
+        """Prefetches the predictions, newest first, without large columns that lists do not show."""
+        large = ("saliency", "model_version__card", "model_version__report")
+        newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*large)
         with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
         return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
 
 
 class Radiograph(models.Model):
-    """One X-ray image that a user sent.
+    """A row is one X-ray image that a user uploaded.
 
-    The stored image is the decoded picture as PNG: upright, and free of EXIF and DICOM headers.
-    `sha256` is that of the file as it was sent.
+    The stored image is a PNG of the decoded pixels: upright, without EXIF data or DICOM headers.
+    `sha256` is the checksum of the uploaded file.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # No index of its own: radiograph_own begins with it.
+    # db_index=False, because the index radiograph_own starts with this column.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs", db_index=False
     )
@@ -95,19 +103,19 @@ class Radiograph(models.Model):
     image = models.FileField(upload_to=image_path, max_length=200)
     thumbnail = models.FileField(upload_to=thumbnail_path, max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)
-    # In the trash since then; only its owner finds it there, until it is gone for good.
+    # When the owner moved it to the trash; None if it is not in the trash.
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = RadiographQuerySet.as_manager()
 
     class Meta:
-        permissions = [("review_radiograph", "Can see and review everybody's X-rays")]
+        permissions = [("review_radiograph", "Can view and review the X-rays of all users")]
         indexes = [
-            # All that pages, counts and searches of a person's own X-rays ask for: they read it alone.
+            # Covers pages, counts and searches of a user's own X-rays, which read only this index.
             models.Index(fields=["owner", "-created_at", "-id", "deleted_at", "name"], name="radiograph_own"),
-            # Everybody's, in the administration.
+            # The list of all X-rays in the administration.
             models.Index(fields=["-created_at", "-id"], name="radiograph_newest"),
-            # A person's trash; and what the purge finds in everybody's.
+            # A user's trash, and the daily purge of all trash.
             models.Index(
                 fields=["owner", "-deleted_at", "-id"], name="radiograph_own_trash", condition=IN_TRASH
             ),
@@ -115,33 +123,33 @@ class Radiograph(models.Model):
         ]
 
     def __str__(self) -> str:
-        # Not the file name, which may be a patient's: this stands in the audit log, which is kept.
+        # Not the file name, which may contain a patient's name: the audit log stores this string permanently.
         return f"X-ray {str(self.id)[:8]}"
 
     def name_for(self, user: Any) -> str:
-        """The file name, to its owner alone."""
+        """Returns the file name for the owner, and a neutral name for other users."""
         return self.name if user.pk == self.owner_id else str(self)
 
     @property
     def prediction(self) -> Any:
-        """The newest prediction; free of queries after with_predictions()."""
+        """Returns the newest prediction. Runs no query after with_predictions()."""
         return next(iter(self.predictions.all()), None)
 
 
 class PredictionBatch(models.Model):
-    """A selection of radiographs that the live model was asked about again."""
+    """A row is a request to predict a selection of radiographs again with the live model."""
 
     model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
-    # Those of the selection that the live model had answered before.
+    # The number of selected radiographs that the live model had already answered.
     num_known = models.PositiveIntegerField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.model_version} asked again on {self.created_at:%Y-%m-%d %H:%M}"
+        return f"New predictions by {self.model_version}, {self.created_at:%Y-%m-%d %H:%M}"
 
     def progress(self) -> dict[str, int]:
-        """How many predictions it has, and how many of them are done, failed, and waiting."""
+        """Counts its predictions: total, done, failed and waiting."""
         counts: dict[str, int] = self.predictions.aggregate(
             total=Count("id"),
             done=Count("id", filter=Q(state="succeeded")),
@@ -150,68 +158,71 @@ class PredictionBatch(models.Model):
         return {**counts, "waiting": counts["total"] - counts["done"] - counts["failed"]}
 
 
-# Turns of "predict again": whoever uploads now comes first.
-BACKGROUND = 1_000_000_000
+# Turns of repeated predictions start here, so that new uploads are answered first.
+BACKGROUND_TURN = 1_000_000_000
 
 
 class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
+    """Selects predictions and claims them in turn."""
+
     def visible_to(self, user: Any) -> Self:
-        if may_see_all(user):
+        """Filters predictions of radiographs that the user can view."""
+        if can_view_all(user):
             return self.filter(radiograph__deleted_at=None)
         return self.filter(radiograph__in=Radiograph.objects.visible_to(user))
 
-    def one_for(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
-        """The one with this id, unless this user may not see it; see RadiographQuerySet.one_for."""
+    def get_visible(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
+        """Returns the prediction with this id, or None if the user cannot view it."""
         found = (
             self.select_related("radiograph").filter(radiograph__deleted_at=None, id=prediction_id).first()
         )
-        return found if found and (found.radiograph.owner_id == user.pk or may_see_all(user)) else None
+        return found if found and (found.radiograph.owner_id == user.pk or can_view_all(user)) else None
 
     def worklist(self) -> Self:
-        """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""
-        kept = self.filter(radiograph__deleted_at=None)
-        return kept.filter(review_rank__isnull=False).order_by("review_rank", "confidence", "id")
+        """Filters predictions to review: unsure answers, then disagreements, then the others from low confidence up."""
+        not_in_trash = self.filter(radiograph__deleted_at=None)
+        return not_in_trash.filter(review_rank__isnull=False).order_by("review_rank", "confidence", "id")
 
     def next_turn(self, owner: Any) -> int:
-        """The turn of one more upload of this person: behind their own, beside those of the others.
+        """Returns the turn of the user's next upload: one after their last waiting upload, or else the current turn.
 
-        Their own come in order, so the newest tells whether any waits. To be asked before the new one is saved.
+        A user's uploads are answered in order, so the newest one shows whether any is waiting. Call this before
+        saving the new radiograph.
         """
         newest = Radiograph.objects.filter(owner=owner).newest_first().values_list("id", flat=True).first()
         for state, turn in self.filter(radiograph=newest).values_list("state", "turn"):
-            if state == "queued" and turn < BACKGROUND:
+            if state == "queued" and turn < BACKGROUND_TURN:
                 return turn + 1
         queued = self.filter(state="queued").order_by("turn", "created_at")
-        served = queued.values_list("turn", flat=True).first()
-        return 0 if served is None or served >= BACKGROUND else served
+        current = queued.values_list("turn", flat=True).first()
+        return 0 if current is None or current >= BACKGROUND_TURN else current
 
-    def claim_fairest(self, lease_until: datetime) -> "Prediction | None":
+    def claim_next(self, lease_until: datetime | None = None) -> "Prediction | None":
         """Give the caller the prediction whose turn it is, or None when none waits.
 
-        Any number of workers may ask at once: each looks past those that the others are about to claim, instead of
-        waiting for them in vain. SQLite has one writer at a time, so nobody is in the way.
+        SKIP LOCKED lets several workers claim at once: each skips rows that another is claiming. SQLite has only one
+        writer at a time and needs no row locks.
         """
         with transaction.atomic():
             claimable = self.claimable(database_now()).select_for_update(skip_locked=True, no_key=True)
             abandoned = claimable.filter(state="running").order_by("lease_until")
             queued = claimable.filter(state="queued").order_by("turn", "created_at")
-            for some in (abandoned, queued):
-                if prediction_id := some.values_list("id", flat=True).first():
+            for candidates in (abandoned, queued):
+                if prediction_id := candidates.values_list("id", flat=True).first():
                     return self.claim(prediction_id, lease_until)
         return None
 
 
 class Prediction(QueuedWork):
-    """One model version's answer for one radiograph.
+    """A row is one model version's answer for one radiograph.
 
-    queued -> running -> succeeded | failed. A running one is claimed anew when its lease runs out, which is also
-    how a temporary error is tried again. Succeeded is final; failed returns to queued when the user asks again.
+    States: queued -> running -> succeeded | failed. A running prediction is claimed again when its lease expires.
+    Temporary errors are retried in the same way. Succeeded is final; failed returns to queued when the user retries.
 
-    Who is next: a message in the broker wakes a worker, and the worker takes the prediction whose `turn` is lowest,
-    not the one the message was sent for. A person's first waiting upload gets the turn that is being served, their
-    next one the turn after it, and so on: each round serves everybody once, so a thousand uploads of one person hold
-    up another's one by one answer. There are as many messages as predictions, and the sweep replaces lost ones, so
-    each is answered; two workers that want the same one are told apart by the claim, as ever.
+    Fair order: a message in the broker only wakes a worker, which then claims the prediction with the lowest `turn`.
+    A user's first waiting upload gets the current turn, their next one the turn after it, and so on. Each round answers
+    one upload per user, so a thousand uploads of one user delay another user by one answer only. There are as many
+    messages as predictions, and the sweep replaces lost messages.
     """
 
     class State(models.TextChoices):
@@ -221,20 +232,21 @@ class Prediction(QueuedWork):
         FAILED = "failed", "failed"
 
     class ReviewRank(models.IntegerChoices):
-        """Why an answer is on the worklist; the lowest comes first."""
+        """Why an answer is on the worklist. The lowest value comes first."""
 
         UNSURE = 0, "unsure"
         DISAGREEMENT = 1, "reviewers disagree"
         UNREVIEWED = 2, "not reviewed yet"
 
     queue = "predict"
+    given_up = "Callus could not finish this image in three attempts. You can try again."
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # No index of its own: that of the constraint below begins with it.
+    # db_index=False, because the index of the constraint below starts with this column.
     radiograph = models.ForeignKey(
         Radiograph, on_delete=models.CASCADE, related_name="predictions", db_index=False
     )
-    # The radiograph's owner, which never changes: a search reads one index for all answers of a person.
+    # Copy of the radiograph's owner, which never changes, so that a search needs only one index.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False
     )
@@ -242,7 +254,7 @@ class Prediction(QueuedWork):
         ModelVersion, on_delete=models.PROTECT, related_name="predictions", db_index=False
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Set when it came of "predict again" for a selection.
+    # Set if the prediction belongs to a batch of repeated predictions.
     batch = models.ForeignKey(
         PredictionBatch,
         null=True,
@@ -253,8 +265,7 @@ class Prediction(QueuedWork):
     )
 
     turn = models.PositiveIntegerField(default=0)
-    # The id that the logs share from the request to the answer.
-    trace = models.CharField(max_length=64, blank=True)
+    trace = models.CharField(max_length=64, blank=True, default=trace.current_id)
 
     class_name = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)
@@ -263,9 +274,10 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # A grey PNG of the picture's proportions, bright where the class evidence lies; small enough for the row.
+    # Grayscale PNG with the image's aspect ratio, bright where the evidence for the class is.
+    # It is small enough to be stored in the row.
     saliency = models.BinaryField(null=True)
-    # On the newest answer for a radiograph that is worth a review; empty otherwise.
+    # Set on the newest answer of a radiograph that should be reviewed, else None.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
 
     objects = PredictionQuerySet.as_manager()
@@ -277,20 +289,20 @@ class Prediction(QueuedWork):
             ),
         ]
         indexes = [
-            # The sweep reads only what is unfinished, however long the history grows.
+            # The sweep reads only unfinished rows, so its cost does not grow with the history.
             models.Index(
                 fields=["send_at"], name="prediction_unfinished", condition=Q(state__in=["queued", "running"])
             ),
-            # The worker's questions, at each claim: who is next, and what did a dead worker leave?
+            # Each claim reads the next waiting row and the rows whose lease has expired.
             models.Index(
                 fields=["turn", "created_at"], name="prediction_waiting", condition=Q(state="queued")
             ),
             models.Index(fields=["lease_until"], name="prediction_running", condition=Q(state="running")),
-            # What finished lately, for the metrics.
+            # Metrics count recently finished rows.
             models.Index(
                 fields=["finished_at"], name="prediction_done", condition=Q(finished_at__isnull=False)
             ),
-            # A person's search by class and state.
+            # A user's search by class and state.
             models.Index(fields=["owner", "class_name", "state", "radiograph"], name="prediction_search"),
             models.Index(fields=["batch"], name="prediction_batch", condition=Q(batch__isnull=False)),
             models.Index(

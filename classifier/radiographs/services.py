@@ -1,4 +1,4 @@
-"""X-rays that are removed for good."""
+"""Receives X-rays, requests predictions, and moves X-rays to the trash or deletes them permanently."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from classifier.core.errors import (
     UploadRefused,
     UploadTooLarge,
 )
-from classifier.core.models import AuditEntry, User, first_sweep
+from classifier.core.models import AuditEntry, User, first_resend_time
 from classifier.core.queue import send_on_commit
 from classifier.radiographs.models import (
-    BACKGROUND,
+    BACKGROUND_TURN,
     Prediction,
     PredictionBatch,
     Radiograph,
@@ -42,53 +42,51 @@ from classifier.radiographs.models import (
 )
 from classifier.radiographs.tasks import predict_next
 from classifier.registry.models import ModelVersion
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 
 MAX_NAME = 200
 
 
 def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
-    """Keep an uploaded X-ray and ask the live model for its prediction.
+    """Stores an uploaded X-ray and requests a prediction from the live model.
 
-    Files first, then both rows in one transaction, then the message. Whatever fails leaves nothing behind.
+    Writes the files, then both rows in one transaction, then sends the message. If any step fails, nothing is kept.
 
     Raises:
-        UploadRefused, UploadTooLarge, TooManyUploads, QuotaFull, StorageFull, ModelUnavailable: with a sentence for
-            the person.
+        UploadRefused, UploadTooLarge, TooManyUploads, QuotaFull, StorageFull, ModelUnavailable: with a message for
+            the user.
     """
     _check_quota(owner)
     if upload.size is not None and upload.size > settings.UPLOAD_MAX_BYTES:
         raise UploadTooLarge(
-            f"This file is too large: up to {settings.UPLOAD_MAX_BYTES // 1024**2} MB are accepted."
+            f"This file is too large. The limit is {settings.UPLOAD_MAX_BYTES // 1024**2} MB."
         )
     live = ModelVersion.objects.live()
     if live is None:
         raise ModelUnavailable()
     try:
-        decoded = quarantine.read_image(cast(BinaryIO, upload.file))
+        decoded = sandbox.read_image(cast(BinaryIO, upload.file))
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
 
     radiograph = Radiograph(
         id=uuid.uuid4(),
         owner=owner,
-        name=harmless_name(upload.name or ""),
+        name=sanitized_name(upload.name or ""),
         sha256=_sha256(upload),
         width=decoded.width,
         height=decoded.height,
     )
     image, thumbnail = image_path(radiograph), thumbnail_path(radiograph)
     try:
-        radiograph.image = storage.keep(image, images.encode_png(decoded.pixels))
-        radiograph.thumbnail = storage.keep(thumbnail, images.encode_thumbnail(decoded.pixels))
+        radiograph.image = storage.save(image, images.encode_png(decoded.pixels))
+        radiograph.thumbnail = storage.save(thumbnail, images.encode_thumbnail(decoded.pixels))
         with transaction.atomic():
-            # One upload of a person after the other: each gets a turn of its own.
+            # Locks the user's row, so that concurrent uploads of one user get different turns.
             User.objects.select_for_update(no_key=True).get(id=owner.id)
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
-            Prediction.objects.create(
-                radiograph=radiograph, owner=owner, model_version=live, turn=turn, trace=trace.current.get()
-            )
+            Prediction.objects.create(radiograph=radiograph, owner=owner, model_version=live, turn=turn)
             send_on_commit(predict_next)
     except BaseException as error:
         default_storage.delete(image)
@@ -100,22 +98,22 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
 
 
 def _check_quota(owner: User) -> None:
-    """Counts in an index. A limit of 0 is none, and nothing is counted: for who sends millions."""
-    a_day, in_all = settings.UPLOADS_PER_DAY, settings.RADIOGRAPHS_PER_USER
-    kept = Radiograph.objects.filter(owner=owner)
-    if a_day and kept.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= a_day:
+    """Checks the limits per day and in total. A limit of 0 means no limit and skips the count."""
+    per_day, in_total = settings.UPLOADS_PER_DAY, settings.RADIOGRAPHS_PER_USER
+    uploads = Radiograph.objects.filter(owner=owner)
+    if per_day and uploads.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= per_day:
         raise TooManyUploads(
-            f"You have sent {a_day:,} X-rays within 24 hours, which is the most. Please go on later."
+            f"You have reached the limit of {per_day:,} uploads in 24 hours. Try again tomorrow."
         )
-    if in_all and kept.count() >= in_all:
+    if in_total and uploads.count() >= in_total:
         raise QuotaFull(
-            f"You keep {in_all:,} X-rays, which is the most. "
-            "Please delete some, and remove them from the trash."
+            f"You have reached the limit of {in_total:,} stored X-rays. "
+            "Delete some X-rays permanently from the trash, then try again."
         )
 
 
-def harmless_name(name: str) -> str:
-    """The file's own name, without folders and invisible characters, at most 200 characters long."""
+def sanitized_name(name: str) -> str:
+    """Returns the file name without folders and invisible characters, shortened to 200 characters."""
     name = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     name = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in name)
     name = " ".join(name.split()).lstrip(". ")
@@ -134,7 +132,11 @@ def _sha256(upload: UploadedFile[Any]) -> str:
 
 
 def retry_prediction(*, prediction: Prediction) -> None:
-    """Ask again for an answer that failed."""
+    """Queues a failed prediction again.
+
+    Raises:
+        NotAllowedNow: the prediction has not failed.
+    """
     with transaction.atomic():
         failed = Prediction.objects.filter(id=prediction.id, state=Prediction.State.FAILED)
         if not failed.update(
@@ -142,48 +144,52 @@ def retry_prediction(*, prediction: Prediction) -> None:
             attempts=0,
             error="",
             finished_at=None,
-            send_at=first_sweep(),
+            send_at=first_resend_time(),
             turn=Prediction.objects.next_turn(prediction.radiograph.owner_id),
-            trace=trace.current.get(),
+            trace=trace.current_id(),
         ):
-            raise NotAllowedNow("Only a prediction that failed can be asked for again.")
+            raise NotAllowedNow("Only a failed prediction can be retried.")
         send_on_commit(predict_next)
 
 
-MOST_AT_ONCE = 10_000
-# Enough to wake the workers at once; the sweep sends the others.
-SENT_AT_ONCE = 10
+MAX_SELECTION = 10_000
+# Enough messages to wake the workers. The sweep sends the others.
+MAX_WAKE_UPS = 10
 
 
 class SelectionRefused(CallusError):
-    sentence = f"Please select between 1 and {MOST_AT_ONCE:,} X-rays."
+    """The selection is empty or too large."""
+
+    message = f"Select between 1 and {MAX_SELECTION:,} X-rays."
 
 
 def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> PredictionBatch:
-    """Ask the live model about radiographs; its answers stand beside the earlier ones.
+    """Requests predictions from the live model in addition to earlier answers.
 
-    Those that it answered before stay as they are, and those on which it failed are tried again.
+    Radiographs that the live model has already answered are skipped. Failed predictions are made again.
 
     Raises:
-        SelectionRefused, NotAllowedNow, ModelUnavailable: with a sentence for the person.
+        SelectionRefused, NotAllowedNow, ModelUnavailable: with a message for the user.
     """
     chosen = {radiograph.id: radiograph.owner_id for radiograph in radiographs}
     live = ModelVersion.objects.live()
     if live is None:
         raise ModelUnavailable()
-    if not 0 < len(chosen) <= MOST_AT_ONCE:
+    if not 0 < len(chosen) <= MAX_SELECTION:
         raise SelectionRefused()
     with transaction.atomic():
         known = Prediction.objects.filter(model_version=live, radiograph__in=chosen)
         failed = set(known.filter(state=Prediction.State.FAILED).values_list("radiograph_id", flat=True))
-        asked = set(known.values_list("radiograph_id", flat=True)) - failed
-        todo = {radiograph_id: owner for radiograph_id, owner in chosen.items() if radiograph_id not in asked}
+        answered = set(known.values_list("radiograph_id", flat=True)) - failed
+        todo = {
+            radiograph_id: owner for radiograph_id, owner in chosen.items() if radiograph_id not in answered
+        }
         if not todo:
-            raise NotAllowedNow(f"{live}, which is live, was asked about all of these already.")
+            raise NotAllowedNow(f"The live model ({live}) has already received all of these X-rays.")
         batch = PredictionBatch.objects.create(
             model_version=live, created_by=user, num_known=len(chosen) - len(todo)
         )
-        # A failed one is made anew: nobody reviewed it.
+        # Failed predictions have no reviews, so they can be replaced.
         known.filter(radiograph__in=failed).delete()
         predictions = _make(todo, live, batch)
         earlier = Prediction.objects.filter(radiograph__in=todo, review_rank__isnull=False)
@@ -191,14 +197,14 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
         AuditEntry.objects.record(
             actor=user, action="predicted again", about=live, batch=batch.pk, images=len(todo)
         )
-        for _ in predictions[:SENT_AT_ONCE]:
+        for _ in predictions[:MAX_WAKE_UPS]:
             send_on_commit(predict_next)
     return batch
 
 
 def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> list[Prediction]:
-    """Behind all uploads: their turns come last."""
-    send_at = first_sweep()  # asked of the database once, not for each
+    """Creates predictions whose turns come after those of all uploads."""
+    send_at = first_resend_time()  # one query instead of one per row
     return Prediction.objects.bulk_create(
         Prediction(
             radiograph_id=radiograph_id,
@@ -206,40 +212,35 @@ def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> l
             model_version=live,
             batch=batch,
             send_at=send_at,
-            turn=BACKGROUND + number,
-            trace=trace.current.get(),
+            turn=BACKGROUND_TURN + number,
         )
         for number, (radiograph_id, owner_id) in enumerate(todo.items())
     )
 
 
 def trash_radiograph(*, radiograph: Radiograph) -> None:
-    """Put an X-ray into its owner's trash, where nobody else sees it; after TRASH_DAYS it is removed for good."""
-    Radiograph.objects.kept().filter(id=radiograph.id).update(deleted_at=timezone.now())
+    """Moves an X-ray to its owner's trash. It is deleted permanently after TRASH_DAYS."""
+    Radiograph.objects.not_in_trash().filter(id=radiograph.id).update(deleted_at=timezone.now())
 
 
 def restore_radiograph(*, radiograph: Radiograph) -> None:
-    """Take it back out of the trash, with its answers and reviews."""
+    """Restores an X-ray from the trash, with its answers and reviews."""
     Radiograph.objects.filter(id=radiograph.id).update(deleted_at=None)
 
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
-def remove_radiographs(radiographs: Iterable[Radiograph]) -> None:
-    """Rows with predictions and reviews first, then files. A worker that holds one finds nothing to write to.
+def delete_radiographs(radiographs: Iterable[Radiograph]) -> None:
+    """Delete X-rays permanently, with their predictions, reviews and files.
 
-    A kill between rows and files leaves orphans, which the purge finds.
+    Rows first, then files: a worker that holds a prediction finds no row to write to, and if this process is killed
+    in between, the purge finds the orphaned files.
     """
     remaining = iter(radiographs)
     with transaction.atomic():
-        while some := list(islice(remaining, AT_ONCE)):
-            Radiograph.objects.filter(id__in=[radiograph.id for radiograph in some]).delete()
-            for radiograph in some:
+        while batch := list(islice(remaining, BATCH_SIZE)):
+            Radiograph.objects.filter(id__in=[radiograph.id for radiograph in batch]).delete()
+            for radiograph in batch:
                 for file in (radiograph.image, radiograph.thumbnail):
                     transaction.on_commit(partial(default_storage.delete, str(file)))
-
-
-def delete_radiograph(*, radiograph: Radiograph) -> None:
-    """Remove an X-ray for good, with its predictions, reviews and files."""
-    remove_radiographs([radiograph])

@@ -1,7 +1,7 @@
-"""Celery tasks: an id in, one job called.
+"""Celery tasks of radiographs. Each calls one job.
 
-The database is the truth: a message is only a wake-up call. One that arrives twice finds nothing to do,
-one that is lost is sent again by the sweep. The delivery policy stands in portal/settings.py (CELERY_TASK_*).
+The database is the source of truth, and a message only wakes a worker: a duplicate finds nothing to do, and the sweep
+replaces a lost one. portal/settings.py (CELERY_TASK_*) sets the delivery policy.
 """
 
 from celery import shared_task
@@ -9,7 +9,7 @@ from celery import shared_task
 
 @shared_task(name="radiographs.predict_next")
 def predict_next() -> None:
-    """Answers the prediction whose turn it is. Each queued prediction sends one such message."""
+    """Makes the prediction whose turn it is. Each queued prediction sends one of these messages."""
     from classifier.radiographs.jobs import run_next_prediction
 
     run_next_prediction()

@@ -1,4 +1,4 @@
-"""Model versions and promotions in the administration, to look things up."""
+"""Admin pages of model versions and promotions."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

@@ -1,16 +1,15 @@
+"""The API of model versions and promotions, read-only; see classifier.training.api for promoting."""
+
 from typing import Any
 
-from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import errors
 from classifier.core.api.serializers import NullableCharField, StrictCharField
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import VIEW
 from classifier.registry.models import ModelVersion, ModelVersionQuerySet, Promotion, PromotionQuerySet
 
@@ -35,11 +34,15 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
 
 class OneModelVersionSerializer(ModelVersionSerializer):
-    card = serializers.JSONField(help_text="Classes, input, calibration, origin, figures, licences.")
-    report = serializers.JSONField(
-        help_text="What it does on the frozen test images of its data set version."
+    card = serializers.JSONField(
+        help_text="The model card: classes, input, calibration, origin, figures and licences."
     )
-    comparison = serializers.SerializerMethodField(help_text="The newest with a model that was live.")
+    report = serializers.JSONField(
+        help_text="The evaluation on the frozen test images of its data set version."
+    )
+    comparison = serializers.SerializerMethodField(
+        help_text="The newest comparison with a model that was live then."
+    )
 
     class Meta(ModelVersionSerializer.Meta):
         fields = [*ModelVersionSerializer.Meta.fields, "comparison", "card", "report"]
@@ -48,47 +51,12 @@ class OneModelVersionSerializer(ModelVersionSerializer):
         return version.comparisons.order_by("-id").values_list("id", flat=True).first()
 
 
-class ModelVersions(ListAPIView[ModelVersion]):
-    serializer_class = ModelVersionSerializer
-    permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
-
-    @extend_schema(
-        operation_id="model_version_list",
-        responses={200: ModelVersionSerializer(many=True), **errors(404)},
-    )
-    def get(self, request: Request) -> Response:
-        """All model versions, newest first."""
-        return self.list(request)
-
-    def get_queryset(self) -> ModelVersionQuerySet:
-        related = ModelVersion.objects.with_is_live().select_related("training_run", "created_by")
-        return related.defer("report", "training_run__history", "training_run__log_tail").newest_first()
-
-
-class OneModelVersion(APIView):
-    permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
-
-    @extend_schema(
-        operation_id="model_version_retrieve",
-        responses={200: OneModelVersionSerializer, **errors(404)},
-    )
-    def get(self, request: Request, number: int) -> Response:
-        """One version with its card and report."""
-        return Response(
-            OneModelVersionSerializer(
-                get_object_or_404(ModelVersion.objects.with_is_live(), number=number)
-            ).data
-        )
-
-
 class PromotionSerializer(serializers.ModelSerializer[Promotion]):
     model_version = serializers.IntegerField(source="model_version.number")
     promoted_by = serializers.CharField(source="promoted_by.username", default=None, allow_null=True)
     comparison = serializers.IntegerField(source="comparison_id", allow_null=True)
-    objection = NullableCharField(help_text="What spoke against it.")
-    reason = NullableCharField(help_text="Why it was done.")
+    objection = NullableCharField(help_text="The objection of the promotion gate, if it had one.")
+    reason = NullableCharField(help_text="The reason that was given.")
 
     class Meta:
         model = Promotion
@@ -108,18 +76,44 @@ class ReasonSerializer(serializers.Serializer[Any]):
     reason = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
 
-class Promotions(ListAPIView[Promotion]):
-    serializer_class = PromotionSerializer
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="model_version_list",
+        description="Lists all model versions, newest first.",
+        responses={200: ModelVersionSerializer(many=True), **errors(404)},
+    ),
+    retrieve=extend_schema(
+        operation_id="model_version_retrieve",
+        description="Returns one version with its model card and evaluation report.",
+        responses={200: OneModelVersionSerializer, **errors(404)},
+    ),
+)
+class ModelVersionsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[ModelVersion]):
     permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
+    needs = {"list": VIEW, "retrieve": VIEW}
+    lookup_field = "number"
 
-    @extend_schema(
+    def get_queryset(self) -> ModelVersionQuerySet:
+        versions = ModelVersion.objects.with_is_live().select_related("training_run", "created_by")
+        if self.action == "list":
+            versions = versions.defer("report", "training_run__history", "training_run__log_tail")
+        return versions.newest_first()
+
+    def get_serializer_class(self) -> type[ModelVersionSerializer]:
+        return ModelVersionSerializer if self.action == "list" else OneModelVersionSerializer
+
+
+@extend_schema_view(
+    list=extend_schema(
         operation_id="promotion_list",
+        description="Lists which version was live from when, and who promoted it; the first one is live now.",
         responses={200: PromotionSerializer(many=True), **errors(404)},
     )
-    def get(self, request: Request) -> Response:
-        """Which version was live from when, and who decided; the first is live now."""
-        return self.list(request)
+)
+class PromotionsViewSet(ListModelMixin, ViewSet[Promotion]):
+    serializer_class = PromotionSerializer
+    permission_classes = [HasPermission]
+    needs = {"list": VIEW}
 
     def get_queryset(self) -> PromotionQuerySet:
         related = Promotion.objects.select_related("model_version", "promoted_by")

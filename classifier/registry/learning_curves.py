@@ -1,10 +1,10 @@
-"""What a run learned, epoch by epoch: as charts, and the same as a table."""
+"""Turns the metrics of a training run into charts and a table."""
 
 from typing import Any
 
 from classifier.core import charts
 
-# By phase ("train", "fold 1", ...) and metric: [epoch, value] for each epoch.
+# By phase ("train", "fold 1", ...) and metric: [epoch, value] pairs.
 Curves = dict[str, dict[str, list[list[float]]]]
 TRAIN = "train"
 
@@ -19,18 +19,18 @@ KINDS = {
 
 
 def charts_of(curves: Curves) -> list[charts.Chart]:
-    """A chart of the losses and one of the accuracies.
+    """Returns a chart of the losses and one of the accuracies.
 
-    Of a metric that several phases tell, one curve is bold: that of the training itself, else that of the fold which
-    runs. The other folds of the cross-validation are thin.
+    If several phases have the same metric, one curve is bold: that of the final training, or else that of the latest
+    fold. The curves of the other cross-validation folds are thin.
     """
-    made = []
+    found = []
     for title, metrics in KINDS.items():
         series = [each for metric, look in metrics.items() for each in _series(curves, metric, *look)]
         if series:
             y_range = (0.0, 1.0) if title == "Accuracy" else None
-            made.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))
-    return made
+            found.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))
+    return found
 
 
 def _series(curves: Curves, metric: str, name: str, style: str) -> list[charts.Series]:
@@ -43,12 +43,12 @@ def _series(curves: Curves, metric: str, name: str, style: str) -> list[charts.S
 
 
 def _is_bold(series: charts.Series) -> bool:
-    """Bold ones come last, so that they lie above the others."""
+    """Sort key that draws bold curves last, on top of the others."""
     return not series.is_quiet
 
 
 def table_of(curves: Curves) -> dict[str, Any]:
-    """All figures: the names of the metrics, and a row for each epoch of each phase."""
+    """Returns the names of the metrics, and a row for each epoch of each phase."""
     metrics = list(dict.fromkeys(metric for found in curves.values() for metric in found))
     rows: dict[tuple[str, float], dict[str, float]] = {}
     for phase, found in curves.items():

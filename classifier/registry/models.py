@@ -1,3 +1,5 @@
+"""Model versions and promotions."""
+
 from typing import Any, Self
 
 from django.conf import settings
@@ -6,13 +8,16 @@ from django.db.models import BooleanField, ExpressionWrapper, Max, Q, Subquery
 
 
 def archive_path(version: "ModelVersion", name: str) -> str:
+    """Returns the path of a version's bundle in the storage."""
     return f"models/{version.checksum}.zip"
 
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    """Selects model versions."""
+
     def live(self) -> "ModelVersion | None":
-        """The version that answers new uploads: the one promoted last."""
-        # Without what is long: each upload asks.
+        """Returns the version that answers new uploads, which is the one promoted last."""
+        # Every upload runs this query, so the large JSON columns are deferred.
         promotions = Promotion.objects.select_related("model_version")
         newest = promotions.defer("model_version__report", "model_version__card").order_by("-id").first()
         return newest.model_version if newest else None
@@ -21,20 +26,21 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.order_by("-number")
 
     def with_is_live(self) -> Self:
-        """Each with `is_live`, in one query for all of them."""
+        """Annotates each version with `is_live` in one query."""
         newest = Promotion.objects.order_by("-id").values("model_version")[:1]
         return self.annotate(is_live=ExpressionWrapper(Q(id=Subquery(newest)), BooleanField()))
 
     def next_number(self) -> int:
+        """Returns the number of the next version."""
         return (self.aggregate(highest=Max("number"))["highest"] or 0) + 1
 
     def class_names(self) -> list[str]:
-        """The classes that any version knows, in alphabetical order."""
+        """Lists the classes of all versions in alphabetical order."""
         return sorted({name for names in self.values_list("card__classes", flat=True) for name in names})
 
 
 class ModelVersion(models.Model):
-    """A numbered bundle that never changes, named by its checksum. The shipped model is the first."""
+    """A row is an immutable model bundle, named by its checksum. The shipped model is version 1."""
 
     class Source(models.TextChoices):
         SHIPPED = "shipped", "shipped with Callus"
@@ -49,7 +55,7 @@ class ModelVersion(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     code_version = models.CharField(max_length=50, blank=True)
-    # What it does on the frozen test part: report.json of `python -m ml evaluate`.
+    # Its performance on the frozen test images: report.json of `python -m ml evaluate`.
     report = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -57,9 +63,9 @@ class ModelVersion(models.Model):
 
     class Meta:
         permissions = [
-            ("view_model", "Can see data sets, training runs and models"),
-            ("train_model", "Can make data sets and train models"),
-            ("promote_model", "Can promote models and roll back"),
+            ("view_model", "Can view data sets, training runs and models"),
+            ("train_model", "Can create data sets and train models"),
+            ("promote_model", "Can promote and roll back models"),
         ]
 
     def __str__(self) -> str:
@@ -67,16 +73,19 @@ class ModelVersion(models.Model):
 
     @property
     def classes(self) -> list[str]:
+        """Lists the classes that this version predicts, in the order of its outputs."""
         classes: Any = self.card["classes"]
         return list(classes)
 
 
 class PromotionQuerySet(models.QuerySet["Promotion"]):
+    """Selects promotions."""
+
     def newest_first(self) -> Self:
         return self.order_by("-id")
 
     def before_live(self) -> "ModelVersion | None":
-        """What rolling back makes live: the version before the live one, with what was rolled back left out."""
+        """Returns the version that a rollback makes live, or None. Versions that were rolled back are skipped."""
         stack: list[ModelVersion] = []
         for promotion in self.order_by("id").select_related("model_version"):
             if promotion.kind == Promotion.Kind.ROLL_BACK:
@@ -87,7 +96,7 @@ class PromotionQuerySet(models.QuerySet["Promotion"]):
 
 
 class Promotion(models.Model):
-    """Append-only: the newest row says which version is live, the older ones which was live when."""
+    """A row makes a model version live. Append-only: the newest row names the live version."""
 
     class Kind(models.TextChoices):
         PROMOTE = "promote", "promoted"
@@ -95,11 +104,11 @@ class Promotion(models.Model):
 
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PROMOTE)
     model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
-    # Empty when Callus itself promoted the model it ships.
+    # None if Callus itself promoted the shipped model.
     promoted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
-    # What the gate objected to when a reason was given to promote it nevertheless.
+    # The objection of the promotion gate, if the version was promoted despite it.
     objection = models.CharField(max_length=500, blank=True)
     reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,3 +1,5 @@
+"""Registers model versions."""
+
 from django.db import transaction
 
 from classifier.registry import bundles
@@ -6,9 +8,9 @@ from ml.serve.bundle import SHIPPED, open_bundle
 
 
 def register_shipped_model() -> ModelVersion:
-    """Make the model that this release ships a version, and the live one unless a person chose another.
+    """Registers the model that this release ships, and makes it live unless a person has promoted another one.
 
-    Safe to call at each start: a version that is known stays as it is.
+    Idempotent, so that it can run at each start.
     """
     bundle = open_bundle(SHIPPED)
     known = ModelVersion.objects.filter(checksum=bundle.checksum).first()

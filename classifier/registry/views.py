@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from classifier.core import charts
+from classifier.core.pagination import numbered_page
 from classifier.core.permissions import VIEW
 from classifier.core.requests import UserRequest, may
 from classifier.registry.learning_curves import charts_of, table_of
 from classifier.registry.models import ModelVersion, Promotion
 
-PAGE_SIZE = 24
 RUN_DETAILS = ("training_run__history", "training_run__log_tail")
 
 
@@ -21,13 +20,11 @@ RUN_DETAILS = ("training_run__history", "training_run__log_tail")
 @require_safe
 def overview(request: UserRequest) -> HttpResponse:
     related = ModelVersion.objects.with_is_live().select_related("training_run", "created_by")
-    pages = Paginator(related.defer(*RUN_DETAILS).newest_first(), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
+    numbered = numbered_page(request, related.defer(*RUN_DETAILS).newest_first())
     context = {
-        "rows": [(version, _test_figures(version)) for version in page],
+        **numbered,
+        "rows": [(version, _test_figures(version)) for version in numbered["page"]],
         "before": Promotion.objects.before_live(),
-        "page": page,
-        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
     }
     return render(request, "registry/model_list.html", context)
 

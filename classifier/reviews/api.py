@@ -1,16 +1,19 @@
+"""The API of reviews and the worklist."""
+
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from classifier.core.api.pagination import CappedPagination, NewestFirstPagination
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
+from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField, validate
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import REVIEW
 from classifier.radiographs.models import Prediction, PredictionQuerySet
 from classifier.reviews.models import Review, ReviewQuerySet
@@ -21,11 +24,11 @@ class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
     radiograph = serializers.UUIDField(source="radiograph_id")
     prediction = serializers.UUIDField(source="prediction_id")
     model_version = serializers.IntegerField(
-        source="prediction.model_version.number", help_text="Whose answer was judged."
+        source="prediction.model_version.number", help_text="The model version whose prediction was reviewed."
     )
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
     class_ = NullableCharField(source="class_name", help_text="null unless the verdict is `class`.")
-    confirms = serializers.BooleanField(help_text="Whether the reviewer says what the model said.")
+    confirms = serializers.BooleanField(help_text="Whether the review agrees with the prediction.")
 
     class Meta:
         model = Review
@@ -39,52 +42,16 @@ class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
     prediction = serializers.UUIDField()
     verdict = serializers.ChoiceField(Review.Verdict.choices)
     class_ = StrictCharField(
-        source="class_name", required=False, allow_blank=True, help_text="With the verdict `class`."
+        source="class_name",
+        required=False,
+        allow_blank=True,
+        help_text="Required with the verdict `class`, refused with any other.",
     )
     comment = StrictCharField(required=False, allow_blank=True, max_length=2000)
 
 
 class ReviewFilterSerializer(serializers.Serializer[Any]):
     radiograph = serializers.UUIDField(required=False)
-
-
-class Reviews(ListAPIView[Review]):
-    serializer_class = ReviewSerializer
-    permission_classes = [HasPermission]
-    pagination_class = NewestFirstPagination
-    needs = {"GET": REVIEW, "POST": REVIEW}
-
-    @extend_schema(
-        operation_id="review_list",
-        parameters=[ReviewFilterSerializer],
-        responses={200: ReviewSerializer(many=True), **errors(400, 404)},
-    )
-    def get(self, request: Request) -> Response:
-        """All reviews, newest first. Of each reviewer the latest on a radiograph counts."""
-        return self.list(request)
-
-    def get_queryset(self) -> ReviewQuerySet:
-        wanted = ReviewFilterSerializer(data=self.request.query_params.dict())
-        wanted.is_valid(raise_exception=True)
-        reviews = Review.objects.visible_to(self.request.user).filter(**wanted.validated_data)
-        related = reviews.select_related("prediction__model_version", "reviewer")
-        return related.defer("prediction__saliency", "prediction__model_version__report").newest_first()
-
-    @extend_schema(
-        operation_id="review_create",
-        request=NewReviewSerializer,
-        responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
-    )
-    def post(self, request: Request) -> Response:
-        """Say what you see on a radiograph. Who changes their mind adds a review."""
-        sent = NewReviewSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
-        said = dict(sent.validated_data)
-        visible = Prediction.objects.visible_to(request.user).select_related("radiograph", "model_version")
-        prediction = get_object_or_404(visible, id=said.pop("prediction"))
-        reviewer: Any = request.user
-        review = record_review(reviewer=reviewer, prediction=prediction, **said)
-        return Response(ReviewSerializer(review).data, status=201)
 
 
 class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction]):
@@ -106,19 +73,55 @@ class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction
         return prediction.radiograph.name_for(self.context["request"].user)
 
 
-class Worklist(ListAPIView[Prediction]):
-    serializer_class = WorklistSerializer
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="review_list",
+        description="Lists all reviews, newest first. Of each reviewer, the latest review of a radiograph counts.",
+        parameters=[ReviewFilterSerializer],
+        responses={200: ReviewSerializer(many=True), **errors(400, 404)},
+    )
+)
+class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
+    serializer_class = ReviewSerializer
+    pagination_class = NewestFirstPagination
     permission_classes = [HasPermission]
-    pagination_class = CappedPagination
-    needs = {"GET": REVIEW}
+    needs = {"list": REVIEW, "create": REVIEW}
+
+    def get_queryset(self) -> ReviewQuerySet:
+        wanted = validate(ReviewFilterSerializer, self.request.query_params.dict())
+        reviews = Review.objects.visible_to(self.user).filter(**wanted)
+        related = reviews.select_related("prediction__model_version", "reviewer")
+        return related.defer("prediction__saliency", "prediction__model_version__report").newest_first()
 
     @extend_schema(
+        operation_id="review_create",
+        request=NewReviewSerializer,
+        responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
+    )
+    def create(self, request: Request) -> Response:
+        """Records what you see on a radiograph. To change your verdict, send another review."""
+        said = validate(NewReviewSerializer, request.data)
+        visible = Prediction.objects.visible_to(self.user).select_related("radiograph", "model_version")
+        prediction = get_object_or_404(visible, id=said.pop("prediction"))
+        review = record_review(reviewer=self.user, prediction=prediction, **said)
+        return Response(ReviewSerializer(review).data, status=201)
+
+
+@extend_schema_view(
+    list=extend_schema(
         operation_id="worklist",
+        description=(
+            "Lists the predictions that most need a review: abstentions, then disagreements, then the others, "
+            "the least confident first."
+        ),
         responses={200: WorklistSerializer(many=True), **errors(404)},
     )
-    def get(self, request: Request) -> Response:
-        """What is most worth a review: unsure answers, then disagreements, then the least sure of the others."""
-        return self.list(request)
+)
+class WorklistViewSet(ListModelMixin, ViewSet[Prediction]):
+    serializer_class = WorklistSerializer
+    pagination_class = CappedPagination
+    permission_classes = [HasPermission]
+    needs = {"list": REVIEW}
 
     def get_queryset(self) -> PredictionQuerySet:
         related = Prediction.objects.worklist().select_related("radiograph", "model_version")

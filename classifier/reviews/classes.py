@@ -1,4 +1,4 @@
-"""The classes of fracture that a reviewer may choose from."""
+"""The fracture classes that a reviewer can choose from."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,10 +8,10 @@ _sources: list[Callable[[], Iterable[str]]] = []
 
 
 def add_source(source: Callable[[], Iterable[str]]) -> None:
-    """Register further classes. A subject above reviews calls this when Django starts (AppConfig.ready)."""
+    """Registers a source of further classes. Apps that depend on reviews call this in AppConfig.ready()."""
     _sources.append(source)
 
 
 def reviewable_classes(prediction: Prediction) -> list[str]:
-    """Lists the classes of the model that answered, and those of the registered sources, in alphabetical order."""
+    """Lists the classes of the predicting model and of all registered sources in alphabetical order."""
     return sorted({*prediction.model_version.classes, *(name for source in _sources for name in source())})

@@ -1,3 +1,5 @@
+"""Reviews by clinicians, and the consensus of several reviewers."""
+
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,15 +9,17 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
 
-from classifier.radiographs.models import Prediction, Radiograph, may_see_all
+from classifier.radiographs.models import Prediction, Radiograph, can_view_all
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):
+    """Selects reviews."""
+
     def visible_to(self, user: Any) -> Self:
-        """A reviewer sees all; an owner those of their own X-rays."""
+        """Filters all reviews for a reviewer, and the reviews of their own X-rays for other users."""
         return (
             self.all()
-            if may_see_all(user)
+            if can_view_all(user)
             else self.filter(radiograph__in=Radiograph.objects.visible_to(user))
         )
 
@@ -23,7 +27,7 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.order_by("-id")
 
     def latest(self) -> Self:  # type: ignore[override]
-        """What counts: of each reviewer the last word on a radiograph."""
+        """Filters the reviews that count: the latest of each reviewer for each radiograph."""
         later = Review.objects.filter(
             radiograph=OuterRef("radiograph"), reviewer=OuterRef("reviewer"), id__gt=OuterRef("id")
         )
@@ -31,17 +35,17 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 
 
 class Review(models.Model):
-    """What a clinician says of a radiograph, and which prediction (so, which model version) they judged.
+    """A row is a clinician's finding on a radiograph, with the prediction that they saw.
 
-    Append-only: who changes their mind adds a review, and their latest counts.
+    Append-only: a reviewer who changes their finding adds a review, and the latest one counts.
     """
 
     class Verdict(models.TextChoices):
-        CLASS = "class", "this kind of fracture"
+        CLASS = "class", "this type of fracture"
         NO_FRACTURE = "no_fracture", "no fracture"
         NOT_ASSESSABLE = "not_assessable", "not assessable"
 
-    # No index of its own: review_latest begins with it.
+    # db_index=False, because the index review_latest starts with this column.
     radiograph = models.ForeignKey(
         Radiograph, on_delete=models.CASCADE, related_name="reviews", db_index=False
     )
@@ -64,34 +68,35 @@ class Review(models.Model):
 
     @property
     def finding(self) -> str:
-        """The verdict in words: the class, or that there is none."""
+        """Returns the finding as text: the class, or the verdict if there is no class."""
         return self.class_name or self.get_verdict_display()
 
     @property
     def confirms(self) -> bool:
-        """Whether the reviewer says what the model said."""
+        """Returns whether the review agrees with the prediction."""
         return self.verdict == self.Verdict.CLASS and self.class_name == self.prediction.class_name
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """What the latest reviews of one radiograph say together."""
+    """The latest reviews of one radiograph, and whether they agree."""
 
     reviews: list[Review]
 
     @property
     def is_disagreement(self) -> bool:
+        """Returns whether the reviewers have different findings."""
         return len({review.finding for review in self.reviews}) > 1
 
     @property
     def agreed(self) -> Review | None:
-        """One of the reviews, when all say the same."""
+        """Returns one of the reviews if all have the same finding, else None."""
         return None if self.is_disagreement or not self.reviews else self.reviews[0]
 
     @classmethod
     def by_radiograph(cls, latest: Iterable[Review]) -> "dict[Any, Consensus]":
-        """Of latest reviews, any number of radiographs: each radiograph's id and consensus."""
+        """Groups the latest reviews of any number of radiographs into a consensus per radiograph id."""
         reviews: dict[Any, list[Review]] = defaultdict(list)
         for review in latest:
             reviews[review.radiograph_id].append(review)
-        return {radiograph_id: cls(said) for radiograph_id, said in reviews.items()}
+        return {radiograph_id: cls(group) for radiograph_id, group in reviews.items()}

@@ -1,3 +1,5 @@
+"""Records reviews."""
+
 from django.db import transaction
 
 from classifier.core.errors import CallusError, NotAllowedNow
@@ -8,25 +10,27 @@ from classifier.reviews.models import Consensus, Review
 
 
 class ReviewRefused(CallusError):
-    sentence = "This review says nothing that can be kept."
+    """The review is not valid."""
+
+    message = "This review is not valid and was not saved."
 
 
 def record_review(
     *, reviewer: User, prediction: Prediction, verdict: str, class_name: str = "", comment: str = ""
 ) -> Review:
-    """Keep what a clinician says of a radiograph, beside what they said before.
+    """Saves a clinician's review of a radiograph in addition to their earlier reviews.
 
     Raises:
-        ReviewRefused, NotAllowedNow: with a sentence for the person.
+        ReviewRefused, NotAllowedNow: with a message for the user.
     """
     if prediction.state != Prediction.State.SUCCEEDED:
         raise NotAllowedNow("There is no answer to review yet.")
     if verdict not in Review.Verdict:
-        raise ReviewRefused(f"A verdict is one of {', '.join(Review.Verdict.values)}.")
+        raise ReviewRefused(f"The verdict must be one of {', '.join(Review.Verdict.values)}.")
     if verdict == Review.Verdict.CLASS and class_name not in reviewable_classes(prediction):
-        raise ReviewRefused("Please choose one of the classes.")
+        raise ReviewRefused("Choose one of the classes.")
     if verdict != Review.Verdict.CLASS and class_name:
-        raise ReviewRefused("A class goes with the verdict “this kind of fracture” only.")
+        raise ReviewRefused("A class can only be given with the verdict “this type of fracture”.")
     with transaction.atomic():
         review = Review.objects.create(
             radiograph=prediction.radiograph,
@@ -49,7 +53,7 @@ def record_review(
 
 
 def _set_rank(review: Review) -> None:
-    """A reviewed radiograph leaves the worklist, unless its reviewers disagree."""
+    """Removes a reviewed radiograph from the worklist, unless its reviewers disagree."""
     predictions = Prediction.objects.filter(radiograph=review.radiograph_id)
     consensus = Consensus(list(Review.objects.latest().filter(radiograph=review.radiograph_id)))
     predictions.filter(review_rank__isnull=False).update(review_rank=None)

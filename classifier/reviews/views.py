@@ -1,6 +1,7 @@
 """What clinicians say of the answers: on each X-ray, and what is most worth a review."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from classifier.core.errors import CallusError
-from classifier.core.pagination import CappedPaginator
+from classifier.core.pages import form_page, poll
+from classifier.core.pagination import CappedPaginator, numbered_page
 from classifier.core.permissions import REVIEW
 from classifier.core.requests import UserRequest, may, signed_in
 from classifier.radiographs.models import Prediction, Radiograph
@@ -30,15 +31,11 @@ def show(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
 @signed_in
 @require_safe
 def answer(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
-    """What a waiting page asks again and again; 204 as long as it shows all there is to say."""
-    context = with_answer(request, radiograph_id)
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
-    return render(request, "reviews/_answer_update.html", context)
+    return poll(request, "reviews/_answer_update.html", with_answer(request, radiograph_id))
 
 
 def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
-    radiograph = Radiograph.objects.with_predictions().one_for(request.user, radiograph_id)
+    radiograph = Radiograph.objects.with_predictions().get_visible(request.user, radiograph_id)
     if radiograph is None:
         raise Http404
     prediction = radiograph.prediction
@@ -94,23 +91,19 @@ def _pause(prediction: Prediction) -> str:
     return "2s" if waited < timedelta(minutes=2) else "5s"
 
 
-PAGE_SIZE = 24
-
-
 @may(REVIEW)
 @require_safe
 def worklist(request: UserRequest) -> HttpResponse:
     related = Prediction.objects.worklist().select_related("radiograph", "model_version")
     slim = related.defer("saliency", "model_version__report", "model_version__card")
-    pages = CappedPaginator(slim, PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
+    numbered = numbered_page(request, slim, CappedPaginator)
+    page = numbered["page"]
     on_page = [prediction.radiograph_id for prediction in page]
     latest = Review.objects.latest().filter(radiograph__in=on_page).select_related("reviewer")
     said = Consensus.by_radiograph(latest)
     context = {
         "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
-        "page": page,
-        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        **numbered,
         "newer": "Earlier",
         "older": "Later",
     }
@@ -120,20 +113,19 @@ def worklist(request: UserRequest) -> HttpResponse:
 @may(REVIEW)
 @require_POST
 def review(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> HttpResponse:
-    """The prediction is named, so that a review never judges one that came in the meantime."""
+    """The address names the prediction, so that a review never judges one that came in the meantime."""
     known = Prediction.objects.visible_to(request.user).select_related("radiograph", "model_version")
     prediction = get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
-    sent = request.POST.copy()
-    if "confirm" in sent:
-        sent["finding"] = f"class:{prediction.class_name}"
-    form = ReviewForm(sent, prediction=prediction)
-    if form.is_valid():
-        try:
-            said = record_review(reviewer=request.user, prediction=prediction, **form.said)
-        except CallusError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, f"Your review is kept: {said.finding[:1].upper()}{said.finding[1:]}.")
-            return redirect("radiograph", radiograph_id)
-    context = {**with_answer(request, radiograph_id), "review_form": form}
-    return render(request, "reviews/radiograph_detail.html", context, status=400)
+
+    def done(said: Review) -> HttpResponse:
+        messages.success(request, f"Review saved: {said.finding[:1].upper()}{said.finding[1:]}.")
+        return redirect("radiograph", radiograph_id)
+
+    return form_page(
+        request,
+        partial(ReviewForm, prediction=prediction),
+        partial(record_review, reviewer=request.user, prediction=prediction),
+        done,
+        "reviews/radiograph_detail.html",
+        lambda form: {**with_answer(request, radiograph_id), "review_form": form},
+    )

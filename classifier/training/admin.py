@@ -1,4 +1,4 @@
-"""Training runs, comparisons and the schedule in the administration; model versions get their actions here."""
+"""Admin pages of training runs, comparisons and the schedule, and the training actions of model versions."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
         for run in queryset:
             stop = partial(cancel_training, user=request.user, run=run)  # type: ignore[arg-type]
-            self.do(request, stop, f"{run} is being stopped.")
+            self.run_action(request, stop, f"{run} is being canceled.")
 
 
 @admin.register(Comparison)
@@ -63,14 +63,14 @@ class ModelVersionWithActionsAdmin(ModelVersionAdmin):
     def compare(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
         for version in queryset:
             ask = partial(request_comparison, user=request.user, candidate=version)  # type: ignore[arg-type]
-            self.do(request, ask, f"{version} is compared with the live model.")
+            self.run_action(request, ask, f"The comparison of {version} with the live model is queued.")
 
-    @admin.action(description="Promote (one)", permissions=["promote"])
+    @admin.action(description="Promote (one version)", permissions=["promote"])
     def promote(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
-        """One that the gate objects to needs a written reason, for which the portal has a page."""
+        """Promotes a version that the gate accepts. Others need a reason, which only the portal's page asks for."""
         if len(queryset) != 1:
-            self.message_user(request, "Please choose one model to promote.", messages.ERROR)
+            self.message_user(request, "Choose one model version to promote.", messages.ERROR)
             return
         version = queryset[0]
         promote = partial(promote_version, user=request.user, version=version)  # type: ignore[arg-type]
-        self.do(request, promote, f"{version} is live.")
+        self.run_action(request, promote, f"{version} is live.")

@@ -12,14 +12,28 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
-from ml.networks.recipes import ENOUGH_HELD_OUT, RECIPES
+from ml.networks.recipes import MIN_CALIBRATION_IMAGES, RECIPES
+
+# For tests and for a comparison with the first published network, not for clinical data: offered on request.
+OTHER_RECIPES = ("seed_cnn", "tiny")
 
 
-def _recipes() -> list[tuple[str, str]]:
-    return [(recipe.name, f"{recipe.name}: {recipe.summary}") for recipe in RECIPES.values()]
+def _recipes() -> list[tuple[str, Any]]:
+    choices = [(recipe.name, f"{recipe.name}: {recipe.summary}") for recipe in RECIPES.values()]
+    usual = [choice for choice in choices if choice[0] not in OTHER_RECIPES]
+    return [*usual, ("Other recipes", [choice for choice in choices if choice[0] in OTHER_RECIPES])]
+
+
+def _number(label: str, lowest: int, highest: int, **options: Any) -> forms.IntegerField:
+    """A number whose limits the browser knows; the service checks them."""
+    return forms.IntegerField(
+        label=label, widget=forms.NumberInput({"min": lowest, "max": highest}), **options
+    )
 
 
 class TrainingForm(forms.Form):
+    """Offers the parameters of a run; request_training checks them."""
+
     dataset_version = DatasetField(
         label="Data set",
         queryset=DatasetVersion.objects.exclude(state__in=("failed", "canceled"))
@@ -33,46 +47,45 @@ class TrainingForm(forms.Form):
     start = forms.ChoiceField(
         label="Starting point",
         choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
+        initial=TrainingRun.Start.PRETRAINED,
         help_text=(
-            "The pretrained network has seen no X-ray; efficient_top, top and probe start from it, the others from "
-            f"nothing. To go on from a model, it must be the same network, and {ENOUGH_HELD_OUT} or more validation "
-            "images must be new to it: from those that it learned from, nobody can tell how sure it may be."
+            "The pretrained network was trained on photographs, not on X-rays. The recipes efficient_top, top and "
+            "probe start from it; the other recipes start from scratch. A run can start from a model version only "
+            f"if that has the same network and at least {MIN_CALIBRATION_IMAGES} validation images are new to it: "
+            "confidences calibrated on images that it was trained on would be wrong."
         ),
     )
-    epochs = forms.IntegerField(
-        label="Epochs",
-        required=False,
-        min_value=1,
-        max_value=MAX_EPOCHS,
-        help_text="Empty: as the recipe says.",
+    epochs = _number("Epochs", 1, MAX_EPOCHS, required=False, help_text="Leave empty for the recipe's own.")
+    batch_size = _number(
+        "Images in a batch", 1, MAX_BATCH_SIZE, required=False, help_text="Leave empty for the recipe's own."
     )
-    batch_size = forms.IntegerField(
-        label="Images in a batch",
-        required=False,
-        min_value=1,
-        max_value=MAX_BATCH_SIZE,
-        help_text="Empty: as the recipe says.",
+    seed = _number(
+        "Seed", 0, MAX_SEED, initial=0, help_text="The same data, recipe and seed give the same model."
     )
-    seed = forms.IntegerField(
-        label="Seed",
-        min_value=0,
-        max_value=MAX_SEED,
-        initial=0,
-        help_text="The same data, recipe and seed give the same model.",
-    )
+
+    @property
+    def usual_recipes(self) -> list[Any]:
+        return [radio for radio in self["recipe"] if radio.data["value"] not in OTHER_RECIPES]
+
+    @property
+    def other_recipes(self) -> list[Any]:
+        return [radio for radio in self["recipe"] if radio.data["value"] in OTHER_RECIPES]
+
+    @property
+    def has_other_recipe(self) -> bool:
+        return any(radio.data["selected"] for radio in self.other_recipes)
 
 
 class ScheduleForm(forms.Form):
+    """Offers when to retrain; set_schedule checks it."""
+
     mode = forms.ChoiceField(
         label="Retrain",
         choices=[(value, label[:1].upper() + label[1:]) for value, label in RetrainingSchedule.Mode.choices],
         widget=forms.RadioSelect,
     )
-    num_reviews = forms.IntegerField(
-        label="Number of new reviews",
-        min_value=1,
-        max_value=MAX_REVIEWS,
-        help_text="For “after a number of new reviews”.",
+    num_reviews = _number(
+        "Number of new reviews", 1, MAX_REVIEWS, help_text="For “after a number of new reviews”."
     )
     recipe = forms.ChoiceField(label="Recipe", choices=_recipes, required=False)
 

@@ -1,4 +1,4 @@
-"""What stands between a candidate and being live."""
+"""The promotion gate, which checks a candidate before it goes live."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,11 @@ from classifier.training.models import Comparison
 
 @dataclass(frozen=True)
 class Judgement:
-    """The newest comparison of a candidate with the live model, and what speaks against promoting it.
+    """The result of the gate.
 
-    Without an objection it may be promoted; with one, only for a written reason.
+    Attributes:
+        comparison: the newest comparison of the candidate with the live model.
+        objection: why the candidate should not be promoted. If it is not empty, promoting requires a written reason.
     """
 
     comparison: Comparison | None
@@ -18,6 +20,7 @@ class Judgement:
 
 
 def judge(candidate: ModelVersion, live: ModelVersion | None) -> Judgement:
+    """Returns the newest comparison of the candidate with the live model, and the objection to promoting it."""
     if live is None:
         return Judgement(None, "")
     comparison = Comparison.objects.newest_of(candidate, live)
@@ -26,13 +29,13 @@ def judge(candidate: ModelVersion, live: ModelVersion | None) -> Judgement:
 
 def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:
     if comparison is None:
-        return f"{candidate} was not measured on the same test images as {live}, which is live."
+        return f"{candidate} has not been compared with the live model ({live}) on the same test images."
     if not comparison.is_finished:
         return f"The comparison of {candidate} with {live} is not finished."
     if comparison.state != Comparison.State.SUCCEEDED:
         return f"{candidate} could not be compared with {live}: {comparison.error}"
     if comparison.verdict == Comparison.Verdict.WORSE:
-        return f"{candidate} is worse than {live} beyond chance, on {comparison.num_images} test images."
+        return f"{candidate} is significantly worse than {live} on {comparison.num_images} test images."
     if not comparison.is_origin_known and not hasattr(candidate, "training_run"):
-        return f"Nobody can tell whether {candidate} learned from the images that it was tested on."
+        return f"It is unknown whether {candidate} was trained on the images that it was tested on."
     return ""

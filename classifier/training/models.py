@@ -1,10 +1,13 @@
+"""Training runs, comparisons and the retraining schedule."""
+
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F
 
-from classifier.core.models import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.notifications import notify
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 
@@ -14,28 +17,31 @@ MAX_SEED = 2**31 - 1
 
 
 class TrainingRunQuerySet(QueuedWorkQuerySet["TrainingRun"]):
+    """Selects and claims training runs."""
+
     attempts_allowed = F("last_attempt")
 
 
 class TrainingRun(QueuedWork):
-    """One execution of `python -m ml train` with one recipe on one data set version; its id is its number.
+    """A row is one run of `python -m ml train` with a recipe on a data set version. Its id is its number.
 
-    queued -> running -> succeeded | failed | canceled. It waits until its data set version is ready. A run whose
-    worker dies goes on from its last epoch. Attempts count since the last progress: each epoch moves `last_attempt`.
+    States: queued -> running -> succeeded | failed | canceled. It waits until its data set version is ready. If its
+    worker dies, it resumes from the last completed epoch. Attempts are counted since the last progress: each epoch
+    raises `last_attempt`.
     """
 
     class Start(models.TextChoices):
         PRETRAINED = "pretrained", "the pretrained network"
         LIVE = "live", "the live model"
         SHIPPED = "shipped", "the model shipped with Callus"
-        SCRATCH = "scratch", "nothing (from scratch)"
+        SCRATCH = "scratch", "random weights (from scratch)"
 
     queue = "train"
 
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="runs")
     recipe = models.CharField(max_length=50)
     start = models.CharField(max_length=10, choices=Start.choices)
-    # What "live" or "shipped" was when the run was asked for.
+    # The version that "live" or "shipped" meant when the run was requested.
     start_version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
     epochs_asked = models.PositiveSmallIntegerField(null=True)
     batch_size = models.PositiveSmallIntegerField(null=True)
@@ -55,10 +61,10 @@ class TrainingRun(QueuedWork):
     step = models.PositiveIntegerField(default=0)
     steps = models.PositiveIntegerField(default=0)
     seconds_left = models.FloatField(null=True)
-    # One entry an epoch: {"phase": "train", "epoch": 1, "metrics": {"loss": ..., "val_loss": ..., ...}}
+    # One entry per epoch: {"phase": "train", "epoch": 1, "metrics": {"loss": ..., "val_loss": ..., ...}}
     history = models.JSONField(default=list)
     log_tail = models.TextField(blank=True)
-    # What it made, or the known model that the same data, recipe and seed gave again, bit for bit.
+    # The version that the run created, or the existing version that is identical to its result.
     trained_version = models.OneToOneField(
         ModelVersion, null=True, on_delete=models.PROTECT, related_name="training_run"
     )
@@ -69,22 +75,34 @@ class TrainingRun(QueuedWork):
     def __str__(self) -> str:
         return f"Training run {self.pk}"
 
+    def conclude(self, state: str, error: str = "") -> None:
+        if state == self.State.CANCELED:
+            AuditEntry.objects.record(actor=None, action="training stopped", about=self)
+            return
+        AuditEntry.objects.record(actor=None, action="training failed", about=self, error=error)
+        self.notify_creator(f"{self} failed. {error}")
+
+    def notify_creator(self, text: str) -> None:
+        notify(self.created_by, text, Notification.Subject.TRAINING_RUN, self.pk)
+
     @property
     def model_version(self) -> ModelVersion | None:
-        """What came out of it."""
+        """Returns the version that the run created or reproduced, or None."""
         return self.trained_version or self.same_as
 
     @property
     def is_canceling(self) -> bool:
+        """Returns whether a user requested to cancel the unfinished run."""
         return self.cancel_requested_at is not None and not self.is_finished
 
     @property
     def duration(self) -> timedelta | None:
+        """Returns the time from start to finish, or None while unfinished."""
         return self.finished_at - self.started_at if self.finished_at and self.started_at else None
 
     @property
     def curves(self) -> dict[str, dict[str, list[list[float]]]]:
-        """By phase ("train", "fold 1", ...) and metric (loss, val_loss, ...): [epoch, value] for each epoch."""
+        """Returns [epoch, value] pairs by phase ("train", "fold 1", ...) and metric (loss, val_loss, ...)."""
         curves: dict[str, dict[str, list[list[float]]]] = {}
         for entry in self.history:
             for name, value in entry["metrics"].items():
@@ -93,21 +111,24 @@ class TrainingRun(QueuedWork):
 
 
 class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):
+    """Selects comparisons."""
+
     def newest_of(self, candidate: ModelVersion, live: ModelVersion) -> "Comparison | None":
+        """Returns the newest comparison of these two versions, or None."""
         return self.filter(candidate=candidate, live=live).order_by("-id").first()
 
 
 class Comparison(QueuedWork):
-    """A candidate beside the version that was live, both on the same frozen test images, image by image."""
+    """A row is a paired comparison of a candidate with the live version on the same frozen test images."""
 
     class Verdict(models.TextChoices):
-        BETTER = "better", "better beyond chance"
-        SAME = "same", "no difference beyond chance"
-        WORSE = "worse", "worse beyond chance"
+        BETTER = "better", "significantly better"
+        SAME = "same", "no significant difference"
+        WORSE = "worse", "significantly worse"
 
     queue = "train"
 
-    # The promotions that the gate allowed, or objected to, because of it.
+    # The promotions that the gate decided on the basis of this comparison.
     promotions = models.ManyToManyField(Promotion, related_name="comparisons")
     candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comparisons")
     live = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
@@ -118,42 +139,50 @@ class Comparison(QueuedWork):
     phase = models.CharField(max_length=40, blank=True)
     step = models.PositiveIntegerField(default=0)
     steps = models.PositiveIntegerField(default=0)
-    # Of the test images that both were measured on.
+    # Checksum of the test images of both models.
     test_checksum = models.CharField(max_length=64, blank=True)
     num_images = models.PositiveIntegerField(default=0)
-    # Test images left out because one of the two learned from them.
+    # Number of test images excluded because one of the two models was trained on them.
     num_left_out = models.PositiveIntegerField(default=0)
-    # False when nobody can tell which images one of the two learned from.
+    # False if the training images of one of the two models are unknown.
     is_origin_known = models.BooleanField(default=True)
     verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
-    # What `python -m ml compare --json` printed: a is the live model, b the candidate.
+    # Output of `python -m ml compare --json`: a is the live model, b the candidate.
     result = models.JSONField(default=dict)
 
     objects = ComparisonQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"{self.candidate} beside {self.live}"
+        return f"{self.candidate} compared with {self.live}"
+
+    def conclude(self, state: str, error: str = "") -> None:
+        self.report(f"{self}: the comparison failed. {error}")
+
+    def report(self, outcome: str) -> None:
+        """Record how it ended, and notify the person who asked for it."""
+        AuditEntry.objects.record(actor=None, action="compared", about=self, outcome=outcome)
+        notify(self.created_by, outcome, Notification.Subject.COMPARISON, self.pk)
 
 
 MAX_REVIEWS = 1_000_000
 
 
 class RetrainingSchedule(models.Model):
-    """When Callus starts a training run by itself; one row. It never promotes."""
+    """The only row states when Callus starts a training run automatically. It never promotes a model."""
 
     class Mode(models.TextChoices):
         OFF = "off", "never"
-        MONTHLY = "monthly", "each month, if there are new reviews"
+        MONTHLY = "monthly", "every month, if there are new reviews"
         AFTER_REVIEWS = "after_reviews", "after a number of new reviews"
 
     mode = models.CharField(max_length=20, choices=Mode.choices, default=Mode.OFF)
     num_reviews = models.PositiveIntegerField(default=100)
     recipe = models.CharField(max_length=50, blank=True)
-    # Who is told of its runs.
+    # The user who is notified of its runs.
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # Reviews count from the last one that a scheduled run knew; months from `last_at`.
+    # Reviews are counted after `last_review_id`, months from `last_at`.
     last_at = models.DateTimeField(null=True)
     last_review_id = models.PositiveBigIntegerField(default=0)
     last_outcome = models.CharField(max_length=300, blank=True)
@@ -166,5 +195,5 @@ class RetrainingSchedule(models.Model):
 
     @classmethod
     def get(cls) -> "RetrainingSchedule":
-        """The one schedule there is."""
+        """Returns the schedule, created with the defaults if needed."""
         return cls.objects.get_or_create(id=1)[0]

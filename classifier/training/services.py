@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -22,7 +24,7 @@ from ml.networks.recipes import RECIPES, Recipe
 
 
 class TrainingRefused(CallusError):
-    sentence = "This training run cannot be started."
+    message = "This training run cannot be started."
 
 
 def request_training(
@@ -42,19 +44,13 @@ def request_training(
     Raises:
         TrainingRefused, NotAllowedNow: with a sentence for the person.
     """
-    if recipe not in RECIPES:
-        raise TrainingRefused(f"A recipe is one of {', '.join(RECIPES)}.")
-    if start not in TrainingRun.Start:
-        raise TrainingRefused(f"A run starts from one of {', '.join(TrainingRun.Start.values)}.")
     if dataset_version.state in (DatasetVersion.State.FAILED, DatasetVersion.State.CANCELED):
-        raise NotAllowedNow(f"{dataset_version} could not be made, so nothing can be learned from it.")
-    for name, value, lowest, highest in (
-        ("epochs", epochs, 1, MAX_EPOCHS),
-        ("batch size", batch_size, 1, MAX_BATCH_SIZE),
-        ("seed", seed, 0, MAX_SEED),
-    ):
-        if value is not None and not lowest <= value <= highest:
-            raise TrainingRefused(f"The {name} must lie between {lowest} and {highest:,}.")
+        raise NotAllowedNow(f"{dataset_version} could not be made, so no run can train on it.")
+    _check_choice("recipe", recipe, RECIPES, TrainingRefused)
+    _check_choice("start", start, TrainingRun.Start.values, TrainingRefused)
+    _check_range("epochs", epochs, 1, MAX_EPOCHS, TrainingRefused)
+    _check_range("batch_size", batch_size, 1, MAX_BATCH_SIZE, TrainingRefused)
+    _check_range("seed", seed, 0, MAX_SEED, TrainingRefused)
     run = TrainingRun(
         dataset_version=dataset_version,
         recipe=recipe,
@@ -77,6 +73,20 @@ def request_training(
         )
         send_on_commit(train, run.pk)
     return run
+
+
+def _check_choice(field: str, value: str, known: Iterable[str], refusal: type[CallusError]) -> None:
+    names = list(known)
+    if value not in names:
+        raise refusal(f"The {field} must be one of {', '.join(names)}.", field=field)
+
+
+def _check_range(
+    field: str, value: int | None, lowest: int, highest: int, refusal: type[CallusError]
+) -> None:
+    if value is not None and not lowest <= value <= highest:
+        name = field.replace("_", " ")
+        raise refusal(f"The value for {name} must be between {lowest:,} and {highest:,}.", field=field)
 
 
 def fits(recipe: Recipe, version: ModelVersion) -> bool:
@@ -161,7 +171,7 @@ def request_comparison(
 
 class PromotionRefused(CallusError):
     status = 409
-    sentence = "This model cannot be promoted."
+    message = "This model cannot be promoted."
 
 
 def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> Promotion:
@@ -228,7 +238,7 @@ def roll_back(*, user: User, reason: str = "") -> Promotion:
 
 
 class ScheduleRefused(CallusError):
-    sentence = "This schedule cannot be kept."
+    message = "This schedule cannot be kept."
 
 
 def set_schedule(*, user: User, mode: str, recipe: str = "", num_reviews: int = 100) -> RetrainingSchedule:
@@ -237,12 +247,10 @@ def set_schedule(*, user: User, mode: str, recipe: str = "", num_reviews: int = 
     Raises:
         ScheduleRefused: with a sentence for the person.
     """
-    if mode not in RetrainingSchedule.Mode:
-        raise ScheduleRefused(f"A schedule is one of {', '.join(RetrainingSchedule.Mode.values)}.")
-    if mode != RetrainingSchedule.Mode.OFF and recipe not in RECIPES:
-        raise ScheduleRefused(f"A recipe is one of {', '.join(RECIPES)}.")
-    if not 1 <= num_reviews <= MAX_REVIEWS:
-        raise ScheduleRefused(f"The number of reviews must lie between 1 and {MAX_REVIEWS:,}.")
+    _check_choice("mode", mode, RetrainingSchedule.Mode.values, ScheduleRefused)
+    if mode != RetrainingSchedule.Mode.OFF:
+        _check_choice("recipe", recipe, RECIPES, ScheduleRefused)
+    _check_range("num_reviews", num_reviews, 1, MAX_REVIEWS, ScheduleRefused)
     schedule = RetrainingSchedule.get()
     newest = Review.objects.order_by("-id").first()
     schedule.mode, schedule.recipe, schedule.num_reviews = mode, recipe, num_reviews

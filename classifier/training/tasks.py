@@ -1,7 +1,7 @@
-"""Celery tasks: an id in, one job called.
+"""Celery tasks of training. Each calls one job.
 
-The database is the truth: a message is only a wake-up call. One that arrives twice finds nothing to do,
-one that is lost is sent again by the sweep. The delivery policy stands in portal/settings.py (CELERY_TASK_*).
+The database is the source of truth, and a message only wakes a worker: a duplicate finds nothing to do, and the sweep
+replaces a lost one. portal/settings.py (CELERY_TASK_*) sets the delivery policy.
 """
 
 from celery import shared_task
@@ -9,6 +9,7 @@ from celery import shared_task
 
 @shared_task(name="training.train")
 def train(run_id: int) -> None:
+    """Runs the training run."""
     from classifier.training.jobs.train import run_training
 
     run_training(run_id)
@@ -16,6 +17,7 @@ def train(run_id: int) -> None:
 
 @shared_task(name="training.compare")
 def compare(comparison_id: int) -> None:
+    """Runs the comparison."""
     from classifier.training.jobs.compare import run_comparison
 
     run_comparison(comparison_id)
@@ -23,6 +25,7 @@ def compare(comparison_id: int) -> None:
 
 @shared_task(name="training.follow_schedule")
 def follow_schedule() -> None:
+    """Starts a training run if the retraining schedule is due."""
     from classifier.training.jobs.schedule import follow_schedule
 
     follow_schedule()

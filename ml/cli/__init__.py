@@ -1,1 +1,1 @@
-"""The subcommands of python -m ml, one module each: add_arguments(parser), run(options) -> exit code."""
+"""The commands of `python -m ml`, one module each."""

@@ -1,7 +1,7 @@
-"""Audit a data set of class folders: manifest, duplicates, groups, split, report.
+"""Audit a data set: write a manifest with groups and splits, and a report.
 
-FOLDER holds CLASS/*.jpg or CLASS/{Train,Test}/*.jpg (also .png, .dcm). Written to DIR: manifest.csv,
-report.html, report.json. Run again with the same DIR, images keep the side of the split they had.
+FOLDER contains CLASS/*.jpg or CLASS/{Train,Test}/*.jpg (also .png and .dcm). The command writes manifest.csv,
+report.html and report.json to DIR. When it runs again with the same DIR, images keep their splits.
 """
 
 from __future__ import annotations
@@ -13,26 +13,36 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="the data set's folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the findings go")
+    """Declares the arguments of the command."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--groups", type=Path, metavar="CSV", help="columns path,group: patients or sources you know of"
+        "--groups",
+        type=Path,
+        metavar="CSV",
+        help="known groups, such as patients: a CSV file with the columns path and group",
     )
     parser.add_argument(
-        "--previous", type=Path, metavar="MANIFEST", help="its sides are kept (default: DIR/manifest.csv)"
+        "--previous",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifest whose images keep their splits (default: DIR/manifest.csv, if it exists)",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jsonl", action="store_true", help="events as JSON lines on standard output")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the split (default: 0)")
+    parser.add_argument(
+        "--jsonl", action="store_true", help="write progress as JSON lines to standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
+    """Runs the command and returns its exit code."""
     from ml.data.audit import audit
     from ml.data.groups import read_groups
     from ml.data.manifests import DatasetRefused, Manifest, read_class_folder
-    from ml.events import tell_json, tell_person
+    from ml.progress import console_reporter, json_reporter
     from ml.reports.audit import audit_json, audit_page
 
-    tell = tell_json(sys.stdout) if options.jsonl else tell_person(sys.stderr)
+    on_progress = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
     try:
         given = None
         if options.groups:
@@ -42,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         previous = None
         if options.previous or former.exists():
             previous = Manifest.read(former, options.folder)
-        found = audit(options.folder, tell, given=given, previous=previous, seed=options.seed)
+        found = audit(options.folder, on_progress, given=given, previous=previous, seed=options.seed)
         facts = audit_json(found)
         found.manifest.write(options.out / "manifest.csv")
         (options.out / "report.json").write_text(
@@ -65,5 +75,5 @@ def _summarise(facts: dict[str, object], out: Path, former: Path | None) -> None
         found = facts[name]
         print(f"{name}: {len(found) if isinstance(found, list) else found}")
     if former:
-        print(f"Sides kept from {former}.")
-    print(f"Written: {out / 'manifest.csv'}, report.html, report.json")
+        print(f"Images of {former} kept their splits.")
+    print(f"Wrote manifest.csv, report.html and report.json to {out}.")

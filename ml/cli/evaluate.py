@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import DatasetRefused, Manifest
     from ml.evaluate.evaluation import answer_test_images, evaluate
-    from ml.events import tell_json, tell_person
+    from ml.progress import console_reporter, json_reporter
     from ml.reports.evaluation import evaluation_page, evaluation_text
     from ml.serve.bundle import BundleError, open_bundle
 
-    tell = tell_json(sys.stdout) if options.jsonl else tell_person(sys.stderr)
+    tell = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
     try:
         bundle = open_bundle(options.bundle)
         manifest = Manifest.read(options.manifest, options.images)

@@ -27,14 +27,14 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.image_limits import ImageRefused
     from ml.data.manifests import DatasetRefused
     from ml.evaluate.finding import answer, figures
-    from ml.events import tell_person
+    from ml.progress import console_reporter
     from ml.serve.bundle import TRAINING_IMAGES, BundleError, open_bundle
     from ml.serve.finding import SHIPPED, FindingPredictor
 
     try:
         bundle = open_bundle(options.bundle or SHIPPED)
         xrays = read_xrays(options.labels, options.images)
-        found = figures(answer(FindingPredictor(bundle, options.engine), xrays, tell_person(sys.stderr)))
+        found = figures(answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr)))
         seen = bundle.file(TRAINING_IMAGES)
         learned = set(seen.read_text(encoding="ascii").split()) if seen.exists() else set()
         facts = {

@@ -15,8 +15,8 @@ from typing import Any
 
 from ml.classes import display_name
 from ml.data.image_limits import ImageRefused
-from ml.data.quarantine import read_image
-from ml.quiet import quiet
+from ml.data.sandbox import read_image
+from ml.native_stderr import suppress_native_stderr
 from ml.serve.bundle import SHIPPED, BundleError, open_bundle
 from ml.serve.finding import SHIPPED as SHIPPED_FINDING
 from ml.serve.finding import Finding, FindingPredictor
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     try:
         bundle, finding_bundle = open_bundle(options.bundle), open_bundle(options.finding_bundle)
-        with quiet():
+        with suppress_native_stderr():
             predictor = Predictor(bundle, options.engine)
             finding_predictor = FindingPredictor(finding_bundle, options.engine)
     except BundleError as error:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from ml.quiet import quiet
+from ml.native_stderr import suppress_native_stderr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     # TensorFlow takes seconds to import; --help and a mistyped argument should not.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with quiet():
+    with suppress_native_stderr():
         import tensorflow  # noqa: F401
     from ml.data.findings import read_xrays
     from ml.data.manifests import DatasetRefused
-    from ml.events import tell_json, tell_person
     from ml.networks.finding import FINDING_RECIPES
+    from ml.progress import console_reporter, json_reporter
     from ml.serve.bundle import BundleError
     from ml.train.finding_release import FindingRun, train_finding
     from ml.train.fitting import TrainingStopped
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         stopped = True
 
     signal.signal(signal.SIGTERM, stop)
-    tell = tell_json(sys.stdout) if options.jsonl else tell_person(sys.stdout)
+    tell = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stdout)
     try:
         if options.recipe not in FINDING_RECIPES:
             known = ", ".join(FINDING_RECIPES)

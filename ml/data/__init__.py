@@ -1,1 +1,1 @@
-"""Images, DICOM files, manifests, audits, near-copies, groups and splits."""
+"""Images, DICOM files, manifests, audits, duplicates, groups and splits of data sets."""

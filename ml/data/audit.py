@@ -1,5 +1,4 @@
-"""What a data set holds before anything is learned from it: a manifest with groups and a frozen split,
-and a report of what is wrong with it."""
+"""Audits a data set: finds duplicates, label conflicts and groups, and writes a manifest with a fixed split."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ml.data.duplicates import Pair, find_duplicates
 from ml.data.file_names import NameLink, find_name_links
-from ml.data.groups import connected, contradicting
+from ml.data.groups import connected_components, label_conflicts
 from ml.data.image_limits import ImageRefused
 from ml.data.manifests import (
     ClassFolder,
@@ -23,18 +22,29 @@ from ml.data.manifests import (
     Split,
     read_class_folder,
 )
-from ml.data.quarantine import read_image
+from ml.data.process_pool import process_pool
+from ml.data.sandbox import read_image
 from ml.data.signatures import Signature, make_signature
-from ml.data.splits import Group, former_sides, split_groups
-from ml.data.workers import worker_pool
-from ml.events import Event, Remaining, Tell
+from ml.data.splits import Group, previous_splits, split_groups
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 
 SECONDS_BETWEEN_EVENTS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One image file: what it is, or why it cannot be read (then the rest is empty)."""
+    """The result of reading one image file. If it was refused, only `file` and `refusal` are set.
+
+    Attributes:
+        file: The file.
+        refusal: Reason why the file cannot be read; "" if it was read.
+        sha256: SHA-256 of the file, in hexadecimal.
+        pixels_sha256: SHA-256 of the shape and the pixels, in hexadecimal.
+        width: Width in pixels.
+        height: Height in pixels.
+        is_grey: Whether the image has one channel.
+        signature: Features for the search for near-duplicates.
+    """
 
     file: ClassFolderFile
     refusal: str = ""
@@ -48,11 +58,24 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """All findings. Indices in pairs, links and sets are places in scans, the readable files by path.
+    """The result of an audit. All indices of images are positions in `scans`.
 
-    exact: sets of files with the same bytes or pixels. near: pairs of copies that are not exact.
-    conflicts: sets of copies under different labels, all of which are dropped. groups: sets that stay
-    on one side, without what was dropped. manifest: the images that are left.
+    Attributes:
+        folder: Files of the data set.
+        scans: Readable images, ordered by path.
+        unreadable: Image files that were refused.
+        exact: Sets of images with the same bytes or pixels.
+        near: Pairs of near-duplicates that are not exact duplicates.
+        name_links: Pairs of images from one source by their file names.
+        conflicts: Sets of duplicates with different labels, which are dropped.
+        mixed_groups: Groups with several labels, which are kept.
+        groups: Groups of the images that are kept.
+        manifest: The images that are kept, with their groups and splits.
+        seed: Seed of the split.
+        given_groups: Whether known groups, such as patients, were given.
+        num_kept_sides: Number of images that are in the same split as in the previous manifest.
+        num_moved: Number of images that are in another split than in the previous manifest.
+        seconds: Duration of the audit in seconds.
     """
 
     folder: ClassFolder
@@ -74,7 +97,7 @@ class Audit:
 
 def audit(
     root: Path,
-    tell: Tell = lambda event: None,
+    on_progress: ProgressCallback = lambda event: None,
     *,
     given: dict[str, str] | None = None,
     previous: Manifest | None = None,
@@ -83,40 +106,44 @@ def audit(
     """Audits a class-folder data set.
 
     Args:
-        given: the group of some or all images by path; names of files then link only the others.
-        previous: an earlier manifest, whose images keep their sides.
+        root: Folder of the data set.
+        on_progress: Called with the progress.
+        given: Known groups, such as patients, by path. File names then link only images without a known group.
+        previous: Manifest of an earlier audit; its images keep their splits.
+        seed: Seed of the split.
 
     Raises:
-        DatasetRefused: the folder is no such data set, or none of its images is left.
+        DatasetRefused: The folder is not a class-folder data set, or no usable image is left.
     """
     started = time.monotonic()
     given = given or {}
     folder = read_class_folder(root)
-    everything = list(_scan_all(folder, tell))
+    everything = list(_scan_all(folder, on_progress))
     scans = [scan for scan in everything if not scan.refusal]
     if not scans:
         raise DatasetRefused(f"None of the {len(everything)} image files can be read.")
     labels = [scan.file.label for scan in scans]
 
     exact = _same_content(scans)
-    pairs = _find_pairs(scans, tell)
+    pairs = _find_pairs(scans, on_progress)
     set_of = {index: number for number, members in enumerate(exact) for index in members}
     near = [pair for pair in pairs if set_of.get(pair.first, -1) != set_of.get(pair.second, -2)]
     name_links = find_name_links([scan.file.path for scan in scans])
 
     same = [(members[0], other) for members in exact for other in members[1:]]
     same += [(pair.first, pair.second) for pair in near]
-    conflicts = contradicting(connected(len(scans), same), labels)
+    conflicts = label_conflicts(connected_components(len(scans), same), labels)
     dropped = {index for members in conflicts for index in members}
     links = same + _links_by_source(scans, name_links, given)
     groups = [
-        [index for index in members if index not in dropped] for members in connected(len(scans), links)
+        [index for index in members if index not in dropped]
+        for members in connected_components(len(scans), links)
     ]
     groups = [members for members in groups if members]
     if not groups:
-        raise DatasetRefused("No image is left: all are copies of one another under different labels.")
+        raise DatasetRefused("No image is left: all are copies of each other with different labels.")
 
-    former = former_sides(previous.items) if previous else {}
+    former = previous_splits(previous.items) if previous else {}
     manifest = _make_manifest(root, scans, groups, given, former, seed)
     moved = sum(former.get(item.sha256, item.split) != item.split for item in manifest.items)
     return Audit(
@@ -127,7 +154,7 @@ def audit(
         near=near,
         name_links=name_links,
         conflicts=conflicts,
-        mixed_groups=contradicting(groups, labels),
+        mixed_groups=label_conflicts(groups, labels),
         groups=groups,
         manifest=manifest,
         seed=seed,
@@ -139,7 +166,15 @@ def audit(
 
 
 def scan_file(root: Path, file: ClassFolderFile) -> Scan:
-    """Reads one file and takes its signature."""
+    """Reads one image file and computes its signature.
+
+    Args:
+        root: Folder of the data set.
+        file: A file of it.
+
+    Returns:
+        The scan; a file that cannot be read is returned with the reason.
+    """
     try:
         content = (root / file.path).read_bytes()
         decoded = read_image(content)
@@ -163,37 +198,39 @@ def _scan_shared(job: tuple[Path, ClassFolderFile]) -> Scan:
     return scan_file(*job)
 
 
-def _scan_all(folder: ClassFolder, tell: Tell) -> Iterator[Scan]:
+def _scan_all(folder: ClassFolder, on_progress: ProgressCallback) -> Iterator[Scan]:
     jobs = [(folder.root, file) for file in folder.files]
-    report = _Throttled("read", len(jobs), tell)
+    report = _ThrottledProgress("read", len(jobs), on_progress)
     if len(jobs) < 50:
         for number, job in enumerate(jobs):
             yield _scan_shared(job)
             report(number + 1)
         return
-    with worker_pool() as pool:
+    with process_pool() as pool:
         for number, scan in enumerate(pool.map(_scan_shared, jobs, chunksize=8)):
             yield scan
             report(number + 1)
 
 
-class _Throttled:
-    """Tells how far a phase is, a few times a second."""
+class _ThrottledProgress:
+    """Reports the progress of a phase at most every SECONDS_BETWEEN_EVENTS, and its end."""
 
-    def __init__(self, phase: str, total: int, tell: Tell) -> None:
-        self._phase, self._total, self._tell, self._told = phase, total, tell, 0.0
-        self._remaining = Remaining(total)
+    def __init__(self, phase: str, total: int, on_progress: ProgressCallback) -> None:
+        self._phase, self._total, self._on_progress = phase, total, on_progress
+        self._last_report = 0.0
+        self._remaining = RemainingTime(total)
 
     def __call__(self, done: int) -> None:
-        if done < self._total and time.monotonic() - self._told < SECONDS_BETWEEN_EVENTS:
+        if done < self._total and time.monotonic() - self._last_report < SECONDS_BETWEEN_EVENTS:
             return
-        self._told = time.monotonic()
-        self._tell(Event(self._phase, 1, 1, done, self._total, {}, self._remaining.after(done)))
+        self._last_report = time.monotonic()
+        left = self._remaining.estimate(done)
+        self._on_progress(ProgressEvent(self._phase, 1, 1, done, self._total, {}, left))
 
 
-def _find_pairs(scans: Sequence[Scan], tell: Tell) -> list[Pair]:
+def _find_pairs(scans: Sequence[Scan], on_progress: ProgressCallback) -> list[Pair]:
     signatures = [scan.signature for scan in scans if scan.signature is not None]
-    report = _Throttled("compare", 100, tell)
+    report = _ThrottledProgress("compare", 100, on_progress)
     return find_duplicates(signatures, lambda share: report(int(100 * share)))
 
 
@@ -231,7 +268,7 @@ def _make_manifest(
         names = sorted(
             {given[scans[index].file.path] for index in members if scans[index].file.path in given}
         )
-        # Without a given name, the group is known by one of its files.
+        # Groups without a given name are named after one of their files, so that the name is stable.
         identity = names[0] if names else "g-" + min(scans[index].sha256 for index in members)[:16]
         sides = frozenset(former[scans[index].sha256] for index in members if scans[index].sha256 in former)
         described.append(Group(identity, tuple(scans[index].file.label for index in members), sides))

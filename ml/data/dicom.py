@@ -1,8 +1,4 @@
-"""A single-frame radiographic DICOM file -> 8-bit pixels, as its own window shows them.
-
-Only the tags named here are parsed: the patient's name, and all else that the pixels do not need,
-is never read as a value.
-"""
+"""Reads the pixels of single-frame radiographic DICOM files; no other attribute is parsed."""
 
 from __future__ import annotations
 
@@ -33,14 +29,13 @@ from pydicom.uid import (
 )
 
 from ml.data.image_limits import ImageRefused, check_size
-from ml.data.lookup import look_up
+from ml.data.lookup_tables import apply_lookup_table
 
-# Projection radiography (PS3.3 C.7.3.1.1.1): computed, digital, film, fluoroscopic and angiographic
-# single shots, dental and panoramic; and OT, which digitised films declare. Mammograms (MG) are
-# X-rays too, but of no bone.
+# Projection radiography (PS3.3 C.7.3.1.1.1): computed, digital, film, fluoroscopic and angiographic single images,
+# intra-oral and panoramic; and OT, which digitised films declare. Mammograms (MG) do not show bones.
 RADIOGRAPHIC_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XA", "IO", "PX", "OT"})
 
-# What else is named when it is refused. Anything else could be any text, so it is not repeated.
+# Modalities that a refusal names. Other values are free text that could identify a patient.
 OTHER_MODALITIES = frozenset(
     {
         *("BMD", "CT", "DOC", "ECG", "ES", "GM", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT", "PR"),
@@ -48,12 +43,12 @@ OTHER_MODALITIES = frozenset(
     }
 )
 
-COLOURS = {
+PHOTOMETRIC_INTERPRETATIONS = {
     1: frozenset({"MONOCHROME1", "MONOCHROME2"}),
     3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
 }
 
-# gdcm ends its process on some damaged files, so it reads only what none of the others can.
+# gdcm crashes on some damaged files, so it decodes only what no other decoder supports.
 DECODERS = {
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
     **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
@@ -61,6 +56,7 @@ DECODERS = {
     RLELossless: "pydicom",
 }
 
+# The only attributes that are parsed.
 TAGS: list[Any] = [
     *("Modality", "BurnedInAnnotation"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
@@ -71,24 +67,28 @@ TAGS: list[Any] = [
 ]
 
 
-# pydicom's warnings quote the values they are about; a refusal here is one sentence of our own.
+# pydicom's warnings quote attribute values, which may be patient data.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
-    """Reads a DICOM file from its current position.
+    """Reads the pixels of a DICOM file.
+
+    Pixel values pass through the modality LUT or rescale (PS3.3 C.11.1), then the VOI LUT or window (PS3.3 C.11.2).
+    Without a window, the range of the stored values is scaled to 0..255. MONOCHROME1 is inverted: bone is bright.
+
+    Args:
+        file: A DICOM file, read from its current position.
 
     Returns:
-        uint8 pixels, (H, W), or (H, W, 3) for a colour capture. Values go through the modality LUT
-        or rescale, then the VOI LUT or window (PS3.3 C.11.1, C.11.2); without either, the values
-        that occur fill the range. MONOCHROME1 is inverted, so bone is bright.
+        uint8 (H, W), or (H, W, 3) in RGB order for colour images.
 
     Raises:
-        ImageRefused: it is no single-frame X-ray with pixels that can be decoded.
+        ImageRefused: The file is not a single-frame X-ray, or its pixels cannot be decoded.
     """
-    # A deflated file of 200 MB may inflate to 200 GB, and pydicom inflates before we could look.
+    # A deflated file of 200 MB may inflate to 200 GB, and pydicom inflates it before any check.
     if DeflatedExplicitVRLittleEndian.encode() in file.read(4096):
-        raise ImageRefused("The DICOM file is deflated as a whole, which is not supported.")
+        raise ImageRefused("The DICOM file is deflated (compressed as a whole), which is not supported.")
     file.seek(0)
     try:
         with warnings.catch_warnings(), config.disable_value_validation():
@@ -96,11 +96,11 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
             dataset = dcmread(file, specific_tags=TAGS)
             _check(dataset)
             decoder = DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
-            # index: else what is more than a picture's worth of bytes would count as more pictures.
+            # Without index, surplus bytes after the pixels would be decoded as further frames.
             return _display(dataset, pixel_array(dataset, index=0, decoding_plugin=decoder))
     except (ImageRefused, MemoryError):
         raise
-    # A hostile or odd file can make the decoders raise nearly anything, quoting what they read.
+    # Decoders raise almost any exception for an invalid file, with messages that may quote it.
     except Exception:
         raise ImageRefused("The DICOM file is cut off or damaged.") from None
 
@@ -111,38 +111,42 @@ def _check(dataset: Any) -> None:
         known = modality if modality in OTHER_MODALITIES else "unknown" if modality else "not stated"
         raise ImageRefused(f"The DICOM file is not an X-ray of a bone (its modality is {known}).")
     if "PixelData" not in dataset or not dataset.PixelData:
-        raise ImageRefused("The DICOM file contains no picture.")
+        raise ImageRefused("The DICOM file contains no image.")
     if dataset.get("BurnedInAnnotation") == "YES":
         raise ImageRefused(
-            "The DICOM file says that its picture shows who the patient is (burned-in annotation); "
-            "please send one without."
+            "The DICOM file declares burned-in annotations, which may identify the patient. "
+            "Please upload an image without them."
         )
     if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise ImageRefused("The DICOM file holds several frames; one still picture is needed.")
+        raise ImageRefused("The DICOM file has several frames. Please upload a single image.")
     check_size(int(dataset.Columns), int(dataset.Rows))
-    if dataset.PhotometricInterpretation not in COLOURS.get(int(dataset.SamplesPerPixel), ()):
-        raise ImageRefused("The DICOM file's colours are stored in a way that Callus does not read.")
+    if dataset.PhotometricInterpretation not in PHOTOMETRIC_INTERPRETATIONS.get(
+        int(dataset.SamplesPerPixel), ()
+    ):
+        raise ImageRefused("The colour format of the DICOM file is not supported.")
     bits = int(dataset.BitsAllocated)
     if bits not in ((8, 16) if int(dataset.SamplesPerPixel) == 1 else (8,)):
-        raise ImageRefused(f"The DICOM file has {bits} bits a sample; 8 are supported, or 16 in grey.")
+        raise ImageRefused(
+            f"The DICOM file has {bits} bits per sample; 8 are supported, and 16 in greyscale images."
+        )
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_compressed:
         if syntax not in DECODERS:
-            raise ImageRefused("The DICOM file is compressed in a way that Callus does not read.")
+            raise ImageRefused("The compression of the DICOM file is not supported.")
         if syntax != RLELossless:
             _check_codestream(dataset)
 
 
 def _check_codestream(dataset: Any) -> None:
-    """The header may claim less than the compressed stream holds, and decoders go by the stream."""
+    """Checks the size that the compressed stream declares: decoders allocate memory for it, not for the header's."""
     size = _codestream_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
     check_size(*size)
     if size != (dataset.Columns, dataset.Rows):
-        raise ImageRefused("The DICOM file's header and its compressed picture differ in size.")
+        raise ImageRefused("The header of the DICOM file and its compressed image differ in size.")
 
 
 def _codestream_size(frame: bytes) -> tuple[int, int]:
-    """Returns what a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream itself claims to hold."""
+    """Returns the width and height that a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream declares."""
     start = _codestream_start(frame)
     if frame.startswith(b"\xff\x4f\xff\x51", start):
         width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
@@ -154,31 +158,30 @@ def _codestream_size(frame: bytes) -> tuple[int, int]:
             height, width = struct.unpack_from(">2H", frame, position + 5)
             return width, height
         position += 2 + length
-    raise ValueError("neither JPEG 2000 nor JPEG")
+    raise ValueError("The stream is neither JPEG 2000 nor JPEG.")
 
 
 def _codestream_start(frame: bytes) -> int:
-    """Behind the boxes of a JP2 file, which some put into DICOM (T.800 I.4)."""
+    """Returns the offset of the codestream; some files embed a JP2 file, with boxes before it (T.800 I.4)."""
     if not frame.startswith(b"\0\0\0\x0cjP  "):
         return 0
     position = 12
     while frame[position + 4 : position + 8] != b"jp2c":
         (length,) = struct.unpack_from(">I", frame, position)
-        # pydicom would step over a box without length for ever.
+        # pydicom loops forever at a box of length 0.
         if length < 8:
-            raise ValueError("a box that does not end")
+            raise ValueError("The JP2 file has a box without length.")
         position += length
     return position + 8
 
 
 def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    # What the compressed stream says of itself, which may be more than the header does.
+    # A compressed stream may declare more bits than the header.
     if stored.dtype.itemsize > (2 if stored.ndim == 2 else 1):
-        raise ImageRefused("The DICOM file has more bits a sample than its header says.")
+        raise ImageRefused("The DICOM file has more bits per sample than its header declares.")
     if stored.ndim == 3:
         return stored.view(np.uint8)
-    # 8 or 16 bits: what becomes of each possible value is looked up, so the whole chain runs over
-    # at most 65,536 numbers and not over the pixels.
+    # The transformations are applied to all possible values, at most 65,536, instead of to each pixel.
     kind = np.iinfo(stored.dtype)
     values = apply_modality_lut(np.arange(kind.min, kind.max + 1).astype(stored.dtype), dataset)
     shown, low, high = _window(dataset, stored, values)
@@ -186,14 +189,14 @@ def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         scaled = 1 - scaled
     table = np.rint(scaled * 255).astype(np.uint8)
-    # A negative value, read as unsigned, lies behind the positive ones.
-    return look_up(np.roll(table, kind.min), stored.view(stored.dtype.str.replace("i", "u")))
+    # Negative values, viewed as unsigned, come after the positive ones.
+    return apply_lookup_table(np.roll(table, kind.min), stored.view(stored.dtype.str.replace("i", "u")))
 
 
 def _window(
     dataset: Any, stored: NDArray[Any], values: NDArray[Any]
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Returns what is shown for each value, and what counts as black and as white."""
+    """Returns the values after the VOI transformation, and the ones that are shown as black and as white."""
     if dataset.get("VOILUTSequence"):
         entries, first, bits = (int(number) for number in dataset.VOILUTSequence[0].LUTDescriptor)
         indices = np.rint(values).astype(np.int64).clip(first, first + (entries or 2**16) - 1)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.data.alignment import Map, Overlap, lay_over
+from ml.data.process_pool import process_pool
 from ml.data.signatures import Signature, mirrored_descriptors
-from ml.data.workers import worker_pool
 
 # Bits of 63 that may differ. Unrelated X-rays are about 24 apart in the nearest of 8 orientations.
 MAX_HASH_DISTANCE = 10
@@ -101,7 +101,7 @@ def _confirm_all(signatures: Sequence[Signature], proposals: Sequence[Proposal])
     if len(proposals) < 100:
         yield from (confirm(signatures, proposal) for proposal in proposals)
         return
-    with worker_pool(_share, signatures) as pool:
+    with process_pool(_share, signatures) as pool:
         yield from pool.map(_confirm_shared, proposals, chunksize=16)
 
 

@@ -1,9 +1,4 @@
-"""Images whose file names say that they come from one source, though they may show different views.
-
-A stem such as image25 is no source: cameras, browsers and journals name files so. What counts is what
-does not repeat by chance: a run of hexadecimal digits shared by two ids (annotation sites give the
-parts cut from one picture ids that are pieces of one another), or a long stem.
-"""
+"""Finds images that come from one source by their file names."""
 
 from __future__ import annotations
 
@@ -14,18 +9,27 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import PurePosixPath
 
-# Among 1,000 random 32-digit ids, a shared run of 8 is expected in 0.07 pairs, one of 7 in 1.2.
+# Shared hexadecimal digits that link two files. Among 1,000 random ids of 32 digits, 0.07 pairs are expected to share
+# 8 digits in a row by chance, and 1.2 pairs to share 7.
 MIN_RUN = 8
+# Minimum number of hexadecimal digits of an id.
 MIN_ID = 12
+# Minimum length of a stem that links files. Cameras, browsers and journals use shorter ones, such as image25.
 MIN_STEM = 20
-# What more files than this share is a way of naming, not a source.
+# Text shared by more files is a naming scheme, not a source.
 MAX_SHARING = 8
 HEX_RUN = re.compile(rf"[0-9a-f]{{{MIN_ID},}}")
 
 
 @dataclass(frozen=True)
 class NameLink:
-    """Two images (indices, first < second) and what their file names share."""
+    """Two images that come from one source by their file names.
+
+    Attributes:
+        first: Index of the first image.
+        second: Index of the second image; first < second.
+        shared: Text that both file names contain.
+    """
 
     first: int
     second: int
@@ -33,7 +37,17 @@ class NameLink:
 
 
 def find_name_links(paths: Sequence[str]) -> list[NameLink]:
-    """Pairs of files from one source, by first and second. Folders play no part."""
+    """Finds pairs of images that come from one source, though they may show different views.
+
+    Two files are linked by a run of hexadecimal digits in their ids (annotation tools derive the ids of crops from the
+    id of the original image) or by the same long stem. Folder names are ignored.
+
+    Args:
+        paths: Paths of the images.
+
+    Returns:
+        The links, ordered by first and second index.
+    """
     identifiers: list[str] = []
     stems: dict[str, set[int]] = defaultdict(set)
     for index, path in enumerate(paths):
@@ -45,14 +59,14 @@ def find_name_links(paths: Sequence[str]) -> list[NameLink]:
             stems[stem].add(index)
     runs = _runs(identifiers)
     common = {run for run, indices in runs.items() if len(indices) > MAX_SHARING}
-    # A run that reaches from a common part into the next digits says no more than those digits.
+    # A run that overlaps a common part is not evidence beyond the digits outside of that part.
     runs = _runs([_without(identifier, common) for identifier in identifiers])
     shared = {pair: text for text, pair in _pairs(stems)} | {pair: text for text, pair in _pairs(runs)}
     return [NameLink(first, second, shared[first, second]) for first, second in sorted(shared)]
 
 
 def _runs(identifiers: Sequence[str]) -> dict[str, set[int]]:
-    """Which identifiers hold which runs of MIN_RUN digits."""
+    """Returns the indices of the identifiers that contain each run of MIN_RUN digits."""
     runs: dict[str, set[int]] = defaultdict(set)
     for index, identifier in enumerate(identifiers):
         for start in range(len(identifier) - MIN_RUN + 1):
@@ -63,7 +77,7 @@ def _runs(identifiers: Sequence[str]) -> dict[str, set[int]]:
 
 
 def _without(identifier: str, common: set[str]) -> str:
-    """The identifier with spaces for the digits of common runs."""
+    """Returns the identifier with the digits of common runs replaced by spaces."""
     digits = list(identifier)
     for start in range(len(identifier) - MIN_RUN + 1):
         if identifier[start : start + MIN_RUN] in common:
@@ -72,7 +86,7 @@ def _without(identifier: str, common: set[str]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """The last run of hexadecimal digits that is long enough and no plain number, or ""."""
+    """Returns the last run of MIN_ID or more hexadecimal digits with at least two different letters, or ""."""
     runs = [run for run in HEX_RUN.findall(name) if len(set(run) & set("abcdef")) >= 2]
     return runs[-1] if runs else ""
 

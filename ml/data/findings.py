@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ml.data.groups import connected
+from ml.data.groups import connected_components
 from ml.data.manifests import DatasetRefused
 
 PARTS = ("hand", "leg", "hip", "shoulder")
@@ -109,7 +109,9 @@ def _join_copies(xrays: list[Xray]) -> list[Xray]:
         links.append((number, first_of_file.setdefault(xray.sha256, number)))
         labels[xray.sha256].add(xray.fractured)
     group_of = {
-        number: xrays[members[0]].group for members in connected(len(xrays), links) for number in members
+        number: xrays[members[0]].group
+        for members in connected_components(len(xrays), links)
+        for number in members
     }
     return [
         replace(xray, group=group_of[number], contradicted=len(labels[xray.sha256]) > 1)

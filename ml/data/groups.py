@@ -1,4 +1,4 @@
-"""Which images must stay on one side of a split, and which labels contradict each other."""
+"""Groups of linked images, and label conflicts between copies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from pathlib import Path
 from ml.data.manifests import DatasetRefused
 
 
-def connected(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Groups of the indices 0 to count - 1 that are linked, directly or through others; each sorted."""
+def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Returns the connected components of a graph.
+
+    Args:
+        count: Number of nodes.
+        links: Edges, as pairs of nodes from 0 to count - 1.
+
+    Returns:
+        The nodes of each component, sorted; components are ordered by their first node.
+    """
     leader = list(range(count))
 
     def find(index: int) -> int:
@@ -29,18 +37,28 @@ def connected(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
     return list(members.values())
 
 
-def contradicting(copies: Sequence[Sequence[int]], labels: Sequence[str]) -> list[list[int]]:
-    """Of sets of copies of one picture, those whose labels differ."""
+def label_conflicts(copies: Sequence[Sequence[int]], labels: Sequence[str]) -> list[list[int]]:
+    """Returns the sets of copies of one image whose labels differ.
+
+    Args:
+        copies: Sets of indices of labels.
+        labels: Label of each image.
+    """
     return [list(members) for members in copies if len({labels[index] for index in members}) > 1]
 
 
 def read_groups(csv_path: Path, paths: Sequence[str]) -> dict[str, str]:
-    """The group of each listed image, from a CSV with the columns path and group.
+    """Reads the groups of images, such as patients, from a CSV file with the columns path and group.
 
-    A path may also be the file's name alone, if only one image has it.
+    Args:
+        csv_path: The CSV file. A path in it may be a file name alone if only one image has that name.
+        paths: Paths of the images of the data set.
+
+    Returns:
+        The group of each image that the file lists, by path.
 
     Raises:
-        DatasetRefused: the file cannot be read, lacks a column, or names an image that is not there.
+        DatasetRefused: The file cannot be read, lacks a column, or names an image that is not in the data set.
     """
     try:
         with Path(csv_path).open(encoding="utf-8-sig", newline="") as file:
@@ -58,7 +76,7 @@ def read_groups(csv_path: Path, paths: Sequence[str]) -> dict[str, str]:
     for path, group in rows:
         found = [path] if path in known else by_name.get(path, [])
         if len(found) != 1 or not group:
-            problem = "has no group" if found and not group else "is no image, or several, of the data set"
+            problem = "has no group" if found and not group else "names no image of the data set, or several"
             raise DatasetRefused(f"{csv_path}: {path!r} {problem}.")
         groups[found[0]] = group
     return groups

@@ -1,27 +1,27 @@
-"""How large or small a picture may be, and the one error for every picture that is turned away."""
+"""Limits on image files, and the exception for images that are refused."""
 
 from __future__ import annotations
 
 MAX_BYTES = 200 * 1024**2
-# A 17 x 17 inch detector at 0.1 mm has 18 million pixels, a phone's camera up to 50 million.
+# A 17 x 17 inch detector with 0.1 mm pixels has 18 million pixels; phone cameras have up to 50 million.
 MAX_PIXELS = 64_000_000
-# Below this nothing of a fracture is left; the smallest published X-ray is 58 pixels wide.
+# Smaller images show no fracture; the smallest published X-ray is 58 pixels wide.
 MIN_SIDE = 32
-# What a file does to the process that reads it.
-TOO_MUCH_MEMORY = "The file needs more memory than a real picture does."
-TOO_SLOW = "The file takes longer to read than a real picture does."
-CRASHES = "The file is so damaged that the decoder crashed on it."
+# Refusals for files that exceed the limits of the decoder process or crash it.
+TOO_MUCH_MEMORY = "The file needs too much memory to read."
+TOO_SLOW = "The file takes too long to read."
+CRASHES = "The decoder crashed while reading the file, which may be damaged."
 
 
 class ImageRefused(ValueError):
-    """The picture cannot be used; str(error) is one sentence for the person, without patient data."""
+    """The image cannot be used. str(error) is one sentence for the user and contains no patient data."""
 
 
 def check_length(length: int) -> None:
-    """Checks how many bytes a file has.
+    """Checks the size of a file in bytes.
 
     Raises:
-        ImageRefused: it is empty or too large.
+        ImageRefused: The file is empty or larger than MAX_BYTES.
     """
     if length == 0:
         raise ImageRefused("The file is empty.")
@@ -30,14 +30,16 @@ def check_length(length: int) -> None:
 
 
 def check_size(width: int, height: int) -> None:
-    """Checks the size that a file's header claims, before anything is decoded.
+    """Checks the size of an image in pixels, as declared by its header or as decoded.
 
     Raises:
-        ImageRefused: the picture has too many pixels or too few.
+        ImageRefused: The image has more than MAX_PIXELS pixels, or a side shorter than MIN_SIDE.
     """
     if width * height > MAX_PIXELS:
         raise ImageRefused(
-            f"The picture is {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million fit."
+            f"The image is {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million pixels are accepted."
         )
     if min(width, height) < MIN_SIDE:
-        raise ImageRefused(f"The picture is {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
+        raise ImageRefused(
+            f"The image is {width} x {height} pixels; each side must be at least {MIN_SIDE} pixels."
+        )

@@ -1,8 +1,8 @@
-"""Bytes of a JPEG, PNG or DICOM file -> upright 8-bit pixels. Every limit and every refusal is here.
+"""Reads JPEG, PNG and DICOM files as upright 8-bit pixels, and encodes pixels.
 
-A file's kind is told by its content, never by its name. Nothing but pixels leaves this module: no
-EXIF, no DICOM header, and no error text that could quote one. A file that nobody vouches for goes
-through ml.data.quarantine, because a hostile one can crash a decoder and the process that it is part of.
+The format is detected by content, never by file name. Neither metadata (EXIF, DICOM attributes) nor the messages of a
+decoder, which could quote it, leave this module. Untrusted files must be read through ml.data.sandbox, because they
+can crash a decoder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from ml.data.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_length, check_size
-from ml.data.lookup import ROWS, look_up
+from ml.data.lookup_tables import ROWS_PER_BLOCK, apply_lookup_table
 
 __all__ = [
     "MAX_BYTES",
@@ -35,19 +35,20 @@ __all__ = [
 
 Pixels = NDArray[np.uint8]
 Format = Literal["jpeg", "png", "dicom"]
-# Real progressive JPEGs hold about ten scans; each one more costs a pass over all pixels, so a
-# small file could keep a processor busy for hours (the "progressive JPEG" attack on libjpeg).
-# Inside compressed data FF is always followed by 00 or a restart marker, so counting finds scans.
+# Progressive JPEGs have about ten scans. Each scan costs a pass over all pixels, so a small file with many scans could
+# keep a processor busy for hours. In compressed data FF is always followed by 00 or a restart marker, so every
+# occurrence of the marker is a scan.
 MAX_JPEG_SCANS = 100
-JPEG_SCAN = b"\xff\xda"
+JPEG_START_OF_SCAN = b"\xff\xda"
 PNG_END = b"IEND\xae\x42\x60\x82"
-# 65535 becomes 255: a 16-bit sample scaled, not clipped.
+# Scales 16-bit samples to 8 bits: 65535 -> 255.
 SIXTEEN_TO_EIGHT: Pixels = np.rint(np.arange(2**16) / 257).astype(np.uint8)
-DICOM_MARK_START, DICOM_MARK_END = 128, 132
+# The prefix "DICM" follows the preamble (PS3.10 7.1).
+DICOM_PREFIX_START, DICOM_PREFIX_END = 128, 132
 EXIF_ORIENTATION = 0x0112
 
-# What undoes each EXIF orientation (Exif 2.32, tag 0x0112), on (H, W, ...) pixels.
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+# Transformations of (H, W, ...) pixels that undo each EXIF orientation (Exif 2.32, tag 0x0112).
+UNDO_ORIENTATION: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda pixels: pixels,
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
@@ -61,48 +62,60 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """An upright picture: pixels are uint8, (H, W) if grey, else (H, W, 3) in RGB order."""
+    """An upright image.
+
+    Attributes:
+        pixels: uint8 (H, W) for greyscale images, otherwise (H, W, 3) in RGB order.
+        format: Format of the file.
+    """
 
     pixels: Pixels
     format: Format
 
     @property
     def width(self) -> int:
+        """Width in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
+        """Height in pixels."""
         return int(self.pixels.shape[0])
 
 
 def read_image(source: Path | bytes | BinaryIO) -> DecodedImage:
     """Reads a JPEG, PNG or single-frame radiographic DICOM file.
 
+    Samples of 16 bits are scaled to 8 bits, transparent pixels are composited on black, the EXIF orientation is
+    applied, and DICOM values pass through the modality and VOI transformations (ml.data.dicom).
+
     Args:
-        source: a path, a file's bytes, or a seekable binary file, which is read from its start.
+        source: A path, the content of a file, or a seekable binary file, which is read from its start.
 
     Returns:
-        The upright picture; grey (H, W) if its colour channels are equal. 16-bit samples are scaled
-        to 8 bits, transparency is laid on black (what an X-ray shows where nothing is), EXIF
-        rotation is undone, and DICOM values go through the modality and VOI transformations.
+        The upright image; greyscale if its colour channels are equal.
 
     Raises:
-        ImageRefused: the file cannot be used; str(error) says why in one sentence.
-        OSError: the path cannot be opened or read.
+        ImageRefused: The file cannot be used; str(error) is one sentence for the user.
+        OSError: The path cannot be opened or read.
     """
     with open_source(source) as file:
         decoded = _decode(file)
-    # What a decoder made of the file, whatever the file's header had claimed.
+    # The decoded size may differ from the size in the header.
     check_size(decoded.width, decoded.height)
     return decoded
 
 
 @contextmanager
 def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
-    """Opens what read_image takes, at its start.
+    """Opens an image file for reading from its start.
+
+    Args:
+        source: A path, the content of a file, or a seekable binary file, which is left open.
 
     Raises:
-        ImageRefused: it is empty, or larger than MAX_BYTES.
+        ImageRefused: The file is empty or larger than MAX_BYTES.
+        OSError: The path cannot be opened.
     """
     if isinstance(source, bytes):
         file: BinaryIO = io.BytesIO(source)
@@ -118,19 +131,32 @@ def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def is_dicom(head: bytes) -> bool:
-    """Returns whether a file that begins with these bytes, 132 or more, is a DICOM file (PS3.10 7.1)."""
-    return head[DICOM_MARK_START:DICOM_MARK_END] == b"DICM"
+    """Returns whether a file is a DICOM file (PS3.10 7.1).
+
+    Args:
+        head: The first 132 bytes of the file, or more.
+    """
+    return head[DICOM_PREFIX_START:DICOM_PREFIX_END] == b"DICM"
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Returns uint8 pixels, (H, W) or (H, W, 3), as a PNG that read_image turns into the same pixels."""
+    """Encodes pixels as a PNG file, which read_image decodes to the same pixels.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+    """
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
-    """Returns a JPEG of the same proportions whose longer side is at most `side` pixels."""
+    """Encodes pixels as a JPEG thumbnail with the same aspect ratio.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+        side: Maximum length of the longer side in pixels.
+    """
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), reducing_gap=2.0)
     buffer = io.BytesIO()
@@ -139,37 +165,37 @@ def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
 
 
 def _decode(file: BinaryIO) -> DecodedImage:
-    head = file.read(DICOM_MARK_END)
+    head = file.read(DICOM_PREFIX_END)
     file.seek(0)
     if head.startswith(b"\xff\xd8\xff"):
         return DecodedImage(_read_with_pillow(file, "JPEG"), "jpeg")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return DecodedImage(_read_with_pillow(file, "PNG"), "png")
     if is_dicom(head):
-        # Not at the top: the web process never loads what reads DICOM, nor does a prediction worker.
+        # Imported here because web processes and prediction workers must not load DICOM decoders.
         from ml.data import dicom
 
-        return DecodedImage(_grey_if_colourless(dicom.read_pixels(file)), "dicom")
+        return DecodedImage(_drop_equal_channels(dicom.read_pixels(file)), "dicom")
     raise ImageRefused("The file is not a JPEG, PNG or DICOM image.")
 
 
 def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
-    if kind == "JPEG" and _count(file, JPEG_SCAN) > MAX_JPEG_SCANS:
-        raise ImageRefused("The JPEG file is built in a way that real pictures are not.")
+    if kind == "JPEG" and _count(file, JPEG_START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise ImageRefused(f"The JPEG file has more than {MAX_JPEG_SCANS} scans, which is not supported.")
     if kind == "PNG" and not _count(file, PNG_END):
         raise ImageRefused("The PNG file is cut off: its end is missing.")
     try:
         with _open_with_pillow(file, kind) as image:
             check_size(image.width, image.height)
             if kind == "PNG" and getattr(image, "n_frames", 1) > 1:
-                raise ImageRefused("The picture is animated; one still picture is needed.")
+                raise ImageRefused("The image is animated. Please upload a single still image.")
             image.load()
-            upright = _what_turns_upright(image)
+            undo_orientation = _undo_orientation(image)
             pixels = _to_pixels(image)
-        return np.ascontiguousarray(upright(pixels))
+        return np.ascontiguousarray(undo_orientation(pixels))
     except (ImageRefused, MemoryError):
         raise
-    # A hostile file can make a decoder raise nearly anything; the original text could quote it.
+    # Decoders raise almost any exception for an invalid file, with messages that may quote it.
     except Exception as error:
         if "truncated" in str(error).lower():
             raise ImageRefused(f"The {kind} file is cut off: its end is missing.") from None
@@ -177,50 +203,50 @@ def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
 
 
 def _open_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Image.Image:
-    # The plugins themselves, not Image.open: it warns before our own limit can speak, and would
-    # take a phone's JPEG with a depth map behind the picture for an animation.
+    # Image.open would warn about large images before they are refused here, and would treat the depth map that phones
+    # append to a JPEG as a second frame.
     if kind == "JPEG":
         return JpegImagePlugin.JpegImageFile(file)
     return PngImagePlugin.PngImageFile(file)
 
 
-def _count(file: BinaryIO, mark: bytes) -> int:
-    found, last = 0, b""
+def _count(file: BinaryIO, marker: bytes) -> int:
+    count, last = 0, b""
     while block := file.read(1024**2):
-        found += (last + block).count(mark)
-        last = block[-(len(mark) - 1) :]
+        count += (last + block).count(marker)
+        last = block[-(len(marker) - 1) :]
     file.seek(0)
-    return found
+    return count
 
 
-def _what_turns_upright(image: Image.Image) -> Callable[[Pixels], Pixels]:
+def _undo_orientation(image: Image.Image) -> Callable[[Pixels], Pixels]:
     try:
-        return UPRIGHT[image.getexif()[EXIF_ORIENTATION]]
-    # A picture is no worse for an EXIF block that is missing or cannot be read.
+        return UNDO_ORIENTATION[image.getexif()[EXIF_ORIENTATION]]
+    # Images with missing or invalid EXIF data are used as they are.
     except Exception:
-        return UPRIGHT[1]
+        return UNDO_ORIENTATION[1]
 
 
 def _to_pixels(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
-        return look_up(SIXTEEN_TO_EIGHT, np.asarray(image))
+        return apply_lookup_table(SIXTEEN_TO_EIGHT, np.asarray(image))
     if image.mode in ("1", "L") and not image.has_transparency_data:
         return np.array(image.convert("L"))
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, ROWS):
-        rows = image.crop((0, top, image.width, min(top + ROWS, image.height)))
-        pixels[top : top + ROWS] = np.asarray(_on_black(rows).convert("RGB"))
-    return _grey_if_colourless(pixels)
+    for top in range(0, image.height, ROWS_PER_BLOCK):
+        rows = image.crop((0, top, image.width, min(top + ROWS_PER_BLOCK, image.height)))
+        pixels[top : top + ROWS_PER_BLOCK] = np.asarray(_composite_on_black(rows).convert("RGB"))
+    return _drop_equal_channels(pixels)
 
 
-def _on_black(image: Image.Image) -> Image.Image:
+def _composite_on_black(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA"))
 
 
-def _grey_if_colourless(pixels: Pixels) -> Pixels:
+def _drop_equal_channels(pixels: Pixels) -> Pixels:
     if pixels.ndim == 2:
         return pixels
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]

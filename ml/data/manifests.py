@@ -1,4 +1,4 @@
-"""A data set as a manifest: one row an image, with its label, its group and its side of the split."""
+"""Manifests of data sets: one row per image with its label, group and split."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ from typing import Literal, get_args
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
-# Folder names, lower case, that a publisher may have put between the class and its images.
-PUBLISHED_PARTS = frozenset({"train", "training", "valid", "val", "validation", "test", "testing"})
+# Folders of a published split, in lower case, that may lie between the class and its images.
+PUBLISHED_SPLIT_FOLDERS = frozenset({"train", "training", "valid", "val", "validation", "test", "testing"})
 
 
 class DatasetRefused(ValueError):
-    """The folder or manifest cannot be used; str(error) is one sentence for the person."""
+    """The folder or manifest cannot be used; str(error) is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One labelled image.
 
-    path is relative to the data set's folder, with "/" between its parts; sha256 is that of the
-    file; width and height are in pixels, as read by ml.data.images. Images of one group (one patient,
-    one source, duplicates) are always on one side of the split.
+    Attributes:
+        path: Path relative to the folder of the data set, with "/" as separator.
+        sha256: SHA-256 of the file, in hexadecimal.
+        width: Width in pixels, as read by ml.data.images.
+        height: Height in pixels, as read by ml.data.images.
+        label: Name of the class.
+        group: Name of the group. All images of a group (a patient, a source, duplicates) are in one split.
+        split: "train", "validation" or "test".
     """
 
     path: str
@@ -47,7 +52,13 @@ COLUMNS = tuple(field.name for field in fields(Item))
 
 @dataclass(frozen=True)
 class Manifest:
-    """The items of a data set in canonical order (by path), and its classes in alphabetical order."""
+    """The items of a data set.
+
+    Attributes:
+        root: Folder of the data set.
+        items: The items, ordered by path.
+        classes: Names of the classes, in alphabetical order.
+    """
 
     root: Path
     items: list[Item]
@@ -58,7 +69,7 @@ class Manifest:
         """Makes a manifest of items in any order.
 
         Raises:
-            DatasetRefused: two items share a path, or a group is on two sides of the split.
+            DatasetRefused: Two items have the same path, or a group is in two splits.
         """
         ordered = sorted(items, key=lambda item: item.path)
         _check_unique_paths(ordered)
@@ -67,10 +78,14 @@ class Manifest:
 
     @classmethod
     def read(cls, csv_path: Path, root: Path) -> Manifest:
-        """Reads a manifest written by `write`; the images lie under root.
+        """Reads a manifest that `write` has written.
+
+        Args:
+            csv_path: The manifest.
+            root: Folder of the data set, which contains the images.
 
         Raises:
-            DatasetRefused: the file is missing or no manifest, or `of` refuses its rows.
+            DatasetRefused: The file cannot be read, is not a manifest, or has invalid rows.
         """
         try:
             text = Path(csv_path).read_bytes().decode("utf-8")
@@ -80,38 +95,38 @@ class Manifest:
         header = next(rows, [])
         if tuple(header) != COLUMNS:
             raise DatasetRefused(
-                f"{csv_path} is no manifest: its columns should be {','.join(COLUMNS)}, "
-                f"but the first line is {','.join(header)!r}."
+                f"{csv_path} is not a manifest: the first line should be {','.join(COLUMNS)!r}, "
+                f"but is {','.join(header)!r}."
             )
         items = [_parse_row(row, f"{csv_path} line {rows.line_num}") for row in rows]
         if not items:
-            raise DatasetRefused(f"The manifest {csv_path} lists no image.")
+            raise DatasetRefused(f"The manifest {csv_path} lists no images.")
         return cls.of(Path(root), items)
 
     def write(self, csv_path: Path) -> None:
-        """Writes the canonical CSV; a manifest that was there is replaced whole or not at all."""
+        """Writes the manifest as CSV with the items ordered by path; replaces an existing file atomically."""
         csv_path = Path(csv_path)
         csv_path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=csv_path.parent, prefix=".manifest-")
+        handle, temporary = tempfile.mkstemp(dir=csv_path.parent, prefix=".manifest-")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
                 file.write(self._canonical_csv())
-            Path(aside).chmod(0o644)
-            Path(aside).replace(csv_path)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(csv_path)
         except BaseException:
-            Path(aside).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
 
     def subset(self, split: Split) -> list[Item]:
-        """The items on one side of the split, in canonical order."""
+        """Returns the items of one split, ordered by path."""
         return [item for item in self.items if item.split == split]
 
     def file(self, item: Item) -> Path:
-        """Where the item's image lies."""
+        """Returns the path of an item's image."""
         return self.root / item.path
 
     def checksum(self) -> str:
-        """SHA-256 (hex) of the canonical CSV: same images, labels, groups and split, same checksum."""
+        """Returns the SHA-256 (hexadecimal) of the CSV: equal for the same images, labels, groups and splits."""
         return hashlib.sha256(self._canonical_csv().encode()).hexdigest()
 
     def _canonical_csv(self) -> str:
@@ -128,15 +143,15 @@ def _parse_row(row: list[str], where: str) -> Item:
     path, sha256, width, height, label, group, split = row
     pure = PurePosixPath(path)
     if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
-        raise DatasetRefused(f"{where}: {path!r} is no path inside the data set's folder.")
+        raise DatasetRefused(f"{where}: {path!r} is not a path inside the folder of the data set.")
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise DatasetRefused(f"{where}: {sha256!r} is no SHA-256.")
+        raise DatasetRefused(f"{where}: {sha256!r} is not a SHA-256.")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise DatasetRefused(f"{where}: width and height {width!r}, {height!r} are no numbers of pixels.")
+        raise DatasetRefused(f"{where}: width {width!r} and height {height!r} must be positive integers.")
     if not label or not group:
         raise DatasetRefused(f"{where} has no label or no group.")
     if split not in SPLITS:
-        raise DatasetRefused(f"{where}: the split is {split!r}, not one of {', '.join(SPLITS)}.")
+        raise DatasetRefused(f"{where}: the split must be one of {', '.join(SPLITS)}, not {split!r}.")
     return Item(path, sha256, int(width), int(height), label, group, split)
 
 
@@ -147,19 +162,25 @@ def _check_unique_paths(items: list[Item]) -> None:
 
 
 def _check_groups(items: list[Item]) -> None:
-    sides: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     for item in items:
-        side = sides.setdefault(item.group, item.split)
-        if side != item.split:
+        split = splits.setdefault(item.group, item.split)
+        if split != item.split:
             raise DatasetRefused(
-                f"The group {item.group} is in {side} and in {item.split}: "
-                "images of one group must stay on one side."
+                f"The group {item.group} is in {split} and in {item.split}: "
+                "all images of a group must be in one split."
             )
 
 
 @dataclass(frozen=True)
 class ClassFolderFile:
-    """One image file of a class-folder data set; part is the publisher's folder ("Train", "Test") or ""."""
+    """One image file of a class-folder data set.
+
+    Attributes:
+        path: Path relative to the folder of the data set, with "/" as separator.
+        label: Name of the class, which is the name of its folder.
+        part: Folder of the published split, such as "Train" or "Test"; "" if there is none.
+    """
 
     path: str
     label: str
@@ -168,7 +189,13 @@ class ClassFolderFile:
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """What a class-folder data set holds: its image files by path, and the files that are no images."""
+    """The files of a class-folder data set.
+
+    Attributes:
+        root: Folder of the data set.
+        files: The image files, ordered by path.
+        ignored: Paths of all other files, in alphabetical order.
+    """
 
     root: Path
     files: list[ClassFolderFile]
@@ -176,22 +203,25 @@ class ClassFolder:
 
 
 def read_class_folder(root: Path) -> ClassFolder:
-    """Lists the images of CLASS/*.jpg or CLASS/{Train,Test}/*.jpg (also .png, .dcm).
+    """Lists the files of a data set laid out as CLASS/*.jpg or CLASS/{Train,Test}/*.jpg (also .png, .dcm).
 
-    Class names are the folders' names. No image is opened.
+    No image is opened.
+
+    Args:
+        root: Folder of the data set.
 
     Raises:
-        DatasetRefused: root is no folder, has no class folders, or a class has no image.
+        DatasetRefused: root is not a folder, has no class folders, or a class has no images.
     """
     root = Path(root)
     if not root.is_dir():
-        raise DatasetRefused(f"There is no folder {root}.")
+        raise DatasetRefused(f"The folder {root} does not exist.")
     files: list[ClassFolderFile] = []
     ignored: list[str] = []
     classes: set[str] = set()
     for folder, _, names in sorted(os.walk(root)):
         inside = Path(folder).relative_to(root)
-        # ".git", "__MACOSX" and their like come with archives and are no classes.
+        # Archives contain folders such as ".git" and "__MACOSX", which are not classes.
         hidden = any(part.startswith((".", "__")) for part in inside.parts)
         if inside.parts and not hidden:
             classes.add(inside.parts[0])
@@ -208,7 +238,7 @@ def read_class_folder(root: Path) -> ClassFolder:
 
 def _is_image_place(inside: Path) -> bool:
     parts = inside.parts
-    return len(parts) == 1 or (len(parts) == 2 and parts[1].lower() in PUBLISHED_PARTS)
+    return len(parts) == 1 or (len(parts) == 2 and parts[1].lower() in PUBLISHED_SPLIT_FOLDERS)
 
 
 def _is_image_name(name: str) -> bool:
@@ -217,7 +247,7 @@ def _is_image_name(name: str) -> bool:
 
 def _check_classes(root: Path, classes: set[str], files: list[ClassFolderFile]) -> None:
     if not files:
-        raise DatasetRefused(f"{root} holds no images in class folders (CLASS/*.jpg or CLASS/Train/*.jpg).")
+        raise DatasetRefused(f"{root} has no images in class folders (CLASS/*.jpg or CLASS/Train/*.jpg).")
     empty = sorted(classes - {file.label for file in files})
     if empty:
-        raise DatasetRefused(f"The class folder {empty[0]!r} holds no image.")
+        raise DatasetRefused(f"The class folder {empty[0]!r} has no images.")

@@ -1,9 +1,8 @@
-"""Which side of the split a group of images is on.
+"""Assigns groups of images to the train, validation and test splits.
 
-A group's place is a hash of the seed and its identity, so it does not depend on what other images
-there are: the same group lands on the same side when data is added. Where chance gives a class far
-too many or too few images on a side, the cut moves for that class alone. Sides of an earlier
-manifest are kept: what was tested on is tested on for ever.
+The position of a group is a hash of the seed and its identity, so groups keep their splits when images are added. If a
+split gets far too many or too few images of a class by chance, the cut moves for that class. Splits of an earlier
+manifest are kept, so that test images are never trained on.
 """
 
 from __future__ import annotations
@@ -17,13 +16,19 @@ from ml.data.manifests import Item, Split
 
 TEST_SHARE = 0.15
 VALIDATION_SHARE = 0.15
-# How far a class's share of images may be from the wanted one before its cut moves.
+# Maximum relative deviation of a class's share of images from the target share; beyond it, the cut moves.
 TOLERANCE = 1 / 3
 
 
 @dataclass(frozen=True)
 class Group:
-    """identity: what names the group for good; labels: of its images; former: sides they had before."""
+    """Images that must be in one split.
+
+    Attributes:
+        identity: Permanent name of the group.
+        labels: Label of each image.
+        former: Splits that images of the group had in an earlier manifest.
+    """
 
     identity: str
     labels: tuple[str, ...]
@@ -31,31 +36,38 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The most frequent label (the first in the alphabet of several), for stratifying."""
+        """The most frequent label, by which groups are stratified; the alphabetically first one of several."""
         return min(Counter(self.labels).items(), key=lambda pair: (-pair[1], pair[0]))[0]
 
 
-def former_sides(previous: Iterable[Item]) -> dict[str, Split]:
-    """The side of each image of an earlier manifest, by the file's SHA-256."""
+def previous_splits(previous: Iterable[Item]) -> dict[str, Split]:
+    """Returns the split of each image of an earlier manifest, by the SHA-256 of its file."""
     return {item.sha256: item.split for item in previous}
 
 
 def split_groups(groups: Sequence[Group], seed: int = 0) -> list[Split]:
-    """The side of each group: 15 % of a class's images for testing, 15 % for validation, about.
+    """Assigns each group to a split, stratified by class.
 
-    A group with images that were tested on before is for testing, whatever joined it; then the same
-    for validation; then for training.
+    About 15% of the images of each class are test images and 15% validation images. A group with images of an earlier
+    manifest gets their split; if they had several, test takes precedence over validation, and validation over train.
+
+    Args:
+        groups: The groups.
+        seed: Seed of the split.
+
+    Returns:
+        The split of each group.
     """
-    sides: dict[int, Split] = {}
+    splits: dict[int, Split] = {}
     by_class: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
-        kept = next((side for side in ("test", "validation", "train") if side in group.former), None)
+        kept = next((split for split in ("test", "validation", "train") if split in group.former), None)
         if kept is not None:
-            sides[index] = kept
+            splits[index] = kept
         by_class[group.label].append(index)
     for indices in by_class.values():
-        sides |= _split_class(groups, indices, sides, seed)
-    return [sides[index] for index in range(len(groups))]
+        splits |= _split_class(groups, indices, splits, seed)
+    return [splits[index] for index in range(len(groups))]
 
 
 def _split_class(
@@ -63,36 +75,37 @@ def _split_class(
 ) -> dict[int, Split]:
     size = {index: len(groups[index].labels) for index in indices}
     total = sum(size.values())
-    place = {index: _place(groups[index].identity, seed) for index in indices}
-    new = sorted((index for index in indices if index not in kept), key=lambda index: place[index])
-    sides: dict[int, Split] = {}
-    wanted: list[tuple[Split, float, float]] = [
+    position = {index: _position(groups[index].identity, seed) for index in indices}
+    new = sorted((index for index in indices if index not in kept), key=lambda index: position[index])
+    splits: dict[int, Split] = {}
+    targets: list[tuple[Split, float, float]] = [
         ("test", TEST_SHARE, TEST_SHARE),
         ("validation", VALIDATION_SHARE, TEST_SHARE + VALIDATION_SHARE),
     ]
-    for side, share, cut in wanted:
-        already = sum(size[index] for index in indices if kept.get(index) == side)
-        count = sum(place[index] < cut for index in new)
-        count = _corrected(count, already, [size[index] for index in new], share * total)
-        sides |= dict.fromkeys(new[:count], side)
+    for split, share, cut in targets:
+        num_kept = sum(size[index] for index in indices if kept.get(index) == split)
+        count = sum(position[index] < cut for index in new)
+        count = _correct_count(count, num_kept, [size[index] for index in new], share * total)
+        splits |= dict.fromkeys(new[:count], split)
         new = new[count:]
-    return sides | dict.fromkeys(new, "train")
+    return splits | dict.fromkeys(new, "train")
 
 
-def _corrected(count: int, already: int, sizes: Sequence[int], wanted: float) -> int:
-    """How many of the groups to take so that the images taken are within TOLERANCE of those wanted."""
+def _correct_count(count: int, num_kept: int, sizes: Sequence[int], target: float) -> int:
+    """Returns how many of the groups to take so that the number of images is within TOLERANCE of the target."""
 
-    def taken() -> int:
-        return already + sum(sizes[:count])
+    def num_images() -> int:
+        return num_kept + sum(sizes[:count])
 
-    while count < len(sizes) and taken() < wanted * (1 - TOLERANCE):
+    while count < len(sizes) and num_images() < target * (1 - TOLERANCE):
         count += 1
-    while count > 0 and taken() > wanted * (1 + TOLERANCE) and taken() - sizes[count - 1] > 0:
+    while count > 0 and num_images() > target * (1 + TOLERANCE) and num_images() - sizes[count - 1] > 0:
         count -= 1
-    # Training has the first claim on a class of very few groups.
-    return min(count, max(0, len(sizes) - 1)) if not already else count
+    # A class of very few groups needs at least one for training.
+    return min(count, max(0, len(sizes) - 1)) if not num_kept else count
 
 
-def _place(identity: str, seed: int) -> float:
+def _position(identity: str, seed: int) -> float:
+    """Returns a hash of the group's identity as a number in [0, 1)."""
     digest = hashlib.sha256(f"{seed}:{identity}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

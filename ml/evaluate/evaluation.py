@@ -16,7 +16,7 @@ from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
 from ml.data.manifests import DatasetRefused, Item, Manifest
 from ml.evaluate import metrics
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.bundle import TRAINING_IMAGES, Bundle
 from ml.serve.calibration import accuracy_by_coverage, softmax
 from ml.serve.inference import Predictor
@@ -68,7 +68,9 @@ class Answers:
         return sum(item.sha256 in seen for item in self.items)
 
 
-def answer_test_images(bundle: Bundle, manifest: Manifest, tell: Tell = lambda event: None) -> Answers:
+def answer_test_images(
+    bundle: Bundle, manifest: Manifest, tell: ProgressCallback = lambda event: None
+) -> Answers:
     """Predicts every test image of the manifest.
 
     Raises:
@@ -85,7 +87,7 @@ def answer_test_images(bundle: Bundle, manifest: Manifest, tell: Tell = lambda e
         )
     predictor = Predictor(bundle)
     place = {name: number for number, name in enumerate(bundle.classes)}
-    remaining, predictions, milliseconds = Remaining(len(items)), [], []
+    remaining, predictions, milliseconds = RemainingTime(len(items)), [], []
     for number, item in enumerate(items, start=1):
         pixels = _read(manifest, item)
         if number == 1:
@@ -94,7 +96,7 @@ def answer_test_images(bundle: Bundle, manifest: Manifest, tell: Tell = lambda e
         started = time.perf_counter()
         predictions += predictor.predict([pixels])
         milliseconds.append(1000 * (time.perf_counter() - started))
-        tell(Event("evaluate", 1, 1, number, len(items), {}, remaining.after(number)))
+        tell(ProgressEvent("evaluate", 1, 1, number, len(items), {}, remaining.estimate(number)))
     return Answers(
         bundle=bundle,
         items=items,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ml.data.findings import PARTS, Box, Xray
 from ml.data.images import read_image
 from ml.evaluate.metrics import estimate
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.finding import Finding, FindingPredictor
 
 Floats = NDArray[np.floating[Any]]
@@ -49,17 +49,17 @@ class Answered:
         return ~np.isnan(self.probabilities)
 
 
-def answer(predictor: FindingPredictor, xrays: Sequence[Xray], tell: Tell) -> Answered:
+def answer(predictor: FindingPredictor, xrays: Sequence[Xray], tell: ProgressCallback) -> Answered:
     """Answers X-rays from their files.
 
     Raises:
         ml.data.image_limits.ImageRefused: a file cannot be used.
     """
-    remaining, findings = Remaining(len(xrays)), []
+    remaining, findings = RemainingTime(len(xrays)), []
     for number, xray in enumerate(xrays, start=1):
         findings += predictor.predict([read_image(xray.path).pixels])
         if number % 50 == 0 or number == len(xrays):
-            tell(Event("answer", 1, 1, number, len(xrays), {}, remaining.after(number)))
+            tell(ProgressEvent("answer", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
     return Answered(
         xrays,
         np.array([np.nan if found.probability is None else found.probability for found in findings]),
@@ -119,7 +119,7 @@ def _of(answered: Answered, chosen: Bools) -> dict[str, Any]:
     labels, probabilities = answered.labels, answered.probabilities
     groups = np.array([xray.group for xray in answered.xrays])
     recognised, boxed = answered.recognised, np.array([bool(xray.boxes) for xray in answered.xrays])
-    scored, broken, whole = chosen & recognised, chosen & labels, chosen & ~labels
+    scored, fractured, unfractured = chosen & recognised, chosen & labels, chosen & ~labels
 
     def share(of: Bools, among: Bools) -> dict[str, Any]:
         return _estimate(lambda i: float(of[among][i].mean()), groups[among])
@@ -129,16 +129,16 @@ def _of(answered: Answered, chosen: Bools) -> dict[str, Any]:
 
     found: dict[str, Any] = {
         "n": int(chosen.sum()),
-        "fractured": int(broken.sum()),
+        "fractured": int(fractured.sum()),
         "refused": int((chosen & ~recognised).sum()),
         "auroc": of_scores(auroc),
         "sensitivity_at_90_specificity": of_scores(lambda truth, score: sensitivity_at(truth, score, 0.90)),
         "sensitivity_at_95_specificity": of_scores(lambda truth, score: sensitivity_at(truth, score, 0.95)),
-        "fracture_seen_among_fractured": share(answered.seen, broken),
-        "fracture_seen_among_unfractured": share(answered.seen, whole),
-        "no_fracture_seen_among_fractured": share(answered.not_seen, broken),
-        "no_fracture_seen_among_unfractured": share(answered.not_seen, whole),
-        "first_mark_in_a_box": share(answered.hits, broken & boxed),
+        "fracture_seen_among_fractured": share(answered.seen, fractured),
+        "fracture_seen_among_unfractured": share(answered.seen, unfractured),
+        "no_fracture_seen_among_fractured": share(answered.not_seen, fractured),
+        "no_fracture_seen_among_unfractured": share(answered.not_seen, unfractured),
+        "first_mark_in_a_box": share(answered.hits, fractured & boxed),
         "calibration_error": of_scores(calibration_error),
         "brier": of_scores(lambda truth, scores: float(np.mean((scores - truth) ** 2))),
     }

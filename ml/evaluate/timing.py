@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ml.networks import architectures
 from ml.serve.bundle import Bundle
-from ml.serve.export import serving_graph
+from ml.serve.export import export_litert
 from ml.serve.inference import Engine, Predictor, open_graph
-from ml.serve.preprocessing import InputSpec, prepare
+from ml.serve.preprocessing import InputSpec, preprocess
 
 PLAIN = "plain MobileNetV2, 256 x 256"
 
@@ -24,11 +24,11 @@ def time_bundle(bundle: Bundle, pixels: NDArray[np.uint8], engine: Engine, round
     Both take turns with a plain MobileNetV2 with ten classes, so that other work on the machine
     slows all of them alike.
     """
-    model = architectures.build("mobilenet_v2", 256, 10)
-    plain = open_graph(serving_graph(model, ("features",), mirror=False), engine)
-    plain_image = prepare(pixels, InputSpec(256))
+    model = architectures.build_network("mobilenet_v2", 256, 10)
+    plain = open_graph(export_litert(model, ("features",), flip=False), engine)
+    plain_image = preprocess(pixels, InputSpec(256))
     graph = open_graph(bundle.file("serving.tflite.gz"), engine)
-    image = prepare(pixels, InputSpec(**bundle.card["input"]))
+    image = preprocess(pixels, InputSpec(**bundle.card["input"]))
     predictor = Predictor(bundle, engine)
     return _medians(
         {

@@ -1,1 +1,1 @@
-"""Architectures, the pretrained backbones and the recipes that train them."""
+"""Network architectures, pretrained backbones and training recipes."""

@@ -1,8 +1,8 @@
-"""The networks: functions that return a Functional Keras model from prepared images to logits.
+"""Network architectures as functional Keras models that return logits.
 
-Each has a layer "features", whose output describes the image as one vector, and ends in a dense
-layer "logits" without activation. Where "features" is a global average pooling that feeds "logits"
-directly, the class evidence can be mapped (ml/serve/saliency.py).
+Every network has a layer "features" with one vector per image, and ends in a dense layer "logits" without
+activation. Class activation maps (ml.serve.saliency) need "features" to be a global average pooling whose output is
+the input of "logits".
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from keras import layers
 from ml.networks import efficientnet_lite
 
 
-def build(
+def build_network(
     architecture: str, size: int, num_classes: int, *, dropout: float = 0.0, weights: Path | None = None
 ) -> keras.Model:
     """Builds a network.
 
     Args:
         architecture: "seed_cnn", "mobilenet_v2", "efficientnet_lite2" or "tiny_cnn".
-        size: the side of the input, which is float32 (batch, size, size, 3).
-        dropout: before the last layer; not for seed_cnn.
-        weights: a file of the network without its head: for mobilenet_v2 one for
-            keras.applications.MobileNetV2(include_top=False), for efficientnet_lite2 one of
-            ml.pretrained; not for the others.
+        size: Side of the square input in pixels.
+        num_classes: Number of classes.
+        dropout: Dropout rate before the last layer; ignored by "seed_cnn".
+        weights: Weights file of the backbone (without the head) for "mobilenet_v2", in the format of
+            keras.applications.MobileNetV2(include_top=False), or for "efficientnet_lite2", in the format of
+            ml.networks.efficientnet_lite; None for random weights. Ignored by the other architectures.
 
     Returns:
-        A model whose output is float32 logits, (batch, num_classes).
+        A model from preprocessed images, float32 (batch, size, size, 3), to logits, float32 (batch, num_classes).
 
     Raises:
-        ValueError: the weights do not fit the network, or there is no such architecture.
+        ValueError: The architecture is unknown, or the weights do not fit the network.
     """
     image = keras.Input((size, size, 3), name="image")
     if architecture == "seed_cnn":
@@ -45,30 +46,45 @@ def build(
     elif architecture == "tiny_cnn":
         features = tiny_cnn(image)
     else:
-        raise ValueError(f"There is no architecture {architecture!r}.")
+        raise ValueError(f"Unknown architecture: {architecture!r}.")
     if dropout:
         features = layers.Dropout(dropout, name="dropout")(features)
-    # From nothing, an evenly uncertain head moves a pretrained network least.
-    start = "glorot_uniform" if architecture == "seed_cnn" else "zeros"
-    logits = layers.Dense(num_classes, kernel_initializer=start, name="logits", dtype="float32")(features)
+    # A head of zeros predicts all classes equally, which disturbs pretrained weights least.
+    initializer = "glorot_uniform" if architecture == "seed_cnn" else "zeros"
+    logits = layers.Dense(num_classes, kernel_initializer=initializer, name="logits", dtype="float32")(
+        features
+    )
     return keras.Model(image, logits, name=architecture)
 
 
-def split(model: keras.Model, trunk: str) -> tuple[keras.Model, keras.Model]:
-    """Returns the layers up to the one named trunk, and those after it, as models that share them.
+def split_at(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model]:
+    """Splits a model into two models that share its layers.
+
+    Args:
+        model: A functional model.
+        layer_name: Name of the last layer of the first part.
+
+    Returns:
+        The layers up to and including `layer_name`, and the layers after it.
 
     Raises:
-        ValueError: the model has no such layer.
+        ValueError: The model has no such layer.
     """
-    cut = model.get_layer(trunk).output
+    cut = model.get_layer(layer_name).output
     return keras.Model(model.input, cut), keras.Model(cut, model.output)
 
 
 def seed_cnn(image: keras.KerasTensor) -> keras.KerasTensor:
-    """The original network: 19,757,378 parameters for 256 x 256 pixels and ten classes.
+    """Builds the first network that was published for the data set, up to its features.
 
-    They add up as 1,792 (convolution of 64) + 73,856 (of 128) + 62 x 62 x 128 x 40 + 40 (dense) + 410.
-    Its softmax is left to the loss and to the calibration, which divides the logits first.
+    For 256 x 256 pixels and ten classes it has 1,792 + 73,856 (convolutions) + 62 x 62 x 128 x 40 + 40 (dense) + 410
+    (head) = 19,757,378 parameters. The original softmax is left to the loss and to the calibration, which need logits.
+
+    Args:
+        image: float32 (batch, size, size, 3), values in [0, 1].
+
+    Returns:
+        Features, (batch, 40).
     """
     x = layers.Conv2D(64, 3, activation="relu", name="conv_0")(image)
     x = layers.MaxPooling2D(name="pool_0")(x)
@@ -79,19 +95,41 @@ def seed_cnn(image: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def mobilenet_v2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
-    """MobileNetV2 (Sandler et al. 2018) up to its pooled features, (batch, 1280); input in [-1, 1]."""
+    """Builds MobileNetV2 (Sandler et al. 2018) up to its pooled features.
+
+    Args:
+        image: float32 (batch, size, size, 3), values in [-1, 1].
+        weights: Weights file of keras.applications.MobileNetV2(include_top=False); None for random weights.
+
+    Returns:
+        Features, (batch, 1280).
+
+    Raises:
+        ValueError: The weights do not fit the network.
+    """
     backbone = keras.applications.MobileNetV2(input_tensor=image, include_top=False, weights=None)
     if weights is not None:
         _load(backbone, weights)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
-            # Keras's own 0.999 leaves the moving averages far behind on a small data set.
+            # With the default of 0.999 the moving averages do not converge on a small data set.
             layer.momentum = 0.9
     return layers.GlobalAveragePooling2D(name="features")(backbone.output)
 
 
 def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
-    """EfficientNet-Lite2 up to its pooled features, (batch, 1280); input in [-1, 1]."""
+    """Builds EfficientNet-Lite2 (ml.networks.efficientnet_lite) up to its pooled features.
+
+    Args:
+        image: float32 (batch, size, size, 3), values in [-1, 1].
+        weights: Weights file of the feature maps; None for random weights.
+
+    Returns:
+        Features, (batch, 1280).
+
+    Raises:
+        ValueError: The weights do not fit the network.
+    """
     maps = efficientnet_lite.feature_maps(image)
     if weights is not None:
         _load(keras.Model(image, maps), weights)
@@ -100,7 +138,7 @@ def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.
 
 def _load(model: keras.Model, weights: Path) -> None:
     with warnings.catch_warnings():
-        # Keras warns of layers that the file does not have, and leaves them as chance made them.
+        # Keras only warns about layers that are missing in the file, and leaves them random.
         warnings.simplefilter("error", UserWarning)
         try:
             model.load_weights(weights)
@@ -109,7 +147,14 @@ def _load(model: keras.Model, weights: Path) -> None:
 
 
 def tiny_cnn(image: keras.KerasTensor) -> keras.KerasTensor:
-    """A small network of the same kind as MobileNetV2: convolutions with batch norm, then pooling."""
+    """Builds a small convolutional network with batch normalization, for tests.
+
+    Args:
+        image: float32 (batch, size, size, 3).
+
+    Returns:
+        Features, (batch, 32).
+    """
     x = image
     for number, filters in enumerate((8, 16, 32)):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"conv_{number}")(x)

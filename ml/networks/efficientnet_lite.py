@@ -1,7 +1,4 @@
-"""EfficientNet-Lite (Tan & Le 2019; Liu 2020): EfficientNet without squeeze-and-excitation and with ReLU6.
-
-It runs on any processor as MobileNetV2 does, and its features tell more for the time they take.
-"""
+"""EfficientNet-Lite2 (Tan & Le 2019; Liu 2020): EfficientNet with ReLU6 and without squeeze-and-excitation."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-# Repeats, kernel, stride, expansion, filters, of EfficientNet-B0 (Tan & Le 2019, table 1).
+# Repeats, kernel size, stride, expansion ratio and filters of EfficientNet-B0 (Tan & Le 2019, table 1).
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -23,19 +20,22 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 
-# EfficientNet-Lite2: times as many filters, times as many repeats. The stem and the last layer stay as they are.
-WIDTH, DEPTH = 1.1, 1.2
+# Compound scaling of EfficientNet-Lite2. The stem and the last convolution are not scaled.
+WIDTH_MULTIPLIER, DEPTH_MULTIPLIER = 1.1, 1.2
 # Blocks of `folded_blocks`.
 FOLDED = 20
 
 
 def feature_maps(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Builds EfficientNet-Lite2 up to its last feature maps, (batch, h / 32, w / 32, 1280).
+    """Builds EfficientNet-Lite2 up to its last feature maps.
 
-    The blocks' outputs are named block_0 and so on.
+    The layers block_0, block_1, ... hold the outputs of the blocks.
 
     Args:
-        image: (batch, h, w, 3), values in [-1, 1].
+        image: float32 (batch, h, w, 3), values in [-1, 1].
+
+    Returns:
+        Feature maps, (batch, h / 32, w / 32, 1280).
     """
     x = _convolution(image, 32, 3, "stem", strides=2)
     for name, kernel, strides, expansion, filters in _blocks():
@@ -101,12 +101,20 @@ def _blocks() -> list[tuple[str, int, int, int, int]]:
     """Returns each block's name, kernel, stride, expansion and filters."""
     found: list[tuple[str, int, int, int, int]] = []
     for number, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
-        # The first and the last stage are not deepened in the Lite networks.
+        # The Lite networks do not scale the depth of the first and the last stage.
         if 0 < number < len(STAGES) - 1:
-            repeats = math.ceil(repeats * DEPTH)
+            repeats = math.ceil(repeats * DEPTH_MULTIPLIER)
         for repeat in range(repeats):
             strides = stride if repeat == 0 else 1
-            found.append((f"block_{len(found)}", kernel, strides, expansion, _rounded(filters * WIDTH)))
+            found.append(
+                (
+                    f"block_{len(found)}",
+                    kernel,
+                    strides,
+                    expansion,
+                    _round_filters(filters * WIDTH_MULTIPLIER),
+                )
+            )
     return found
 
 
@@ -133,11 +141,11 @@ def _convolution(
 
 
 def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    # A momentum for small data sets: Keras's own 0.99 leaves the moving averages behind.
+    # With the default of 0.99 the moving averages do not converge on a small data set.
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=name)(x)
 
 
-def _rounded(filters: float) -> int:
-    """Returns the nearest multiple of 8 that is not below nine tenths."""
+def _round_filters(filters: float) -> int:
+    """Returns the nearest multiple of 8 that is at least 90% of `filters`."""
     nearest = max(8, int(filters + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * filters else nearest

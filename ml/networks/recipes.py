@@ -1,4 +1,4 @@
-"""What a training run is, as data: one entry a recipe, nothing hidden elsewhere."""
+"""Training recipes: all hyperparameters of a training run as data."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from typing import Any, Literal
 
 from ml.serve.preprocessing import InputSpec
 
-# Of images that the weights a run starts from have not learned from, so many are enough to calibrate with.
-ENOUGH_HELD_OUT = 50
+# Minimum number of calibration images that the starting weights were not trained on.
+MIN_CALIBRATION_IMAGES = 50
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied; each amount is drawn evenly between its negative and itself.
+    """Random transformations of training images. Each value is drawn uniformly from [-x, x].
 
-    flip: mirrored left to right, one time in two. rotate: degrees. zoom: a power of e. shift: share
-    of the side. stretch: a power of e, of width over height. shear: share of the height. gamma: a
-    power of e. contrast: about the mean, share of it. brightness: share of the range. noise: the
-    largest standard deviation. blur: how often a 3 x 3 mean is taken.
+    Attributes:
+        flip: Flips half of the images left to right.
+        rotate: Rotation in degrees.
+        zoom: Natural logarithm of the zoom factor.
+        shift: Horizontal and vertical translation, as a share of the side.
+        stretch: Natural logarithm of the change of the aspect ratio (width / height).
+        shear: Horizontal shear, as a share of the height.
+        gamma: Natural logarithm of the gamma exponent.
+        contrast: Relative change of the contrast about the mean.
+        brightness: Change of the brightness, as a share of the value range.
+        noise: Maximum standard deviation of Gaussian noise, as a share of the value range.
+        blur: Probability of a 3 x 3 box blur.
     """
 
     flip: bool = False
@@ -38,26 +46,40 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run.
+    """The architecture, input, optimizer and validation scheme of a training run.
 
-    trunk: the last layer that is left as its weights came. Its output is computed once for each
-        image and for `views` varied copies; only the layers after it learn. None: all layers learn,
-        from the images as they are.
-    learning_rate, head_learning_rate: of the layers after the trunk, and of the last of them.
-    schedule: "cosine" warms up over 8 % of the steps, then falls to 0; "constant" stays.
-    mixup: the alpha of its beta distribution (Zhang et al. 2018); 0 for none.
-    balance: 0 draws images as they are, 1 draws each class, and in it each group, about equally
-        often; 0.5 lies between.
-    freeze_norms: batch norms stay as their weights came, in what they scale by and shift by too.
-    folds: 0 trains on the train part, keeps the epoch of the lowest validation loss, and calibrates
-        on the validation part. Otherwise both parts are cut into so many folds by group, what is
-        predicted for each fold by a model trained on the others calibrates, and the model itself
-        learns from all of both for all epochs.
-    patience: training stops when the validation loss has not improved for so many epochs.
-    mirror: serving averages the picture and its mirror image.
-    described_by: the layers whose pooled outputs tell whether a picture is like those trained on.
-    precision: what layers compute in while they learn; the bundle is float32.
-    pretrained: the file in ml/networks/pretrained that a run starts from unless it is given another start.
+    With folds = 0, a model is trained on the train split; the epoch with the lowest validation loss is kept, and
+    the validation split calibrates it. With folds > 0, the train and validation splits are cross-validated by
+    group: the predictions for each fold by a model trained on the other folds calibrate, and the final model is
+    trained on both splits for all epochs.
+
+    Attributes:
+        name: Unique name, as used on the command line and in the portal.
+        summary: One sentence for people who choose a recipe.
+        architecture: Network to train (ml.networks.architectures).
+        input: Preprocessing of the images.
+        epochs: Maximum number of epochs.
+        batch_size: Images per training step.
+        learning_rate: Peak learning rate of all trained layers except the head.
+        head_learning_rate: Peak learning rate of the last layer.
+        schedule: "constant", or "cosine" with a linear warm-up during the first 8% of the steps.
+        patience: Number of epochs without a lower validation loss after which training stops early.
+        backbone_output: Name of the last layer of the frozen backbone; only the layers after it are trained. None
+            trains all layers on the unaugmented images.
+        views: Number of augmented views of each image for which the output of the backbone is precomputed.
+        augmentation: Random transformations for the augmented views.
+        mixup: Alpha of mixup's beta distribution (Zhang et al. 2018); 0 disables mixup.
+        dropout: Dropout rate before the last layer.
+        label_smoothing: Share of each target that is spread evenly over all classes.
+        weight_decay: Weight decay of AdamW; not applied to biases and batch normalization.
+        balance: Exponent of balanced sampling: 0 draws images uniformly, 1 draws classes, and groups within a
+            class, about equally often.
+        freeze_batch_norm: Keeps the pretrained statistics, scale and offset of batch normalization.
+        folds: Number of cross-validation folds; 0 uses the validation split.
+        test_time_flip: Averages the predictions for an image and its left-right flip (test-time augmentation).
+        dtype_policy: Keras dtype policy during training; the weights are stored as float32.
+        pretrained: File in ml/networks/pretrained with the initial weights of the backbone; None for random ones.
+        ood_layers: Layers whose pooled outputs are the features of the out-of-distribution score.
     """
 
     name: str
@@ -70,7 +92,7 @@ class Recipe:
     head_learning_rate: float
     schedule: Literal["constant", "cosine"] = "cosine"
     patience: int = 1000
-    trunk: str | None = None
+    backbone_output: str | None = None
     views: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixup: float = 0.0
@@ -78,20 +100,21 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     balance: float = 0.0
-    freeze_norms: bool = False
+    freeze_batch_norm: bool = False
     folds: int = 0
-    mirror: bool = False
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    test_time_flip: bool = False
+    dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
     pretrained: str | None = None
-    described_by: tuple[str, ...] = ("features",)
+    ood_layers: tuple[str, ...] = ("features",)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the recipe as plain data for a bundle's card."""
         return asdict(self)
 
 
 SEED_CNN = Recipe(
     name="seed_cnn",
-    summary="The first published network on this data set and its recipe: two convolutions, no care taken.",
+    summary="The first network published for this data set: two convolutional layers, no augmentation.",
     architecture="seed_cnn",
     input=InputSpec(256, channels="rgb", fit="stretch", scale="0..1"),
     epochs=5,
@@ -120,11 +143,11 @@ XRAY_AUGMENTATION = Augmentation(
 
 PROBE = Recipe(
     name="probe",
-    summary="A linear head on a frozen MobileNetV2: a minute or two, for a first look at a data set.",
+    summary="A linear head on a frozen MobileNetV2: a first look at a data set in one or two minutes.",
     architecture="mobilenet_v2",
     input=XRAY_INPUT,
-    trunk="out_relu",
-    described_by=("block_5_add", "block_9_add"),
+    backbone_output="out_relu",
+    ood_layers=("block_5_add", "block_9_add"),
     views=2,
     augmentation=XRAY_AUGMENTATION,
     epochs=60,
@@ -135,17 +158,17 @@ PROBE = Recipe(
     label_smoothing=0.1,
     weight_decay=0.02,
     balance=0.5,
-    mirror=True,
+    test_time_flip=True,
     pretrained="mobilenet_v2.imagenet.weights.h5",
 )
 
 TOP = Recipe(
     name="top",
-    summary="The upper half of a MobileNetV2 trained on varied views; smaller, and nearly as good.",
+    summary="Fine-tunes the upper half of MobileNetV2; smaller than efficient_top and nearly as accurate.",
     architecture="mobilenet_v2",
     input=XRAY_INPUT,
-    trunk="block_9_add",
-    described_by=("block_5_add", "block_9_add"),
+    backbone_output="block_9_add",
+    ood_layers=("block_5_add", "block_9_add"),
     views=8,
     augmentation=XRAY_AUGMENTATION,
     epochs=10,
@@ -158,18 +181,18 @@ TOP = Recipe(
     weight_decay=0.02,
     balance=0.5,
     folds=5,
-    mirror=True,
-    precision="mixed_bfloat16",
+    test_time_flip=True,
+    dtype_policy="mixed_bfloat16",
     pretrained="mobilenet_v2.imagenet.weights.h5",
 )
 
 EFFICIENT_TOP = Recipe(
     name="efficient_top",
-    summary="The upper half of an EfficientNet-Lite2 trained on varied views: the shipped model's own.",
+    summary="Fine-tunes the upper half of EfficientNet-Lite2; the shipped model was trained with it.",
     architecture="efficientnet_lite2",
     input=XRAY_INPUT,
-    trunk="block_10",
-    described_by=("block_5", "block_8"),
+    backbone_output="block_10",
+    ood_layers=("block_5", "block_8"),
     views=8,
     augmentation=XRAY_AUGMENTATION,
     epochs=10,
@@ -181,18 +204,18 @@ EFFICIENT_TOP = Recipe(
     label_smoothing=0.1,
     weight_decay=0.02,
     balance=0.5,
-    freeze_norms=True,
+    freeze_batch_norm=True,
     folds=5,
     pretrained="efficientnet_lite2.imagenet.weights.h5",
 )
 
 TINY = Recipe(
     name="tiny",
-    summary="A small network that learns in seconds; for tests and for trying the command line out.",
+    summary="A small network that trains in seconds, for tests and for trying out the command line.",
     architecture="tiny_cnn",
     input=InputSpec(48),
-    trunk="relu_0",
-    described_by=("relu_0", "relu_2"),
+    backbone_output="relu_0",
+    ood_layers=("relu_0", "relu_2"),
     views=2,
     augmentation=Augmentation(flip=True, rotate=5, zoom=0.05),
     epochs=8,
@@ -200,7 +223,7 @@ TINY = Recipe(
     learning_rate=2e-2,
     head_learning_rate=2e-2,
     folds=2,
-    mirror=True,
+    test_time_flip=True,
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (EFFICIENT_TOP, TOP, PROBE, SEED_CNN, TINY)}

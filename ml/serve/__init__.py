@@ -1,1 +1,1 @@
-"""Bundles, preprocessing, inference, calibration and out-of-distribution detection."""
+"""Bundles, and everything that a prediction needs: preprocessing, inference, calibration, saliency."""

@@ -1,46 +1,53 @@
-"""A trained model as a folder that never changes once written; no TensorFlow.
+"""Bundles: trained models as folders that never change once written.
 
-model.keras        the Keras model: float32 input (batch, size, size, 3) -> logits
-serving.tflite.gz  the same network for LiteRT, with what serving needs as further outputs
-distribution.npz   what the in-distribution score compares features with (if it was fitted)
-card.json          everything else: classes, input, calibration, origin, figures, licences
-checksums.json     SHA-256 of each of the files above
+model.keras          The Keras model: float32 (batch, size, size, 3) -> logits.
+serving.tflite.gz    The LiteRT serving graph (ml.serve.export).
+distribution.npz     Parameters of the out-of-distribution score; optional.
+training_images.txt  SHA-256 of each image that the weights were trained on, one per line; optional.
+card.json            Classes, preprocessing, calibration, metrics, origin and licences.
+checksums.json       SHA-256 of each of the other files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ml.files import whole_folder
+
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "shipped"
-REQUIRED = ("model.keras", "serving.tflite.gz", "card.json")
+REQUIRED_FILES = ("model.keras", "serving.tflite.gz", "card.json")
 CHECKSUMS = "checksums.json"
-# The SHA-256 of each image that the weights learned from: evaluation says when a test image is among them.
+# Evaluation uses this file to report test images that the model was trained on.
 TRAINING_IMAGES = "training_images.txt"
 
 
 class BundleError(Exception):
-    """A bundle cannot be used; str(error) is one sentence."""
+    """A bundle cannot be used; str(error) is one sentence for the user."""
 
 
 class BundleCorrupt(BundleError):
-    """A file is missing, or is not the one that was written."""
+    """A file is missing, or differs from its checksum."""
 
 
 class BundleIncompatible(BundleError):
-    """The bundle was written in a format that this version does not read."""
+    """The format version of the bundle is not supported."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. checksum (hex SHA-256) names the model version: other content, other name."""
+    """A verified bundle.
+
+    Attributes:
+        path: The folder.
+        card: Content of card.json.
+        checksum: SHA-256 (hexadecimal) of the whole content, which identifies the model version.
+    """
 
     path: Path
     card: dict[str, Any]
@@ -48,76 +55,71 @@ class Bundle:
 
     @property
     def classes(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
         return list(self.card["classes"])
 
     def file(self, name: str) -> Path:
+        """Returns the path of a file of the bundle."""
         return self.path / name
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Opens a bundle and verifies all of its files.
+    """Opens a bundle and verifies the checksums of its files.
 
     Raises:
-        BundleCorrupt: the folder or a file is missing, or a file differs from its checksum.
-        BundleIncompatible: it is of another format version.
+        BundleCorrupt: The folder or a file is missing, or a file differs from its checksum.
+        BundleIncompatible: The format version is not supported.
     """
     checksums = _read_json(path / CHECKSUMS)
-    if not isinstance(checksums, dict) or not set(REQUIRED) <= set(checksums):
-        raise BundleCorrupt(f"{path} is no bundle: {CHECKSUMS} does not list {', '.join(REQUIRED)}.")
+    if not isinstance(checksums, dict) or not set(REQUIRED_FILES) <= set(checksums):
+        raise BundleCorrupt(f"{path} is not a bundle: {CHECKSUMS} does not list {', '.join(REQUIRED_FILES)}.")
     for name, expected in checksums.items():
         if Path(name).name != name:
-            raise BundleCorrupt(f"The bundle {path} lists {name!r}, which is no plain file name.")
+            raise BundleCorrupt(f"The bundle {path} lists {name!r}, which is not a plain file name.")
         if _sha256(path / name) != expected:
-            raise BundleCorrupt(f"{path / name} is not the file that was written: its checksum differs.")
+            raise BundleCorrupt(f"{path / name} has changed since it was written: its checksum differs.")
     card = _read_json(path / "card.json")
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
         raise BundleIncompatible(
-            f"The bundle {path} has format version {version}; this version reads {FORMAT_VERSION}."
+            f"The bundle {path} has format version {version}; only version {FORMAT_VERSION} is supported."
         )
     return Bundle(path, card, _checksum(checksums))
 
 
-def check_place(path: Path) -> None:
-    """Checks that a bundle may be written to path: nothing is there, or an earlier bundle.
+def check_destination(path: Path) -> None:
+    """Checks that a bundle may be written to a path: it does not exist, is an empty folder, or is a bundle.
 
     Raises:
-        FileExistsError: path holds something else.
+        FileExistsError: The path exists and is something else.
     """
     if path.is_dir() and (not any(path.iterdir()) or (path / CHECKSUMS).is_file()):
         return
     if path.exists():
-        raise FileExistsError(f"{path} exists and is no bundle; choose another place.")
+        raise FileExistsError(f"{path} exists and is not a bundle. Choose another path.")
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]) -> Bundle:
-    """Writes a bundle aside, then renames it to path; an earlier bundle there is replaced whole.
+    """Writes a bundle to a temporary folder and renames it; an existing bundle is replaced.
 
     Args:
-        files: content by name; "model.keras" and "serving.tflite.gz" at least.
-        card: what card.json says besides the format version.
+        path: Folder of the bundle.
+        files: Content by file name; at least "model.keras" and "serving.tflite.gz".
+        card: Content of card.json without the format version.
+
+    Returns:
+        The verified bundle.
 
     Raises:
-        FileExistsError: path holds something that is no bundle.
+        FileExistsError: The path exists and is not a bundle.
     """
-    check_place(path)
+    check_destination(path)
     contents = {**files, "card.json": _json({"format_version": FORMAT_VERSION, **card})}
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
+    with whole_folder(path, replace=True) as temporary:
         for name, content in (*contents.items(), (CHECKSUMS, _json(checksums))):
-            (aside / name).write_bytes(content)
-        aside.chmod(0o755)
-        if path.exists():
-            replaced = aside.with_name(aside.name + "-replaced")
-            path.rename(replaced)
-            aside.rename(path)
-            shutil.rmtree(replaced)
-        else:
-            aside.rename(path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            (temporary / name).write_bytes(content)
+        temporary.chmod(0o755)
     return open_bundle(path)
 
 
@@ -140,7 +142,7 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         raise BundleCorrupt(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise BundleCorrupt(f"{path} is no JSON.") from error
+        raise BundleCorrupt(f"{path} is not valid JSON.") from error
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
-"""From a network's scores to confidence that can be believed: NumPy only.
+"""Calibrates probabilities, prediction sets and the abstention threshold (NumPy only).
 
-labels is (n,) int, logits and probabilities are (n, classes) float, groups is (n,) of any kind.
-All of it is fitted on validation images, never on test images.
+All functions take labels as int (n,), logits and probabilities as float (n, classes), and groups as (n,) of any type.
+Parameters must be fitted on images that the model was not trained on, and never on test images.
 """
 
 from __future__ import annotations
@@ -20,20 +20,34 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities of logits divided by the temperature; rows sum to 1."""
+    """Returns softmax(logits / temperature).
+
+    Args:
+        logits: (..., classes).
+        temperature: Positive divisor of the logits.
+
+    Returns:
+        float64 (..., classes); the last axis sums to 1.
+    """
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
-    """The temperature that makes softmax(logits / temperature) likeliest (Guo et al. 2017).
+    """Fits the temperature that minimises the negative log-likelihood (Guo et al. 2017).
 
-    The likelihood is concave in 1 / temperature, so its slope has one root, found by bisection.
-    Log-probabilities do for logits. The result lies in MIN_TEMPERATURE to MAX_TEMPERATURE.
+    The log-likelihood is concave in 1 / temperature, so its derivative has one root, which is found by bisection.
+
+    Args:
+        logits: (n, classes); log-probabilities give the same result.
+        labels: (n,).
+
+    Returns:
+        The temperature, from MIN_TEMPERATURE to MAX_TEMPERATURE.
 
     Raises:
-        ValueError: there are no images.
+        ValueError: There are no images.
     """
     if len(labels) == 0:
         raise ValueError("A temperature needs at least one image to be fitted on.")
@@ -54,23 +68,24 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
 def conformal_threshold(
     probabilities: Floats, labels: Ints, groups: Groups | None = None, coverage: float = 0.9
 ) -> float:
-    """The probability a class needs to be in the prediction set (split conformal prediction).
+    """Fits the threshold of split conformal prediction sets.
 
-    The score is 1 - p(true class), known as LAC (Sadinle et al. 2019): of all sets with the same
-    coverage on average it gives the smallest, and the same image always gets the same set, which the
-    adaptive APS score (Romano et al. 2020; Angelopoulos & Bates 2021) only grants without its
-    randomisation, at the price of larger sets.
+    The score is 1 - p(true class), known as LAC (Sadinle et al. 2019). Of all sets with the same marginal coverage it
+    gives the smallest, and it is deterministic; the adaptive score APS (Romano et al. 2020; Angelopoulos & Bates 2021)
+    is deterministic only without its randomisation, which makes sets larger.
 
-    Images of one group are not exchangeable with each other, groups are: each group weighs 1 in all,
-    shared by its images, and one more group of weight 1 stands at infinity (Lee, Barber & Willett 2023).
-    The promise is for a random image of a new group: its set holds the true class with at least the
-    given probability, on average over such images, not for each class.
+    Images of one group are not exchangeable, groups are: each group has a total weight of 1, shared by its images, and
+    one more group of weight 1 is placed at infinity (Lee, Barber & Willett 2023). The set of a random image of a new
+    group contains the true class with at least the given coverage, on average over such images and not for each class.
 
     Args:
-        groups: each image is its own group when not given.
+        probabilities: (n, classes).
+        labels: (n,).
+        groups: (n,); None makes each image its own group.
+        coverage: Probability that a set contains the true class.
 
     Returns:
-        The threshold in [0, 1]; 0 (all classes) when there are too few groups for the coverage.
+        Minimum probability of the classes in a set, in [0, 1]; 0 (all classes) if there are too few groups.
     """
     scores = 1 - probabilities[np.arange(len(labels)), labels].astype(np.float64)
     weights, num_groups = _group_weights(groups, len(labels))
@@ -81,8 +96,16 @@ def conformal_threshold(
 
 
 def prediction_sets(probabilities: Floats, threshold: float) -> NDArray[np.bool_]:
-    """(n, classes): which classes are in each image's set; the most probable one always is."""
-    # A hair below, so that the calibration image that set the threshold is in its own set.
+    """Returns which classes are in the prediction set of each image; the most probable class always is.
+
+    Args:
+        probabilities: (n, classes).
+        threshold: Result of conformal_threshold.
+
+    Returns:
+        bool (n, classes).
+    """
+    # The tolerance keeps the calibration image that defined the threshold in its own set.
     sets = probabilities >= threshold - 1e-9
     sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
     return np.asarray(sets)
@@ -90,7 +113,14 @@ def prediction_sets(probabilities: Floats, threshold: float) -> NDArray[np.bool_
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Answer when confidence >= threshold: the share answered and the accuracy among those answered."""
+    """A confidence threshold for abstention and what it achieves.
+
+    Attributes:
+        threshold: Images with at least this confidence are answered.
+        coverage: Share of the images that are answered, with equal weight for each group.
+        accuracy: Accuracy of the answered images, with equal weight for each group.
+        num_answered: Number of images that are answered.
+    """
 
     threshold: float
     coverage: float
@@ -105,12 +135,19 @@ def choose_threshold(
     groups: Groups | None = None,
     min_coverage: float = 0.1,
 ) -> OperatingPoint:
-    """The lowest confidence at which answers are right often enough (selective classification,
-    El-Yaniv & Wiener 2010).
+    """Chooses the lowest confidence threshold that reaches a target accuracy.
 
-    Groups count alike, whatever their number of images. Thresholds that answer less than min_coverage
-    are not considered: so few images prove nothing. When none reaches the target, the most accurate
-    is returned; its accuracy says so.
+    This is selective classification (El-Yaniv & Wiener 2010).
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,).
+        target_accuracy: Accuracy to reach among the answered images.
+        groups: (n,); each group has the same weight. None makes each image its own group.
+        min_coverage: Minimum share of answered images; the accuracy of fewer is too uncertain.
+
+    Returns:
+        The operating point; the most accurate one if none reaches the target.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
@@ -131,7 +168,15 @@ def choose_threshold(
 def accuracy_by_coverage(
     probabilities: Floats, labels: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of images answered (surest first) and accuracy among them, both (n,)."""
+    """Returns the accuracy-coverage curve, with the most confident images first.
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,).
+
+    Returns:
+        The share of answered images and the accuracy among them, both float64 (n,).
+    """
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
     correct = (probabilities.argmax(axis=1) == labels)[order]
     answered = np.arange(1, len(labels) + 1)
@@ -139,7 +184,7 @@ def accuracy_by_coverage(
 
 
 def _group_weights(groups: Groups | None, n: int) -> tuple[NDArray[np.float64], int]:
-    """(n,) weights, 1 a group in all, and the number of groups."""
+    """Returns the weight of each image, (n,), which sum to 1 within each group, and the number of groups."""
     if groups is None:
         return np.ones(n), n
     _, group_of, sizes = np.unique(np.asarray(groups).astype(str), return_inverse=True, return_counts=True)

@@ -1,7 +1,7 @@
-"""A Keras model -> the files of a bundle: the model itself and the graph that serves it.
+"""Exports a Keras model as the files of a bundle: the Keras model and the LiteRT serving graph.
 
-Weights are first rounded so that both files hold the same numbers, in few bits: the serving graph
-stores float16, the Keras file float32, and what ends in zero bits packs well.
+Weights are rounded first, so that both files contain the same numbers in few bits: the serving graph stores float16,
+the Keras file float32, and trailing zero bits compress well.
 """
 
 from __future__ import annotations
@@ -21,25 +21,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-# Sparing the kernels below this, most of them early ones, halves what the rounding does to the answers.
-LARGE = 40_000
+# Smaller kernels, most of them in early layers, are rounded to float16 only: rounding them to eight bits as well would
+# double the change of the predictions.
+LARGE_KERNEL = 40_000
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 def load_keras(path: Path) -> keras.Model:
-    """Loads a bundle's model.keras; safe mode refuses any code inside."""
+    """Loads the model.keras of a bundle. Keras's safe mode refuses code inside the file."""
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def round_weights(model: keras.Model) -> None:
-    """Rounds the weights in place so that float16 holds them exactly, batch norm folded or not.
+    """Rounds the weights of a model in place to numbers that float16 represents exactly.
 
-    Large kernels, which make up most of a network, keep eight bits of each weight.
-
-    The converter folds each batch norm into the convolution before it, which multiplies the kernel
-    by gamma / sqrt(variance + epsilon). That factor is made a power of two first, by scaling kernel,
-    mean, variance and gamma together, so that rounded kernels stay rounded when folded. The function
-    is the same, in training as in inference.
+    Kernels of at least LARGE_KERNEL weights keep eight bits per weight. The converter folds each batch normalization
+    into the convolution before it, which multiplies the kernel by gamma / sqrt(variance + epsilon). That factor is
+    first made a power of two, by scaling kernel, mean, variance and gamma together, so that folding keeps the rounding
+    exact. The model computes the same function up to rounding, in training and in inference.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -49,8 +48,8 @@ def round_weights(model: keras.Model) -> None:
             layer.set_weights([_rounded(layer, kernel), *(_float16(array) for array in bias)])
 
 
-def keras_file(model: keras.Model) -> bytes:
-    """Returns model.keras, packed, and the same bytes for the same model whenever it is saved."""
+def export_keras(model: keras.Model) -> bytes:
+    """Returns the content of model.keras, compressed. The same model always gives the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
@@ -59,27 +58,34 @@ def keras_file(model: keras.Model) -> bytes:
             for name in sorted(saved.namelist()):
                 content = saved.read(name)
                 if name.endswith(".json"):
-                    content = json.dumps(_without_chance(json.loads(content))).encode()
+                    content = json.dumps(_drop_volatile_keys(json.loads(content))).encode()
                 entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                # A fifth smaller than deflated.
+                # A fifth smaller than with deflate.
                 packed.writestr(entry, content, zipfile.ZIP_LZMA)
         return buffer.getvalue()
 
 
-def serving_graph(model: keras.Model, described_by: Sequence[str], mirror: bool) -> bytes:
-    """Returns the LiteRT graph, gzipped, for one image, float32 (1, size, size, 3).
+def export_litert(model: keras.Model, ood_layers: Sequence[str], flip: bool) -> bytes:
+    """Converts a model to a gzipped LiteRT serving graph for one image. The same model always gives the same bytes.
 
-    Its outputs: "logits" (1, classes); "features" (1, d), the outputs of the layers named in
-    described_by, pooled by their mean and their maximum; and, where pooled features feed the logits
-    directly, "class_maps" (1, h, w, classes), whose mean over the positions is what the logits are
-    but for the bias (Zhou et al. 2016).
+    The input of the graph is "image", float32 (1, size, size, 3). Its outputs are
+
+    - "logits": (1, classes);
+    - "features": (1, d), the mean and the maximum over the positions of the outputs of ood_layers;
+    - "class_maps": (1, h, w, classes), if has_class_maps(model): the logits at each position, whose mean over the
+      positions is "logits" without the bias (Zhou et al. 2016).
 
     Args:
-        mirror: logits and maps are averages over the image and its mirror image.
+        model: A model with the layers "features" and "logits" (ml.networks.architectures).
+        ood_layers: Layers that describe an image for the out-of-distribution score.
+        flip: Averages the outputs for the image and its left-right flip.
+
+    Returns:
+        The gzipped content of serving.tflite.
     """
-    # Names of tensors go into the file; without this they would count what was built before.
+    # The file contains the names of tensors, which are otherwise numbered across all models of the process.
     keras.utils.clear_session()
-    outputs = {"logits": model.output, "features": _description(model, described_by)}
+    outputs = {"logits": model.output, "features": _pool_layers(model, ood_layers)}
     if has_class_maps(model):
         head = model.get_layer("logits")
         evidence = keras.layers.Conv2D(head.units, 1, use_bias=False, dtype="float32", name="class_maps")
@@ -88,7 +94,7 @@ def serving_graph(model: keras.Model, described_by: Sequence[str], mirror: bool)
     network = keras.Model(model.input, outputs, name="serving")
 
     def served(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        if not mirror:
+        if not flip:
             return dict(network(image, training=False))
         both = network(tf.concat([image, tf.reverse(image, [2])], axis=0), training=False)
         means = {name: (value[:1] + value[1:]) / 2 for name, value in both.items() if name != "class_maps"}
@@ -99,13 +105,13 @@ def serving_graph(model: keras.Model, described_by: Sequence[str], mirror: bool)
     return _litert(network, served, tuple(model.input.shape[1:]))
 
 
-def finding_graph(model: keras.Model, size: int, described_by: Sequence[str]) -> bytes:
+def export_finding(model: keras.Model, size: int, described_by: Sequence[str]) -> bytes:
     """Returns the LiteRT graph of a finding network, gzipped, for one image, float32 (1, size, size, 3).
 
-    Its outputs: those of ml.networks.finding.build, and "features" (1, d), as in serving_graph.
+    Its outputs: those of ml.networks.finding.build, and "features" (1, d), as in export_litert.
     """
     keras.utils.clear_session()
-    outputs = {**model.output, "features": _description(model, described_by)}
+    outputs = {**model.output, "features": _pool_layers(model, described_by)}
     network = keras.Model(model.input, outputs, name="serving")
     return _litert(network, lambda image: dict(network(image, training=False)), (size, size, 3))
 
@@ -124,12 +130,12 @@ def _litert(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-        # No date inside: the same model gives the same bytes.
+        # Without a timestamp, the same model gives the same bytes.
         return gzip.compress(bytes(converter.convert()), 9, mtime=0)
 
 
 def has_class_maps(model: keras.Model) -> bool:
-    """Returns whether class evidence can be mapped: pooled features, a linear head, nothing between."""
+    """Returns whether the model supports class activation maps: global average pooling followed by a linear layer."""
     pooled = isinstance(model.get_layer("features"), keras.layers.GlobalAveragePooling2D)
     return (
         pooled
@@ -137,15 +143,15 @@ def has_class_maps(model: keras.Model) -> bool:
     )
 
 
-def _without_chance(value: Any) -> Any:
-    """Returns a saved model's description without dates and addresses in memory."""
+def _drop_volatile_keys(value: Any) -> Any:
+    """Returns the configuration of a saved model without dates and memory addresses."""
     if isinstance(value, dict):
         dropped = ("date_saved", "shared_object_id")
-        return {key: _without_chance(inner) for key, inner in value.items() if key not in dropped}
-    return [_without_chance(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _drop_volatile_keys(inner) for key, inner in value.items() if key not in dropped}
+    return [_drop_volatile_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _description(model: keras.Model, names: Sequence[str]) -> keras.KerasTensor:
+def _pool_layers(model: keras.Model, names: Sequence[str]) -> keras.KerasTensor:
     pooled = []
     for name in names:
         output = model.get_layer(name).output
@@ -158,10 +164,10 @@ def _description(model: keras.Model, names: Sequence[str]) -> keras.KerasTensor:
 
 def _rounded(layer: keras.layers.Layer, kernel: NDArray[Any]) -> NDArray[np.float32]:
     """Returns a kernel, (..., outputs); a large one as multiples of a power of two for each output."""
-    if isinstance(layer, keras.layers.DepthwiseConv2D) or kernel.size < LARGE:
+    if isinstance(layer, keras.layers.DepthwiseConv2D) or kernel.size < LARGE_KERNEL:
         return _float16(kernel)
     largest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0).astype(np.float64)
-    # The smallest step of which 127 reach the largest weight; below 2^-24 float16 could not hold it.
+    # The smallest power of two that represents the largest weight in 127 steps; float16 ends at 2^-24.
     step = 2.0 ** np.ceil(np.log2(np.maximum(largest / 127, 2.0**-24)))
     rounded: NDArray[np.float32] = (np.round(kernel / step) * step).astype(np.float32)
     return rounded

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ml.serve.bundle import Bundle, BundleIncompatible
 from ml.serve.inference import Engine, open_graph
 from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, Placement, is_flat, place, prepare
+from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blank, preprocess
 
 SHIPPED = Path(__file__).parent / "shipped_finding"
 MAX_MARKS = 3
@@ -112,9 +112,9 @@ class FindingPredictor:
         return [self._predict_one(pixels) for pixels in images]
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
-        placement = place(pixels, self._spec)
-        outputs = self._graph.run(prepare(pixels, self._spec, placement))
-        if is_flat(pixels) or not (
+        placement = find_placement(pixels, self._spec)
+        outputs = self._graph.run(preprocess(pixels, self._spec, placement))
+        if is_blank(pixels) or not (
             self._distribution is None or self._distribution.contains(outputs["features"])
         ):
             return Finding(None, None, (), None, recognised=False)

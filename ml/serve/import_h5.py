@@ -1,7 +1,4 @@
-"""A Keras HDF5 file, as the first published notebook saves its model, -> a bundle.
-
-For an operator at the command line, who knows where the file comes from; never for an upload.
-"""
+"""Imports a Keras HDF5 model of the original notebook as a bundle. Never use this for uploaded files."""
 
 from __future__ import annotations
 
@@ -11,32 +8,36 @@ from pathlib import Path
 
 import keras
 
-from ml.serve.bundle import Bundle, check_place, write_bundle
-from ml.serve.export import keras_file, round_weights, serving_graph
+from ml.serve.bundle import Bundle, check_destination, write_bundle
+from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.preprocessing import InputSpec
 
 
 class ImportRefused(ValueError):
-    """The file is no model that can be imported; str(error) is one sentence."""
+    """The file cannot be imported; str(error) is one sentence for the user."""
 
 
 def import_h5(path: Path, out: Path, classes: Sequence[str]) -> Bundle:
-    """Writes a bundle that answers as the file's model does, on pictures prepared as it was taught.
+    """Writes a bundle that predicts like the model in the file.
 
-    That is: RGB, stretched to the model's own square, divided by 255. The bundle is not calibrated:
-    its confidence is the model's own, it abstains from nothing and knows no picture from another.
+    Images are preprocessed as in the notebook: RGB, stretched to the square input, divided by 255. The bundle is not
+    calibrated: its confidence is the softmax output, it never abstains, and it has no out-of-distribution score.
+
+    Args:
+        path: The HDF5 file.
+        out: Folder of the bundle.
+        classes: Names of the classes, in the order of the model's outputs.
 
     Raises:
-        ImportRefused: the file holds no sequence of layers from square RGB images to a softmax over
-            as many classes.
-        FileExistsError: out holds something that is no bundle.
+        ImportRefused: The file is not a Sequential model from square RGB images to a softmax over these classes.
+        FileExistsError: `out` exists and is not a bundle.
     """
-    check_place(out)
-    model = _with_our_names(_load(path), classes)
+    check_destination(out)
+    model = _rename_layers(_load(path), classes)
     round_weights(model)
     files = {
-        "model.keras": keras_file(model),
-        "serving.tflite.gz": serving_graph(model, ("features",), mirror=False),
+        "model.keras": export_keras(model),
+        "serving.tflite.gz": export_litert(model, ("features",), flip=False),
     }
     spec = InputSpec(model.input.shape[1], channels="rgb", fit="stretch", scale="0..1")
     card = {
@@ -56,28 +57,28 @@ def import_h5(path: Path, out: Path, classes: Sequence[str]) -> Bundle:
 
 def _load(path: Path) -> keras.Model:
     if not path.is_file():
-        raise ImportRefused(f"There is no file {path}.")
+        raise ImportRefused(f"The file {path} does not exist.")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # The reader raises whatever the file's content leads it into.
+    # Keras raises many kinds of exceptions for invalid files.
     except Exception as error:
-        raise ImportRefused(f"{path} is no Keras model in HDF5, or needs code of its own.") from error
+        raise ImportRefused(f"{path} is not a Keras HDF5 model, or contains custom code.") from error
     if not isinstance(model, keras.Sequential):
         raise ImportRefused(
-            f"{path} holds a {type(model).__name__} model; only Sequential ones are imported."
+            f"{path} contains a {type(model).__name__} model; only Sequential models are supported."
         )
     return model
 
 
-def _with_our_names(model: keras.Sequential, classes: Sequence[str]) -> keras.Model:
-    """Returns the same layers, the last two named "features" and "logits", without the softmax."""
+def _rename_layers(model: keras.Sequential, classes: Sequence[str]) -> keras.Model:
+    """Returns a copy of the model without the softmax, whose last two layers are "features" and "logits"."""
     shape, last = model.input_shape, model.layers[-1]
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise ImportRefused(f"The model takes {shape[1:]}; square RGB images are expected.")
+        raise ImportRefused(f"The model has inputs of shape {shape[1:]}; square RGB images are supported.")
     if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.softmax:
-        raise ImportRefused("The model's last layer is no softmax over classes.")
+        raise ImportRefused("The last layer of the model is not a dense layer with softmax.")
     if last.units != len(classes):
-        raise ImportRefused(f"The model has {last.units} classes, and {len(classes)} are named.")
+        raise ImportRefused(f"The model has {last.units} classes, but {len(classes)} class names were given.")
     image = x = keras.Input(shape[1:], name="image")
     for number, layer in enumerate(model.layers):
         config = layer.get_config()

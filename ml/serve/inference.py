@@ -1,4 +1,4 @@
-"""Predictions from a bundle's serving graph: the one heavy thing a prediction worker imports."""
+"""Predicts with the serving graph of a bundle in LiteRT or OpenVINO, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from numpy.typing import NDArray
 from ml.serve.bundle import Bundle
 from ml.serve.calibration import prediction_sets, softmax
 from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, is_flat, place, prepare
-from ml.serve.saliency import class_activation
+from ml.serve.preprocessing import InputSpec, find_placement, is_blank, preprocess
+from ml.serve.saliency import class_activation_map
 
 Engine = Literal["auto", "litert", "openvino"]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One model's answer for one picture. It is no diagnosis.
+    """The prediction of one model for one image. It is not a diagnosis.
 
-    class_name: the most probable class; None when the picture is not like those trained on.
-    confidence: the calibrated probability of the most probable class, in [0, 1].
-    probabilities: calibrated, by class, the highest first; they sum to 1.
-    prediction_set: the classes that hold the true one in 90 % of cases, the most probable first.
-    abstained: whether the confidence is below the threshold under which nothing should be named.
-    in_distribution: whether the picture is like those trained on.
-    saliency: where the evidence for class_name lies, float32 (h, w) in [0, 1] in the picture's
-        proportions; None without a class, or when the network cannot tell.
+    Attributes:
+        class_name: The most probable class; None if the image is out of distribution.
+        confidence: Calibrated probability of the most probable class, in [0, 1].
+        probabilities: Calibrated probabilities by class, in descending order; they sum to 1.
+        prediction_set: Conformal prediction set, the most probable class first; it contains the true class with the
+            coverage of the bundle's calibration.
+        abstained: Whether the confidence is too low to name a class.
+        in_distribution: Whether the image is similar to the training images.
+        saliency: Class activation map of class_name, float32 (h, w) in [0, 1], with the aspect ratio of the image;
+            None without a class, or if the network does not support it.
     """
 
     class_name: str | None
@@ -48,44 +50,54 @@ class Prediction:
 
 
 class Graph(Protocol):
-    """A serving graph that is ready to run."""
+    """A loaded serving graph."""
 
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Returns the graph's outputs by name for one prepared image, (size, size, 3)."""
+        """Runs the graph.
+
+        Args:
+            image: Preprocessed image, float32 (size, size, 3).
+
+        Returns:
+            The outputs by name (see ml.serve.export.export_litert), without the batch axis.
+        """
 
 
 class LiteRTGraph:
-    """Runs a serving graph in LiteRT. Not for several threads at a time."""
+    """Runs a serving graph in LiteRT. Not thread-safe."""
 
     def __init__(self, source: Path | bytes) -> None:
+        """Loads a gzipped serving graph, given as a file or as its content."""
         from ai_edge_litert.interpreter import Interpreter
 
-        # The interpreter reads from these bytes for as long as it lives.
+        # The interpreter does not copy these bytes, so they must be kept.
         self.content = gzip.decompress(source if isinstance(source, bytes) else source.read_bytes())
         self._interpreter = Interpreter(model_content=self.content, num_threads=num_threads())
         self._runner = self._interpreter.get_signature_runner()
-        # What the file calls its outputs inside, and what they are.
+        # Output names of the signature, by the names of the tensors in the file.
         self.names = {str(d["name"]): name for name, d in self._runner.get_output_details().items()}
         self.input_shape = tuple(int(side) for side in self._interpreter.get_input_details()[0]["shape"][1:])
 
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Returns the outputs for one preprocessed image, float32 (size, size, 3)."""
         outputs = self._runner(image=image[np.newaxis])
         return {name: np.asarray(value[0], np.float32) for name, value in outputs.items()}
 
 
 class OpenVINOGraph:
-    """Runs a serving graph in OpenVINO, which reads the same file. Not for several threads at a time."""
+    """Runs a serving graph in OpenVINO, which reads the same file. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
+        """Loads a gzipped serving graph."""
         import openvino
 
-        # OpenVINO does not read the file's signature, which says what its outputs are.
+        # OpenVINO does not read the signature, which has the names of the outputs.
         litert = LiteRTGraph(path)
         self._names = litert.names
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": num_threads(),
-            # Its own choice, bfloat16 where the processor can, moves probabilities by up to 0.03.
+            # The default, bfloat16 on processors that support it, changes probabilities by up to 0.03.
             "INFERENCE_PRECISION_HINT": "f32",
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -94,6 +106,7 @@ class OpenVINOGraph:
             self._model = openvino.Core().compile_model(unpacked, "CPU", options)
 
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Returns the outputs for one preprocessed image, float32 (size, size, 3)."""
         results = self._model([image[np.newaxis]])
         return {
             self._names[name]: np.array(value[0], np.float32)
@@ -104,9 +117,15 @@ class OpenVINOGraph:
 
 
 class Predictor:
-    """Answers pictures with one bundle's model, without TensorFlow. Not for several threads at a time."""
+    """Predicts with the model of one bundle. Not thread-safe."""
 
     def __init__(self, bundle: Bundle, engine: Engine = "auto") -> None:
+        """Loads the model.
+
+        Args:
+            bundle: The bundle.
+            engine: "litert", "openvino" or "auto" (see open_graph).
+        """
         self.classes = bundle.classes
         self._card = bundle.card
         self._spec = InputSpec(**bundle.card["input"])
@@ -114,24 +133,31 @@ class Predictor:
         self._distribution = Distribution.load(bundle.path)
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """Answers pictures, each uint8 (H, W) or (H, W, 3) as from ml.data.images."""
+        """Predicts images.
+
+        Args:
+            images: uint8 (H, W) or (H, W, 3) each, as returned by ml.data.images.
+
+        Returns:
+            One prediction for each image.
+        """
         return [self._predict_one(pixels) for pixels in images]
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Prediction:
-        placement = place(pixels, self._spec)
-        outputs = self._graph.run(prepare(pixels, self._spec, placement))
+        placement = find_placement(pixels, self._spec)
+        outputs = self._graph.run(preprocess(pixels, self._spec, placement))
         calibration = self._card["calibration"]
         probabilities = softmax(outputs["logits"][np.newaxis], calibration["temperature"])[0]
         order = np.argsort(-probabilities, kind="stable")
         best = int(order[0])
         in_set = prediction_sets(probabilities[np.newaxis], calibration["conformal_threshold"])[0]
         known = self._distribution is None or (
-            not is_flat(pixels) and self._distribution.contains(outputs["features"])
+            not is_blank(pixels) and self._distribution.contains(outputs["features"])
         )
         saliency = None
         if known and "class_maps" in outputs:
             evidence = outputs["class_maps"][..., best]
-            saliency = class_activation(evidence, placement, pixels.shape, self._spec.size)
+            saliency = class_activation_map(evidence, placement, pixels.shape, self._spec.size)
         return Prediction(
             class_name=self.classes[best] if known else None,
             confidence=float(probabilities[best]),
@@ -144,9 +170,11 @@ class Predictor:
 
 
 def open_graph(source: Path | bytes, engine: Engine = "auto") -> Graph:
-    """Opens a gzipped serving graph, a file or (in LiteRT) its content.
+    """Opens a gzipped serving graph.
 
-    "auto" takes LiteRT, unless OpenVINO is installed and answers faster on this processor.
+    Args:
+        source: The file, or its content (LiteRT only).
+        engine: "litert", "openvino", or "auto" for the faster of the installed engines on this processor.
     """
     if isinstance(source, bytes) or engine == "litert":
         return LiteRTGraph(source)
@@ -161,15 +189,15 @@ def open_graph(source: Path | bytes, engine: Engine = "auto") -> Graph:
 
 def _seconds(graph: Graph, shape_of: LiteRTGraph) -> float:
     image = np.zeros(shape_of.input_shape, np.float32)
-    taken = []
+    durations = []
     for _ in range(4):
         started = time.perf_counter()
         graph.run(image)
-        taken.append(time.perf_counter() - started)
-    # The first run may still be preparing something.
-    return min(taken[1:])
+        durations.append(time.perf_counter() - started)
+    # The first run includes initialization.
+    return min(durations[1:])
 
 
 def num_threads() -> int:
-    """Returns how many threads a graph may use: the processors of this process, four at most."""
+    """Returns the number of threads for a graph: the processors that this process may use, at most four."""
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)

@@ -1,7 +1,7 @@
-"""Pixels -> what a model sees. The one resize, used by training and serving alike; no TensorFlow.
+"""Preprocesses images for a model, in training and in serving alike, without TensorFlow.
 
-How a model wants its input is data (InputSpec) and stands in its card, so that a bundle keeps its
-own preprocessing whatever later versions of this package train with.
+The preprocessing of a model is data (InputSpec) in its card, so later versions of this package preprocess images for it
+in the same way.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Borders are looked for on a copy of at most this many pixels a side: fine enough, and as quick
-# for a full-size X-ray as for a small one.
+# Borders are detected on a copy whose longer side has at most this many pixels, for speed.
 TRIM_SIDE = 512
-# A line of pixels belongs to the border while its grey values spread (5th to 95th percentile) less
-# than this, and their mean is as close as this to the outermost line's.
+# A line of pixels belongs to the border if its grey values span less than this (5th to 95th percentile) and its mean
+# differs by less than this from the mean of the outermost line.
 TRIM_TOLERANCE = 12
-# At most this part of the picture is cut from each side.
+# Maximum share of the image that is trimmed from each side.
 TRIM_LIMIT = 1 / 3
-# A picture whose grey values span less, on a copy of FLAT_SIDE pixels, shows nothing; the faintest of
-# 927 published X-rays spans 94.
-FLAT_SIDE, FLAT_SPAN = 64, 48
+# An image is blank if its grey values span less than BLANK_SPAN on a copy of BLANK_SIDE pixels. The faintest of 927
+# published X-rays spans 94.
+BLANK_SIDE, BLANK_SPAN = 64, 48
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a model expects.
+    """The preprocessing of a model. The field names are keys of a bundle's card.
 
-    size: the square input's side, in pixels.
-    channels: "grey" (luminance, repeated three times) or "rgb".
-    fit: "letterbox" keeps the proportions and pads with black; "stretch" does not.
-    trim: uniform borders are cut off first, so that a model cannot learn from them.
-    contrast: grey values are stretched so that the 1st and 99th percentiles become 0 and 255.
-    scale: the range of the values, "0..1" or "-1..1".
+    Attributes:
+        size: Side of the square input in pixels.
+        channels: "grey" (luminance, repeated three times) or "rgb".
+        fit: "letterbox" keeps the aspect ratio and pads with black; "stretch" does not keep it.
+        trim: Whether uniform borders are removed first, so that a model cannot learn from them.
+        contrast: Whether the 1st and 99th percentiles of the grey values are stretched to 0 and 255.
+        scale: Range of the values, "0..1" or "-1..1".
     """
 
     size: int
@@ -46,6 +46,7 @@ class InputSpec:
     scale: Literal["0..1", "-1..1"] = "-1..1"
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the preprocessing as plain data for a bundle's card."""
         return asdict(self)
 
 
@@ -54,30 +55,50 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Placement:
-    """Which part of the picture stands where in the input; boxes are (left, top, right, bottom)."""
+    """Position of an image in the input of a model. Boxes are (left, top, right, bottom) in pixels.
+
+    Attributes:
+        source: The part of the image that is used.
+        target: The position of that part in the input.
+    """
 
     source: Box
     target: Box
 
 
-def prepare(
+def preprocess(
     pixels: NDArray[np.uint8], spec: InputSpec, placement: Placement | None = None
 ) -> NDArray[np.float32]:
-    """Returns the model input of one picture: float32 (size, size, 3).
+    """Returns the model input for one image.
 
     Args:
-        pixels: uint8, (H, W) or (H, W, 3), as from ml.data.images.
-        placement: what `place` returned for them, if it was asked already.
+        pixels: uint8 (H, W) or (H, W, 3), as returned by ml.data.images.
+        spec: Preprocessing of the model.
+        placement: Result of find_placement, if known.
+
+    Returns:
+        float32 (size, size, 3).
     """
-    return scale(fit(pixels, spec, placement), spec)
+    return rescale(trim_and_resize(pixels, spec, placement), spec)
 
 
-def fit(pixels: NDArray[np.uint8], spec: InputSpec, placement: Placement | None = None) -> NDArray[np.uint8]:
-    """Returns the picture trimmed and resized: uint8 (size, size, 1) if grey, else (size, size, 3)."""
+def trim_and_resize(
+    pixels: NDArray[np.uint8], spec: InputSpec, placement: Placement | None = None
+) -> NDArray[np.uint8]:
+    """Trims and resizes one image, and stretches its contrast if the spec says so.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+        spec: Preprocessing of the model.
+        placement: Result of find_placement, if known.
+
+    Returns:
+        uint8 (size, size, 1) for spec.channels "grey", otherwise (size, size, 3).
+    """
     image = Image.fromarray(pixels).convert("L" if spec.channels == "grey" else "RGB")
-    placement = placement or place(pixels, spec)
+    placement = placement or find_placement(pixels, spec)
     left, top, right, bottom = placement.target
-    # Pillow's filters widen when they shrink a picture, so this is antialiased.
+    # Pillow adapts the filter to the scale, so downsampling is antialiased.
     content = np.asarray(
         image.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=placement.source)
     )
@@ -88,15 +109,28 @@ def fit(pixels: NDArray[np.uint8], spec: InputSpec, placement: Placement | None 
     return canvas
 
 
-def scale(fitted: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
-    """Returns fitted pictures, uint8 (..., size, size, 1 or 3), as float32 (..., size, size, 3) input."""
-    values = fitted.astype(np.float32)
+def rescale(resized: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """Rescales the values of resized images to spec.scale and repeats a single channel.
+
+    Args:
+        resized: uint8 (..., size, size, 1 or 3).
+        spec: Preprocessing of the model.
+
+    Returns:
+        float32 (..., size, size, 3).
+    """
+    values = resized.astype(np.float32)
     values = values / np.float32(127.5) - np.float32(1) if spec.scale == "-1..1" else values / np.float32(255)
-    return np.repeat(values, 3, axis=-1) if fitted.shape[-1] == 1 else values
+    return np.repeat(values, 3, axis=-1) if resized.shape[-1] == 1 else values
 
 
-def place(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
-    """Returns where `fit` puts which part of the picture."""
+def find_placement(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
+    """Returns where trim_and_resize places an image in the input.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+        spec: Preprocessing of the model.
+    """
     height, width = pixels.shape[:2]
     source = _content_box(pixels) if spec.trim else (0, 0, width, height)
     if spec.fit == "stretch":
@@ -108,23 +142,27 @@ def place(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
     return Placement(source, (left, top, left + fitted_width, top + fitted_height))
 
 
-def is_flat(pixels: NDArray[np.uint8]) -> bool:
-    """Returns whether a picture is so uniform that it shows nothing."""
+def is_blank(pixels: NDArray[np.uint8]) -> bool:
+    """Returns whether an image is so uniform that it shows nothing.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, 3).
+    """
     image = Image.fromarray(pixels).convert("L")
-    image.thumbnail((FLAT_SIDE, FLAT_SIDE), Image.Resampling.BOX)
+    image.thumbnail((BLANK_SIDE, BLANK_SIDE), Image.Resampling.BOX)
     low, high = image.getextrema()
-    return bool(high - low < FLAT_SPAN)  # type: ignore[operator]
+    return bool(high - low < BLANK_SPAN)  # type: ignore[operator]
 
 
 def _content_box(pixels: NDArray[np.uint8]) -> Box:
-    """Returns the picture without its uniform borders."""
+    """Returns the box of the image without its uniform borders."""
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels).convert("L")
     image.thumbnail((TRIM_SIDE, TRIM_SIDE), Image.Resampling.BOX)
     small = np.asarray(image)
     top, bottom = _content_range(small)
     left, right = _content_range(small[top:bottom].T)
-    # Once the sides are off, a top or bottom border may show that reached only across the content.
+    # A top or bottom border that spans only the content is detected after the sides are trimmed.
     more_top, more_bottom = _content_range(small[top:bottom, left:right])
     top, bottom = top + more_top, top + more_bottom
     across, down = width / small.shape[1], height / small.shape[0]
@@ -132,8 +170,8 @@ def _content_box(pixels: NDArray[np.uint8]) -> Box:
 
 
 def _content_range(lines: NDArray[np.uint8]) -> tuple[int, int]:
-    # A stable sort of 8-bit numbers is a radix sort: eight times faster than the default, which took longer than
-    # the network, and that is several times faster than np.percentile.
+    # NumPy's stable sort of 8-bit integers is a radix sort. It is eight times faster than the default sort, which takes
+    # longer than the network and is itself several times faster than np.percentile.
     ordered = np.sort(lines, axis=1, kind="stable").astype(np.float32)
     last = lines.shape[1] - 1
     spread = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
@@ -145,7 +183,7 @@ def _content_range(lines: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def _leading(flags: NDArray[np.bool_], limit: int) -> int:
-    """Returns how many flags are set before the first that is not, at most `limit`."""
+    """Returns the number of leading True flags, at most `limit`."""
     return min(int(np.argmin(flags)) if not flags.all() else len(flags), limit)
 
 

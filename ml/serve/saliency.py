@@ -1,7 +1,4 @@
-"""Where the model looked: class activation maps (Zhou et al. 2016) from the serving graph's output.
-
-NumPy and Pillow only, about a millisecond a picture.
-"""
+"""Class activation maps (Zhou et al. 2016) from the output of the serving graph (NumPy and Pillow only)."""
 
 from __future__ import annotations
 
@@ -11,25 +8,25 @@ from PIL import Image
 
 from ml.serve.preprocessing import Placement
 
-# The longer side of a map. The evidence has some eight cells a side, so an overlay enlarged from this looks like one
-# made at four times the side (1.2 of 255 apart on average), and every answer stores a seventh of the bytes.
+# Longer side of a map in pixels. The input has about eight cells per side, so an overlay that is enlarged from 64
+# pixels looks like one from 256 pixels (a mean difference of 1.2 of 255), and takes a seventh of the storage.
 MAP_SIDE = 64
 
 
-def class_activation(
+def class_activation_map(
     evidence: NDArray[np.float32], placement: Placement, shape: tuple[int, ...], input_size: int
 ) -> NDArray[np.float32]:
-    """Returns where the evidence for one class lies, in the picture's own proportions.
+    """Returns the class activation map of one class with the aspect ratio of the image.
 
     Args:
-        evidence: (h, w), the class map over the whole square input.
-        placement: where the picture stands in the input, from ml.serve.preprocessing.place.
-        shape: the picture's, (H, W, ...).
-        input_size: the input's side in pixels.
+        evidence: float32 (h, w), the output "class_maps" for one class, which covers the square input.
+        placement: Position of the image in the input, from ml.serve.preprocessing.find_placement.
+        shape: Shape of the image, (H, W, ...).
+        input_size: Side of the input in pixels.
 
     Returns:
-        float32 (h', w') in [0, 1], the longer side MAP_SIDE; 0 where the picture was trimmed off, and
-        all 0 when nothing speaks for the class.
+        float32 (h', w') in [0, 1] with a longer side of MAP_SIDE; 0 where the image was trimmed, and 0 everywhere if
+        there is no positive evidence.
     """
     positive = np.maximum(evidence, 0)
     height, width = shape[:2]

@@ -1,4 +1,4 @@
-"""How training images are varied, in TensorFlow; the same seed gives the same variation."""
+"""Augments images in TensorFlow; the same seed gives the same augmentation."""
 
 from __future__ import annotations
 
@@ -9,50 +9,63 @@ import tensorflow as tf
 from ml.networks.recipes import Augmentation
 
 
-def vary(images: tf.Tensor, how: Augmentation, seed: tf.Tensor, size: int) -> tf.Tensor:
-    """Varies each image of a batch by amounts of its own.
+def augment(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor, size: int) -> tf.Tensor:
+    """Transforms each image of a batch randomly and resizes it.
 
     Args:
         images: uint8 (batch, side, side, channels).
-        seed: an int64 pair.
-        size: the side of the images returned, which show the same content.
+        augmentation: Ranges of the transformations.
+        seed: int64 (2,).
+        size: Side of the returned images in pixels.
 
     Returns:
-        uint8 (batch, size, size, channels); black where nothing of the picture is.
+        uint8 (batch, size, size, channels); black outside of the original image.
     """
     seeds = tf.unstack(tf.random.split(seed, 3))
-    values = _moved(tf.cast(images, tf.float32) / 255.0, how, seeds[0], size)
-    values = _toned(values, how, seeds[1])
-    if how.noise or how.blur:
-        values = _roughened(values, how, seeds[2])
+    values = _transform_geometry(tf.cast(images, tf.float32) / 255.0, augmentation, seeds[0], size)
+    values = _transform_intensity(values, augmentation, seeds[1])
+    if augmentation.noise or augmentation.blur:
+        values = _add_noise_and_blur(values, augmentation, seeds[2])
     return tf.cast(tf.round(values * 255.0), tf.uint8)
 
 
-def mix(inputs: tf.Tensor, targets: tf.Tensor, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Blends each input and its target with its neighbour's in the batch (mixup, Zhang et al. 2018)."""
+def mixup(inputs: tf.Tensor, targets: tf.Tensor, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Blends each input and its target with the next ones of the batch (mixup, Zhang et al. 2018).
+
+    Args:
+        inputs: float32 (batch, ...).
+        targets: float32 (batch, classes).
+        share: Scalar in [0, 1], the share of the original input and target.
+
+    Returns:
+        The blended inputs and targets, of the same shapes.
+    """
     mixed = inputs * share + tf.roll(inputs, 1, axis=0) * (1 - share)
     return mixed, targets * share + tf.roll(targets, 1, axis=0) * (1 - share)
 
 
-def _draws(number: int, images: tf.Tensor, seed: tf.Tensor, low: float = -1.0) -> list[tf.Tensor]:
-    drawn: list[tf.Tensor] = tf.unstack(
-        tf.random.stateless_uniform((number, tf.shape(images)[0]), seed, low, 1.0)
+def _uniform(count: int, images: tf.Tensor, seed: tf.Tensor, low: float = -1.0) -> list[tf.Tensor]:
+    """Returns `count` tensors of shape (batch,), drawn uniformly from [low, 1)."""
+    values: list[tf.Tensor] = tf.unstack(
+        tf.random.stateless_uniform((count, tf.shape(images)[0]), seed, low, 1.0)
     )
-    return drawn
+    return values
 
 
-def _moved(images: tf.Tensor, how: Augmentation, seed: tf.Tensor, size: int) -> tf.Tensor:
-    """Mirrors, turns, scales, stretches, shears and shifts, in one affine transformation."""
-    mirror, turn, zoom, stretch, shear, right, down = _draws(7, images, seed)
-    angle, scale = turn * how.rotate * math.pi / 180, tf.exp(zoom * how.zoom)
-    wider = tf.exp(stretch * how.stretch / 2)
-    flip = tf.where(mirror < 0, -1.0, 1.0) if how.flip else tf.ones_like(mirror)
-    # From a position in the result, counted from its middle, to one in the picture.
-    a, b = tf.cos(angle) * wider / scale * flip, (shear * how.shear - tf.sin(angle)) / scale
-    c, d = tf.sin(angle) / scale * flip, tf.cos(angle) / wider / scale
-    ratio, middle, side = images.shape[1] / size, (size - 1) / 2, images.shape[1]
-    x = (side - 1) / 2 + right * how.shift * side - ratio * middle * (a + b)
-    y = (side - 1) / 2 + down * how.shift * side - ratio * middle * (c + d)
+def _transform_geometry(
+    images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor, size: int
+) -> tf.Tensor:
+    """Flips, rotates, zooms, stretches, shears and shifts in one affine transformation."""
+    flip, rotate, zoom, stretch, shear, shift_x, shift_y = _uniform(7, images, seed)
+    angle, scale = rotate * augmentation.rotate * math.pi / 180, tf.exp(zoom * augmentation.zoom)
+    aspect = tf.exp(stretch * augmentation.stretch / 2)
+    sign = tf.where(flip < 0, -1.0, 1.0) if augmentation.flip else tf.ones_like(flip)
+    # Maps positions in the output to positions in the input, both relative to the centre.
+    a, b = tf.cos(angle) * aspect / scale * sign, (shear * augmentation.shear - tf.sin(angle)) / scale
+    c, d = tf.sin(angle) / scale * sign, tf.cos(angle) / aspect / scale
+    ratio, centre, side = images.shape[1] / size, (size - 1) / 2, images.shape[1]
+    x = (side - 1) / 2 + shift_x * augmentation.shift * side - ratio * centre * (a + b)
+    y = (side - 1) / 2 + shift_y * augmentation.shift * side - ratio * centre * (c + d)
     zero = tf.zeros_like(a)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -64,17 +77,16 @@ def _moved(images: tf.Tensor, how: Augmentation, seed: tf.Tensor, size: int) -> 
     )
 
 
-def _toned(images: tf.Tensor, how: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    gamma, contrast, brightness = (draw[:, None, None, None] for draw in _draws(3, images, seed))
-    images = tf.clip_by_value(images, 1e-4, 1.0) ** tf.exp(gamma * how.gamma)
+def _transform_intensity(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    gamma, contrast, brightness = (value[:, None, None, None] for value in _uniform(3, images, seed))
+    images = tf.clip_by_value(images, 1e-4, 1.0) ** tf.exp(gamma * augmentation.gamma)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    images = (images - mean) * (1 + contrast * how.contrast) + mean + brightness * how.brightness
-    return tf.clip_by_value(images, 0.0, 1.0)
+    images = (images - mean) * (1 + contrast * augmentation.contrast) + mean
+    return tf.clip_by_value(images + brightness * augmentation.brightness, 0.0, 1.0)
 
 
-def _roughened(images: tf.Tensor, how: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    strength, blurred = (draw[:, None, None, None] for draw in _draws(2, images, seed, low=0.0))
-    noise = tf.random.stateless_normal(tf.shape(images), seed) * strength * how.noise
+def _add_noise_and_blur(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    strength, blur = (value[:, None, None, None] for value in _uniform(2, images, seed, low=0.0))
+    noise = tf.random.stateless_normal(tf.shape(images), seed) * strength * augmentation.noise
     images = tf.clip_by_value(images + noise, 0.0, 1.0)
-    smooth = tf.nn.avg_pool2d(images, 3, 1, "SAME")
-    return tf.where(blurred < how.blur, smooth, images)
+    return tf.where(blur < augmentation.blur, tf.nn.avg_pool2d(images, 3, 1, "SAME"), images)

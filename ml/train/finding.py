@@ -19,8 +19,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ml.data.findings import PARTS, Box, Xray
-from ml.events import Event, Remaining, Tell
 from ml.networks.finding import BOX_UNIT, CELL, FindingRecipe, split
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.train.finding_views import Views
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import TrainingRefused
@@ -51,8 +51,8 @@ class FindingFit:
     seed: int
     work: Path
     key: str
-    remaining: Remaining
-    tell: Tell = lambda event: None
+    remaining: RemainingTime
+    tell: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
     cycle: int = 0
 
@@ -234,8 +234,8 @@ def fit_cycle(
         if time.monotonic() - told > SECONDS_BETWEEN_EVENTS or last:
             told, done = time.monotonic(), earlier + state.done
             metrics = {name: float(loss) for name, loss in losses.items()}
-            left = run.remaining.after(run.number + done / total)
-            run.tell(Event(run.name, run.cycle + 1, len(recipe.cycles), done, total, metrics, left))
+            left = run.remaining.estimate(run.number + done / total)
+            run.tell(ProgressEvent(run.name, run.cycle + 1, len(recipe.cycles), done, total, metrics, left))
         if run.should_stop() and not last:
             raise TrainingStopped
     for variable, value in zip(learning.trainable_variables, state.averages, strict=True):

@@ -14,21 +14,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data import negatives
+from ml.data import out_of_distribution_images
 from ml.data.findings import PARTS, Box, Xray
 from ml.data.folds import grouped_folds
 from ml.evaluate.finding import Answered, figures
-from ml.events import Event, Remaining, Tell
 from ml.networks import finding as network
 from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve import out_of_distribution
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_place, write_bundle
-from ml.serve.export import finding_graph, keras_file, round_weights
+from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bundle
+from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
 from ml.serve.inference import LiteRTGraph
 from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import is_flat, prepare, scale
+from ml.serve.preprocessing import is_blank, preprocess, rescale
 from ml.train.finding import FindingFit, Scores, fit, scores_of
 from ml.train.finding_views import compute_views, fitted
 from ml.train.input_pipeline import TrainingRefused
@@ -54,7 +54,7 @@ class FindingRun:
     seed: int = 0
     weights: Path | None = None
     origin: dict[str, Any] | None = None
-    tell: Tell = lambda event: None
+    tell: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -98,7 +98,7 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
         FileExistsError: out holds something that is no bundle.
     """
-    check_place(out)
+    check_destination(out)
     started = time.monotonic()
     labels = np.array([xray.fractured for xray in xrays])
     try:
@@ -111,7 +111,7 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
     key = _key(recipe, xrays, run.seed, weights)
     usable = np.array([not xray.contradicted for xray in xrays])
     last = recipe.held_out if recipe.held_out > 1 else None
-    remaining = Remaining(recipe.held_out + (last is not None))
+    remaining = RemainingTime(recipe.held_out + (last is not None))
 
     def fitted_to(
         name: str, number: int, train: NDArray[np.bool_]
@@ -171,7 +171,7 @@ def release(
         facts: what the card says besides.
     """
     round_weights(model)
-    graph = finding_graph(model, recipe.input.size, network.DESCRIBED_BY)
+    graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
     distribution, recognised = _distribution(graph, xrays, recipe, run)
     card = {
         "answers": "finding",
@@ -185,7 +185,7 @@ def release(
     }
     digests = sorted({xray.sha256 for xray in learned})
     files = {
-        "model.keras": keras_file(model),
+        "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
         TRAINING_IMAGES: "".join(f"{digest}\n" for digest in digests).encode(),
         out_of_distribution.FILE: distribution.to_bytes(),
@@ -313,10 +313,14 @@ def _distribution(
     unseen = np.ones(len(xrays), bool)
     distribution, scores = Distribution.fit(_features(graph, xrays, recipe, run), folds, unseen, REFUSED)
     refused = {"x_rays": {"refused": int((scores > distribution.threshold).sum()), "n": len(scores)}}
-    pictures = {**negatives.rendered(), "photograph": negatives.photographs()}
+    pictures = {
+        **out_of_distribution_images.render_images(),
+        "photograph": out_of_distribution_images.load_photographs(),
+    }
     for kind, found in pictures.items():
         outside = [
-            is_flat(pixels) or not distribution.contains(graph.run(prepare(pixels, recipe.input))["features"])
+            is_blank(pixels)
+            or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
             for pixels in found
         ]
         refused[kind] = {"refused": int(sum(outside)), "n": len(found)}
@@ -326,9 +330,9 @@ def _distribution(
 def _features(
     graph: LiteRTGraph, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
 ) -> NDArray[np.float32]:
-    remaining, features = Remaining(len(xrays)), []
+    remaining, features = RemainingTime(len(xrays)), []
     for number, xray in enumerate(xrays, start=1):
-        features.append(graph.run(scale(fitted(xray, recipe.input)[0], recipe.input))["features"])
+        features.append(graph.run(rescale(fitted(xray, recipe.input)[0], recipe.input))["features"])
         if number % 50 == 0 or number == len(xrays):
-            run.tell(Event("describe", 1, 1, number, len(xrays), {}, remaining.after(number)))
+            run.tell(ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
     return np.stack(features)

@@ -20,11 +20,11 @@ from PIL import Image, ImageFilter
 from ml.data.findings import Box, Xray
 from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
-from ml.events import Event, Remaining, Tell
 from ml.networks.finding import FROZEN, FindingRecipe
 from ml.networks.recipes import Augmentation
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.inference import num_threads
-from ml.serve.preprocessing import InputSpec, fit, place, scale
+from ml.serve.preprocessing import InputSpec, find_placement, rescale, trim_and_resize
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import TrainingRefused
 
@@ -56,7 +56,7 @@ def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
         pixels = read_image(xray.path).pixels
     except (ImageRefused, OSError) as error:
         raise TrainingRefused(f"{xray.path}: {error}") from error
-    placement = place(pixels, spec)
+    placement = find_placement(pixels, spec)
     left, top, right, bottom = placement.source
     to_left, to_top, to_right, to_bottom = placement.target
     across, down = (to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)
@@ -64,7 +64,7 @@ def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
         ((x + w / 2 - left) * across + to_left, (y + h / 2 - top) * down + to_top, w * across, h * down)
         for x, y, w, h in xray.boxes
     ]
-    return fit(pixels, spec, placement), boxes
+    return trim_and_resize(pixels, spec, placement), boxes
 
 
 def vary(
@@ -124,7 +124,7 @@ def compute_views(
     recipe: FindingRecipe,
     seed: int,
     work: Path,
-    tell: Tell,
+    tell: ProgressCallback,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Views:
     """Computes the outputs of the frozen layers for all views, into files under work, unless they are there.
@@ -154,7 +154,7 @@ def compute_views(
     done_file = work / f"views-{key}.json"
     boxes: list[list[Box]] = json.loads(done_file.read_bytes()) if done_file.exists() else []
     run = _litert(frozen, size) if len(boxes) < len(planned) else None
-    remaining = Remaining(len(planned))
+    remaining = RemainingTime(len(planned))
     while run and len(boxes) < len(planned):
         row = len(boxes)
         number, view = planned[row]
@@ -163,14 +163,14 @@ def compute_views(
             image, found = vary(
                 image, found, recipe.augmentation, np.random.default_rng([seed, number, view])
             )
-        for output, value in zip(outputs, run(scale(image, recipe.input)), strict=True):
+        for output, value in zip(outputs, run(rescale(image, recipe.input)), strict=True):
             output[row] = value
         boxes.append(found)
         stop = should_stop()
         if stop or len(boxes) % EVENT_EVERY == 0 or len(boxes) == len(planned):
             # A killed run resumes after the rows that this file counts.
             _write(done_file, json.dumps(boxes).encode())
-            tell(Event("views", 1, 1, len(boxes), len(planned), {}, remaining.after(len(boxes))))
+            tell(ProgressEvent("views", 1, 1, len(boxes), len(planned), {}, remaining.estimate(len(boxes))))
         if stop:
             raise TrainingStopped
     rows: list[list[int]] = [[] for _ in xrays]

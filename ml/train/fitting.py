@@ -1,8 +1,7 @@
-"""Fits a network as a recipe says: deterministic, resumable, the best epoch kept.
+"""Fits a network by a recipe, with checkpoints from which a run resumes.
 
-The state after each epoch is written to a checkpoint, aside and then renamed. What happens in an
-epoch depends on the state before it, the seed and the epoch alone, so a run that was killed and
-started again ends with the figures of an uninterrupted one.
+An epoch depends only on the state before it, the seed and its number. A run that was killed and restarted therefore
+ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,54 +21,67 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ml.evaluate.metrics import balanced_accuracy
-from ml.events import Event, Remaining, Tell
 from ml.networks.recipes import Recipe
-from ml.train.input_pipeline import Examples, plain_batches, training_batches
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.train.input_pipeline import Examples, inference_batches, training_batches
 
-WARM_UP = 0.08
+# Share of the steps during which the cosine schedule increases the learning rate.
+WARMUP_SHARE = 0.08
 SECONDS_BETWEEN_EVENTS = 1.0
 
 
 class TrainingStopped(Exception):
-    """Somebody asked the run to stop; the same command resumes it."""
+    """Training was stopped on request; the same call resumes it."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """One of the fits that a run consists of.
+class FitOptions:
+    """Options of one of the fits of a training run.
 
-    checkpoint: the file its state is written to, and resumed from if it is there.
-    number: how many fits of the run come before; remaining estimates the time by their number.
-    keep_best: whether the epoch of the lowest validation loss is kept and training stops early.
+    Attributes:
+        name: Phase of the progress events, such as "train" or "fold 1".
+        checkpoint: File with the state of the fit, from which it resumes if it exists.
+        seed: Seed of the batches and of dropout.
+        on_progress: Called with the progress.
+        remaining: Estimates the remaining time of the run, in units of fits.
+        number: Number of fits of the run before this one.
+        keep_best: Whether to keep the epoch with the lowest validation loss and to stop early.
+        should_stop: Called after each step; stops the fit when it returns True.
     """
 
     name: str
     checkpoint: Path
     seed: int
-    tell: Tell
-    remaining: Remaining
+    on_progress: ProgressCallback
+    remaining: RemainingTime
     number: int = 0
     keep_best: bool = True
     should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass
-class Progress:
-    """What a fit has done so far: figures by epoch, and the epoch (from 1) whose weights are kept."""
+class FitProgress:
+    """The finished epochs of a fit.
+
+    Attributes:
+        history: Metrics of each epoch.
+        best_epoch: Epoch whose weights are kept, counted from 1.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
 
     @property
     def epoch(self) -> int:
+        """Number of finished epochs."""
         return len(self.history)
 
 
 @contextmanager
-def computing_in(precision: str) -> Iterator[None]:
-    """Layers made inside compute in this precision; their variables are float32 all the same."""
+def dtype_policy(name: str) -> Iterator[None]:
+    """Sets the Keras dtype policy of layers that are created within the block; their variables stay float32."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
@@ -82,50 +94,72 @@ def fit(
     examples: Examples,
     train: NDArray[np.int64],
     validation: NDArray[np.int64],
-    run: Fit,
-) -> Progress:
-    """Trains a model in place; at the end it has the weights of its best epoch.
+    options: FitOptions,
+) -> FitProgress:
+    """Trains a model in place and sets its weights to those of the best epoch.
 
-    The best epoch is the one of the lowest validation loss; without validation examples, or if
-    run.keep_best is off, the last one.
+    The best epoch is the one with the lowest validation loss. It is the last one if there are no validation examples
+    or options.keep_best is False.
 
     Args:
-        train, validation: which of the examples to learn from, and which to watch.
+        model: Model from the inputs of the examples to logits, (batch, classes).
+        recipe: Optimizer, schedule and number of epochs.
+        examples: All examples.
+        train: Indices of the training examples, int64 (n,).
+        validation: Indices of the validation examples, int64 (m,); may be empty.
+        options: Options of this fit.
+
+    Returns:
+        The metrics of all epochs, and the number of the best one.
 
     Raises:
-        TrainingStopped: run.should_stop said so; the last whole epoch is in the checkpoint.
+        TrainingStopped: options.should_stop returned True; the last complete epoch is in the checkpoint.
     """
     state = _State(model, recipe)
-    if run.checkpoint.exists():
-        state.load(run.checkpoint)
+    if options.checkpoint.exists():
+        state.load(options.checkpoint)
     progress = state.progress
     train_step = _train_step(model, state.optimizers, recipe.label_smoothing, examples)
     while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
-        loss, steps = _train_epoch(model, state, train_step, recipe, examples, train, run)
+        loss, steps = _train_epoch(model, state, train_step, recipe, examples, train, options)
         progress.history.append({"loss": loss, **_validate(model, examples, validation)})
-        if not run.keep_best or _is_best(progress):
+        if not options.keep_best or _is_best(progress):
             progress.best_epoch, state.best = progress.epoch, model.get_weights()
-        state.save(run.checkpoint)
-        done = run.number + progress.epoch / recipe.epochs
-        left = run.remaining.after(done)
-        run.tell(Event(run.name, progress.epoch, recipe.epochs, steps, steps, progress.history[-1], left))
+        state.save(options.checkpoint)
+        done = options.number + progress.epoch / recipe.epochs
+        left = options.remaining.estimate(done)
+        options.on_progress(
+            ProgressEvent(
+                options.name, progress.epoch, recipe.epochs, steps, steps, progress.history[-1], left
+            )
+        )
     model.set_weights(state.best)
     return progress
 
 
-def logits_of(
+def predict_logits(
     model: keras.Model, examples: Examples, indices: NDArray[np.int64], view: int = 0
 ) -> NDArray[np.float32]:
-    """Returns the model's logits, float32 (len(indices), classes)."""
-    batches = plain_batches(examples, indices, view)
+    """Predicts the logits of examples.
+
+    Args:
+        model: Model from the inputs of the examples to logits.
+        examples: All examples.
+        indices: Indices of the examples to predict, int64 (n,).
+        view: View of the examples to use.
+
+    Returns:
+        float32 (n, classes).
+    """
+    batches = inference_batches(examples, indices, view)
     return np.concatenate([model.predict_on_batch(batch) for batch in batches]).astype(np.float32)
 
 
 class _State:
-    """All that an epoch starts from and leaves behind."""
+    """The model, optimizers and progress between two epochs."""
 
     def __init__(self, model: keras.Model, recipe: Recipe) -> None:
-        self.model, self.progress, self.best = model, Progress(), model.get_weights()
+        self.model, self.progress, self.best = model, FitProgress(), model.get_weights()
         head = model.get_layer("logits").trainable_variables
         body = [v for v in model.trainable_variables if not any(v is other for other in head)]
         self.optimizers = [
@@ -135,22 +169,24 @@ class _State:
         ]
 
     def save(self, path: Path) -> None:
+        """Writes a checkpoint, replacing an existing one atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part")
+        temporary = path.with_suffix(".part")
         arrays = {
             f"{name}-{number}": np.asarray(array)
             for name, group in self._groups().items()
             for number, array in enumerate(group)
         }
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             np.savez(
                 file, allow_pickle=False, progress=np.array(json.dumps(self.progress.__dict__)), **arrays
             )
-        aside.replace(path)
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
+        """Restores the state of a checkpoint."""
         with np.load(path, allow_pickle=False) as saved:
-            self.progress = Progress(**json.loads(str(saved["progress"])))
+            self.progress = FitProgress(**json.loads(str(saved["progress"])))
             groups = {
                 name: [saved[f"{name}-{number}"] for number in range(len(group))]
                 for name, group in self._groups().items()
@@ -173,7 +209,7 @@ class _State:
 
 def _optimizer(recipe: Recipe, variables: list[Any]) -> keras.Optimizer:
     optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
-    # A bias or a batch norm is nothing to keep small.
+    # Weight decay of biases and batch normalization does not regularize the model.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(variables)
     return optimizer
@@ -186,29 +222,33 @@ def _train_epoch(
     recipe: Recipe,
     examples: Examples,
     train: NDArray[np.int64],
-    run: Fit,
+    options: FitOptions,
 ) -> tuple[float, int]:
     epoch = state.progress.epoch
-    batches = training_batches(examples, train, recipe, run.seed, epoch)
+    batches = training_batches(examples, train, recipe, options.seed, epoch)
     steps = len(batches)
-    _reseed_dropout(model, run.seed, epoch)
-    losses, told = [], time.monotonic()
+    _reseed_dropout(model, options.seed, epoch)
+    losses, last_report = [], time.monotonic()
     for step, (inputs, targets) in enumerate(batches):
-        share = _schedule(recipe, (epoch * steps + step) / (recipe.epochs * steps))
-        for optimizer, rate, _ in state.optimizers:
-            optimizer.learning_rate.assign(rate * share)
+        factor = _learning_rate_factor(recipe, (epoch * steps + step) / (recipe.epochs * steps))
+        for optimizer, learning_rate, _ in state.optimizers:
+            optimizer.learning_rate.assign(learning_rate * factor)
         losses.append(float(train_step(inputs, targets)))
-        if run.should_stop():
+        if options.should_stop():
             raise TrainingStopped
-        if time.monotonic() - told > SECONDS_BETWEEN_EVENTS and step + 1 < steps:
-            told = time.monotonic()
-            left = run.remaining.after(run.number + (epoch + (step + 1) / steps) / recipe.epochs)
-            run.tell(Event(run.name, epoch + 1, recipe.epochs, step + 1, steps, {"loss": losses[-1]}, left))
+        if time.monotonic() - last_report > SECONDS_BETWEEN_EVENTS and step + 1 < steps:
+            last_report = time.monotonic()
+            left = options.remaining.estimate(options.number + (epoch + (step + 1) / steps) / recipe.epochs)
+            options.on_progress(
+                ProgressEvent(
+                    options.name, epoch + 1, recipe.epochs, step + 1, steps, {"loss": losses[-1]}, left
+                )
+            )
     return float(np.mean(losses)), steps
 
 
 def _train_step(model: keras.Model, optimizers: list[Any], label_smoothing: float, examples: Examples) -> Any:
-    # Batches differ in length; without a signature each length would be compiled anew.
+    # Batches differ in length; without a signature, each length would be traced separately.
     signature = (
         tf.TensorSpec((None, *model.input.shape[1:]), tf.float32),
         tf.TensorSpec((None, examples.targets.shape[1]), tf.float32),
@@ -227,11 +267,11 @@ def _train_step(model: keras.Model, optimizers: list[Any], label_smoothing: floa
     return train_step
 
 
-def _schedule(recipe: Recipe, done: float) -> float:
-    """Returns which share of the learning rate is used when this share of all steps is done."""
+def _learning_rate_factor(recipe: Recipe, done: float) -> float:
+    """Returns the learning rate relative to its peak after this share of all steps."""
     if recipe.schedule == "constant":
         return 1.0
-    return min(1.0, (done + 1e-3) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
+    return min(1.0, (done + 1e-3) / WARMUP_SHARE) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _reseed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
@@ -243,7 +283,7 @@ def _reseed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
 def _validate(model: keras.Model, examples: Examples, validation: NDArray[np.int64]) -> dict[str, float]:
     if not len(validation):
         return {}
-    logits = logits_of(model, examples, validation)
+    logits = predict_logits(model, examples, validation)
     targets = examples.targets[validation]
     labels, predicted = targets.argmax(axis=1), logits.argmax(axis=1)
     return {
@@ -253,6 +293,6 @@ def _validate(model: keras.Model, examples: Examples, validation: NDArray[np.int
     }
 
 
-def _is_best(progress: Progress) -> bool:
+def _is_best(progress: FitProgress) -> bool:
     losses = [figures.get("val_loss", -math.inf) for figures in progress.history]
     return losses[-1] <= min(losses)

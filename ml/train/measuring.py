@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data import negatives
+from ml.data import out_of_distribution_images
 from ml.data.folds import grouped_folds
 from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
 from ml.data.manifests import Item, Manifest
 from ml.evaluate import metrics
-from ml.events import Event, Remaining, Tell
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.calibration import (
     choose_threshold,
     conformal_threshold,
@@ -29,8 +29,8 @@ from ml.serve.calibration import (
 )
 from ml.serve.inference import Graph, Prediction, Predictor
 from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, is_flat, prepare, scale
-from ml.train.learning import Answers, labels_of
+from ml.serve.preprocessing import InputSpec, is_blank, preprocess, rescale
+from ml.train.cross_validation import HeldOutPredictions, encode_labels
 
 COVERAGE = 0.9
 SELECTIVE_ACCURACY = 0.5
@@ -40,7 +40,7 @@ MIN_IMAGES = 20
 Pixels = NDArray[np.uint8]
 
 
-def calibrate(held_out: Answers, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def calibrate(held_out: HeldOutPredictions, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns a card's calibration, and its figures on the held-out images.
 
     For the figures each image is calibrated by the images of other groups alone.
@@ -98,7 +98,7 @@ def measure(
     return figures
 
 
-def measure_test(predictor: Predictor, manifest: Manifest, tell: Tell) -> dict[str, Any]:
+def measure_test(predictor: Predictor, manifest: Manifest, tell: ProgressCallback) -> dict[str, Any]:
     """Returns the figures on the manifest's test part, as served."""
     items: list[Item] = manifest.subset("test")
     predictions = _answer(predictor, [manifest.file(item) for item in items], "measure", tell)
@@ -111,12 +111,12 @@ def measure_test(predictor: Predictor, manifest: Manifest, tell: Tell) -> dict[s
     groups = [item.group for item in items]
     refused = sum(not prediction.in_distribution for prediction in predictions)
     return {
-        **measure(probabilities, sets, labels_of(items, manifest.classes), groups),
+        **measure(probabilities, sets, encode_labels(items, manifest.classes), groups),
         "refused": _share(refused, len(items)),
     }
 
 
-def measure_whole_bones(predictor: Predictor, folder: Path, tell: Tell) -> dict[str, Any]:
+def measure_whole_bones(predictor: Predictor, folder: Path, tell: ProgressCallback) -> dict[str, Any]:
     """Returns what the model says of X-rays of whole bones, for which no class of it is right.
 
     named: how often a fracture is named, that is neither refused nor "unsure".
@@ -143,7 +143,7 @@ def fit_distribution(
     folds: NDArray[np.int64],
     unseen: NDArray[np.bool_],
     spec: InputSpec,
-    tell: Tell,
+    tell: ProgressCallback,
 ) -> tuple[Distribution, dict[str, Any]] | None:
     """Fits the in-distribution score to fitted X-rays, and measures it against pictures that are none.
 
@@ -155,13 +155,16 @@ def fit_distribution(
     """
     if unseen.sum() < MIN_IMAGES:
         return None
-    remaining, features = Remaining(len(images)), []
+    remaining, features = RemainingTime(len(images)), []
     for number, image in enumerate(images, start=1):
-        features.append(graph.run(scale(image, spec))["features"])
+        features.append(graph.run(rescale(image, spec))["features"])
         if number % 50 == 0 or number == len(images):
-            tell(Event("describe", 1, 1, number, len(images), {}, remaining.after(number)))
+            tell(ProgressEvent("describe", 1, 1, number, len(images), {}, remaining.estimate(number)))
     fitted, scores = Distribution.fit(np.stack(features), folds, unseen)
-    pictures = {**negatives.rendered(), "photograph": negatives.photographs()}
+    pictures = {
+        **out_of_distribution_images.render_images(),
+        "photograph": out_of_distribution_images.load_photographs(),
+    }
     others = {kind: _scores(graph, fitted, found, spec) for kind, found in pictures.items()}
     together = np.concatenate(list(others.values()))
     figures = {
@@ -181,26 +184,30 @@ def _scores(
     return np.array(
         [
             np.inf
-            if is_flat(pixels)
-            else fitted.score(graph.run(prepare(pixels, spec))["features"][np.newaxis])[0]
+            if is_blank(pixels)
+            else fitted.score(graph.run(preprocess(pixels, spec))["features"][np.newaxis])[0]
             for pixels in pictures
         ]
     )
 
 
-def _answer(predictor: Predictor, paths: Sequence[Path], phase: str, tell: Tell) -> list[Prediction]:
-    remaining, predictions = Remaining(len(paths)), []
+def _answer(
+    predictor: Predictor, paths: Sequence[Path], phase: str, tell: ProgressCallback
+) -> list[Prediction]:
+    remaining, predictions = RemainingTime(len(paths)), []
     for number, path in enumerate(paths, start=1):
         try:
             predictions += predictor.predict([read_image(path).pixels])
         except ImageRefused as error:
             raise ImageRefused(f"{path}: {error}") from error
         if number % 50 == 0 or number == len(paths):
-            tell(Event(phase, 1, 1, number, len(paths), {}, remaining.after(number)))
+            tell(ProgressEvent(phase, 1, 1, number, len(paths), {}, remaining.estimate(number)))
     return predictions
 
 
-def _calibrated_by_others(held_out: Answers, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _calibrated_by_others(
+    held_out: HeldOutPredictions, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     labels, groups = held_out.labels, np.array(held_out.groups)
     folds = grouped_folds(labels, held_out.groups, min(FOLDS, len(set(held_out.groups))), seed)
     probabilities = np.zeros(held_out.logits.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ml import __version__
 from ml.data.folds import grouped_folds
 from ml.data.manifests import Manifest
 from ml.networks.recipes import Recipe
 from ml.serve import out_of_distribution
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_place, open_bundle, write_bundle
-from ml.serve.export import keras_file, round_weights, serving_graph
+from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, open_bundle, write_bundle
+from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.inference import Predictor, open_graph
-from ml.train.input_pipeline import decode
-from ml.train.learning import Learned, Run, labels_of, learn, weights_of
+from ml.train.cross_validation import (
+    RunOptions,
+    TrainedModel,
+    encode_labels,
+    initial_weights_file,
+    train_model,
+)
+from ml.train.input_pipeline import decode_images
 from ml.train.measuring import FOLDS, calibrate, fit_distribution, measure_test, measure_whole_bones
 
 
-def train(recipe: Recipe, manifest: Manifest, out: Path, run: Run) -> Bundle:
+def train(recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions) -> Bundle:
     """Trains on the manifest's train and validation parts and writes a bundle.
 
     The test part is measured when all else is settled, and changes nothing.
@@ -33,15 +39,15 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, run: Run) -> Bundle:
         ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
         FileExistsError: out holds something that is no bundle.
     """
-    check_place(out)
+    check_destination(out)
     tf.config.experimental.enable_op_determinism()
     # Found now rather than after the training: a test image that cannot be read.
-    decode(manifest, manifest.subset("test"), recipe.input, run.work, run.tell)
-    learned = learn(recipe, manifest, run)
+    decode_images(manifest, manifest.subset("test"), recipe.input, run.work, run.on_progress)
+    learned = train_model(recipe, manifest, run)
     round_weights(learned.model)
-    graph = serving_graph(learned.model, recipe.described_by, recipe.mirror)
+    graph = export_litert(learned.model, recipe.ood_layers, recipe.test_time_flip)
     files = {
-        "model.keras": keras_file(learned.model),
+        "model.keras": export_keras(learned.model),
         "serving.tflite.gz": graph,
     }
     if seen := images_learned_from(manifest, run.start):
@@ -55,28 +61,28 @@ def train(recipe: Recipe, manifest: Manifest, out: Path, run: Run) -> Bundle:
     # The rest is measured on what will be served.
     predictor = Predictor(write_bundle(run.work / "draft", files, card), "litert")
     if manifest.subset("test"):
-        figures["test"] = measure_test(predictor, manifest, run.tell)
-    if run.whole_bones:
-        figures["whole_bones"] = measure_whole_bones(predictor, run.whole_bones, run.tell)
+        figures["test"] = measure_test(predictor, manifest, run.on_progress)
+    if run.normal_images:
+        figures["whole_bones"] = measure_whole_bones(predictor, run.normal_images, run.on_progress)
     return write_bundle(out, files, {**card, "figures": figures})
 
 
 def _distribution(
-    graph: bytes, recipe: Recipe, manifest: Manifest, run: Run
+    graph: bytes, recipe: Recipe, manifest: Manifest, run: RunOptions
 ) -> tuple[out_of_distribution.Distribution, dict[str, Any]] | None:
     items = [*manifest.subset("train"), *manifest.subset("validation")]
-    images = decode(manifest, items, recipe.input, run.work, run.tell)
-    labels, groups = labels_of(items, manifest.classes), [item.group for item in items]
+    images = decode_images(manifest, items, recipe.input, run.work, run.on_progress)
+    labels, groups = encode_labels(items, manifest.classes), [item.group for item in items]
     folds = grouped_folds(labels, groups, min(FOLDS, len(set(groups))), run.seed)
     # What a trunk makes of an image it does not learn; other layers have seen the train part.
-    unseen = np.array([recipe.trunk is not None or item.split == "validation" for item in items])
-    return fit_distribution(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.tell)
+    unseen = np.array([recipe.backbone_output is not None or item.split == "validation" for item in items])
+    return fit_distribution(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.on_progress)
 
 
 def _card(
-    recipe: Recipe, manifest: Manifest, run: Run, learned: Learned, calibration: dict[str, Any]
+    recipe: Recipe, manifest: Manifest, run: RunOptions, learned: TrainedModel, calibration: dict[str, Any]
 ) -> dict[str, Any]:
-    weights = weights_of(recipe, run)
+    weights = initial_weights_file(recipe, run)
     return {
         "classes": manifest.classes,
         "input": recipe.input.to_json(),
@@ -99,7 +105,7 @@ def _card(
     }
 
 
-def _epochs(learned: Learned) -> list[dict[str, float]]:
+def _epochs(learned: TrainedModel) -> list[dict[str, float]]:
     """Returns the figures of each epoch; validation figures are means over the folds if there are any."""
     folds = [progress.history for progress in learned.fold_progress]
     means = [
@@ -130,11 +136,4 @@ def images_learned_from(manifest: Manifest, start: Path | None) -> bytes | None:
 
 def versions() -> dict[str, str]:
     """Returns the versions that a card names."""
-    changelog = Path(__file__).parents[2] / "CHANGELOG.md"
-    text = changelog.read_text(encoding="utf-8") if changelog.exists() else ""
-    found = re.search(r"^## (\S+)", text, re.M)
-    return {
-        "callus": found[1] if found else "unknown",
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-    }
+    return {"callus": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}

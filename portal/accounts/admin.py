@@ -1,6 +1,6 @@
-"""The accounts in the administration: no sign-in of its own, and no secrets.
+"""Admin pages of e-mail addresses, second factors, sessions and groups, and signing in to the admin.
 
-An admin may take away a second factor of somebody who lost their phone, or end a session; nobody reads a key.
+An admin can remove the second factor of a user who lost their phone, and end a session; keys are never shown.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from classifier.core.admin import DiscreetAdmin
+from classifier.core.admin import BaseAdmin
 
 
 def sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
-    """One way to sign in: lockout and second factor hold for the administration too.
+    """Redirects to the portal's sign-in page, so that lockout and second factor also protect the admin.
 
-    The library's own form is shown to nobody: who is signed in could guess other people's passwords there.
+    Django's own form is never shown: a signed-in user could guess passwords of others there without a limit.
     """
     if admin.site.has_permission(request):
         return redirect("admin:index")
@@ -35,11 +35,13 @@ def sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
 
 
 def change_password(request: HttpRequest, extra_context: object = None) -> HttpResponse:
-    """One way to change one's password, which limits how often the old one may be guessed."""
+    """Redirects to the portal's page, which limits how often the old password can be guessed."""
     return redirect("account_change_password")
 
 
-class WithoutSecrets(DiscreetAdmin):
+class DeleteOnlyAdmin(BaseAdmin):
+    """Shows rows and deletes them, but does not let anyone add or change them."""
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -47,12 +49,12 @@ class WithoutSecrets(DiscreetAdmin):
         return False
 
 
-class SecondFactors(WithoutSecrets):
+class AuthenticatorAdmin(DeleteOnlyAdmin):
     list_display = ("user", "type", "created_at", "last_used_at")
     exclude = ("data",)
 
 
-class Sessions(WithoutSecrets):
+class UserSessionAdmin(DeleteOnlyAdmin):
     list_display = ("user", "created_at", "ip", "user_agent")
     exclude = ("session_key", "data")
 
@@ -64,20 +66,20 @@ class Sessions(WithoutSecrets):
             session.end()
 
 
-class EmailAddresses(DiscreetAdmin, account.EmailAddressAdmin):  # type: ignore[misc]
+class EmailAddressAdmin(BaseAdmin, account.EmailAddressAdmin):  # type: ignore[misc]
     pass
 
 
-class Groups(DiscreetAdmin, auth.GroupAdmin):
+class GroupAdmin(BaseAdmin, auth.GroupAdmin):
     pass
 
 
-# They register themselves when they are imported.
+# The libraries register their own pages when their admin modules are imported.
 for _library, _model, _ours in (
-    (mfa, Authenticator, SecondFactors),
-    (usersessions, UserSession, Sessions),
-    (account, EmailAddress, EmailAddresses),
-    (auth, Group, Groups),
+    (mfa, Authenticator, AuthenticatorAdmin),
+    (usersessions, UserSession, UserSessionAdmin),
+    (account, EmailAddress, EmailAddressAdmin),
+    (auth, Group, GroupAdmin),
 ):
     admin.site.unregister(_model)
     admin.site.register(_model, _ours)

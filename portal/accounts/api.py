@@ -1,3 +1,5 @@
+"""The API of tokens and of the own account."""
+
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -9,22 +11,23 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, Throttled
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from classifier.core.api.authentication import TokenAuthentication
 from classifier.core.api.parsers import FormParser, JSONParser
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import StrictCharField
+from classifier.core.api.serializers import StrictCharField, validate
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.models import User
 from portal.accounts.services import export_account
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    # A name may be pasted with a space, and a space is no name: neither is told apart from a wrong one.
+    # Spaces are stripped when the user is looked up, so that a name of spaces is answered like any wrong name.
     username = StrictCharField(max_length=254, trim_whitespace=False)
     password = StrictCharField(max_length=4096, trim_whitespace=False)
 
@@ -33,7 +36,7 @@ class TokenSerializer(serializers.Serializer[Any]):
     token = serializers.CharField()
 
 
-class Tokens(APIView):
+class TokensViewSet(ViewSet[AuthToken]):
     authentication_classes = []
     permission_classes = [AllowAny]
     parser_classes = [JSONParser, FormParser]
@@ -44,32 +47,54 @@ class Tokens(APIView):
         responses={201: TokenSerializer, **errors(*BODY)},
         auth=[],
     )
-    def post(self, request: Request) -> Response:
-        """Get a token for a name (or e-mail address) and password. It is shown once, and kept as a hash only."""
-        credentials = CredentialsSerializer(data=request.data)
-        credentials.is_valid(raise_exception=True)
-        user = _authenticate(request, **credentials.validated_data)
+    def create(self, request: Request) -> Response:
+        """Returns a new token for a name (or e-mail address) and password. Only a hash of the token is stored."""
+        user = _authenticate(request, **validate(CredentialsSerializer, request.data))
         AuthToken.objects.filter(user=user, expiry__lt=timezone.now()).delete()
         _, token = AuthToken.objects.create(user=user)
         return Response({"token": token}, status=201)
+
+    @extend_schema(operation_id="token_revoke", responses={204: None, **errors()})
+    @action(
+        detail=False,
+        methods=["delete"],
+        authentication_classes=[TokenAuthentication],
+        permission_classes=[IsAuthenticated],
+    )
+    def current(self, request: Request) -> Response:
+        """Revokes the token that this request carries."""
+        token: Any = request.auth
+        token.delete()
+        return Response(status=204)
 
     def get_authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
-class CurrentToken(APIView):
-    authentication_classes = [TokenAuthentication]
-
-    @extend_schema(operation_id="token_revoke", responses={204: None, **errors()})
-    def delete(self, request: Request) -> Response:
-        """Revoke the token that this request carries."""
-        token: Any = request.auth
-        token.delete()
-        return Response(status=204)
+class AccountViewSet(ViewSet[User]):
+    @extend_schema(
+        operation_id="account_export",
+        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors()},
+    )
+    @action(detail=False)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """Returns all your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""
+        return StreamingHttpResponse(
+            export_account(user=self.user),
+            content_type="application/zip",
+            headers={"Content-Disposition": 'attachment; filename="callus-export.zip"'},
+        )
 
 
 def _authenticate(request: Request, username: str, password: str) -> User:
-    """Counts failed attempts together with those on the sign-in page, by address and by name."""
+    """Returns the active user with this name and password.
+
+    Failed attempts count together with those on the sign-in page, by IP address and by name.
+
+    Raises:
+        AuthenticationFailed: the credentials are wrong, or the user has a second factor.
+        Throttled: there were too many failed attempts.
+    """
     try:
         user = get_adapter().authenticate(request._request, username=username.strip(), password=password)
     except ValidationError as too_many:
@@ -82,18 +107,3 @@ def _authenticate(request: Request, username: str, password: str) -> User:
         )
     found: User = user
     return found
-
-
-class AccountExport(APIView):
-    @extend_schema(
-        operation_id="account_export",
-        responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors()},
-    )
-    def get(self, request: Request) -> StreamingHttpResponse:
-        """All your data as one zip: account.json, radiographs.json, reviews.json and the pictures."""
-        user: Any = request.user
-        return StreamingHttpResponse(
-            export_account(user=user),
-            content_type="application/zip",
-            headers={"Content-Disposition": 'attachment; filename="callus-export.zip"'},
-        )

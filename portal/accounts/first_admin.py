@@ -1,4 +1,4 @@
-"""The link with which the first admin of an empty portal chooses a name and password."""
+"""The link with which the first admin of a new portal chooses a username and password."""
 
 from django.contrib.auth import get_user_model
 from django.core import signing
@@ -10,19 +10,22 @@ VALID_SECONDS = 24 * 3600
 
 
 def is_needed() -> bool:
+    """Returns whether the portal has no admin yet."""
     return not get_user_model().objects.filter(is_superuser=True).exists()
 
 
 def make_link(base_url: str) -> str:
+    """Returns a link that is valid for VALID_SECONDS, until an admin exists."""
     return f"{base_url}{reverse('first_admin', args=[make_token()])}"
 
 
 def make_token() -> str:
+    """Returns the signed token of such a link."""
     return signing.dumps("first admin", salt=SALT)
 
 
 def is_valid(token: str) -> bool:
-    """Whether this token was made here lately and no admin exists yet: a link works once."""
+    """Returns whether the token is authentic and not expired, and no admin exists yet."""
     try:
         signing.loads(token, salt=SALT, max_age=VALID_SECONDS)
     except signing.BadSignature:
@@ -31,5 +34,6 @@ def is_valid(token: str) -> bool:
 
 
 def create_first_admin(*, username: str, email: str, password: str) -> None:
+    """Creates the first admin."""
     with transaction.atomic():
         get_user_model().objects.create_superuser(username=username, email=email, password=password)

@@ -1,18 +1,24 @@
+"""The password validator that revokes API tokens."""
+
 from typing import Any
 
 from knox.models import AuthToken
 
 
 class RevokesTokens:
-    """Not a check. Django tells its password validators of each change, whoever made it: the person, a link in a mail,
-    an admin or a command. Sessions end by themselves, as each holds a hash of the password it began with.
+    """Revokes a user's API tokens when their password changes. Accepts every password.
+
+    Django notifies password validators of every change: by the user, a reset link, an admin or a command. Sessions end
+    without further code, because each stores a hash of the password.
     """
 
     def validate(self, password: str, user: Any = None) -> None:
-        """Every password will do."""
+        """Accepts every password."""
 
     def get_help_text(self) -> str:
-        return "When you change it, your other devices are signed out and your API tokens end."
+        """Returns the help text for password forms."""
+        return "Changing your password signs out your other devices and revokes your API tokens."
 
     def password_changed(self, password: str, user: Any = None) -> None:
+        """Deletes the user's API tokens."""
         AuthToken.objects.filter(user=user).delete()

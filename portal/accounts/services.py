@@ -1,4 +1,4 @@
-"""All that the portal knows of a person, as one zip: what they may ask for, and take elsewhere."""
+"""Deletes accounts, exports a user's data and creates the default groups."""
 
 import io
 import json
@@ -17,83 +17,86 @@ from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import remove_radiographs
+from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
 
 
 def delete_account(*, user: User) -> None:
-    """Remove a person with all that is theirs, at once and for good.
+    """Deletes a user's account and data immediately and permanently.
 
-    Gone: the account, tokens, sessions, second factors; their X-rays, those in the trash too, with files, answers and
-    reviews. Kept: what they said of other people's X-rays, without their name; images of data set versions that were
-    made before, since such a version never changes; and the audit log, which names who did what.
+    Deletes the account, tokens, sessions and two-factor authentication, and all X-rays (including those in the trash)
+    with files, answers and reviews. Keeps the user's reviews of other people's X-rays, without the name; images in
+    existing data set versions, which never change; and the audit log, which includes the name.
 
     Raises:
-        NotAllowedNow: the portal would be without an admin, or its record of who promoted which model would break.
+        NotAllowedNow: the user is the only admin, or has promoted a model.
     """
     admins = User.objects.filter(is_superuser=True, is_active=True)
     if user.is_superuser and not admins.exclude(id=user.id).exists():
-        raise NotAllowedNow("You are the only admin. Make somebody else an admin first.")
+        raise NotAllowedNow(
+            "You are the only admin, so your account was not deleted. Make another user an admin first."
+        )
     try:
         with transaction.atomic():
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
-            remove_radiographs(Radiograph.objects.filter(owner=user))
+            delete_radiographs(Radiograph.objects.filter(owner=user))
             user.delete()
     except ProtectedError:
         raise NotAllowedNow(
-            "You decided which model is live, and that stays on record. "
-            "Please ask an admin to deactivate your account instead."
+            "You have promoted a model, and that record must be kept, so your account was not deleted. "
+            "Ask an admin to deactivate your account instead."
         ) from None
 
 
-CHUNK = 1024**2
-AT_ONCE = 500
-RADIOGRAPH = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
+CHUNK_BYTES = 1024**2
+BATCH_SIZE = 500
+RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
 
-PREDICTION = (
+PREDICTION_FIELDS = (
     "id", "state", "class_name", "confidence", "probabilities", "prediction_set",
     "abstained", "in_distribution", "created_at", "started_at", "finished_at", "error",
 )  # fmt: skip
 
-REVIEW = ("id", "radiograph_id", "verdict", "class_name", "comment", "created_at")
+REVIEW_FIELDS = ("id", "radiograph_id", "verdict", "class_name", "comment", "created_at")
 
 
 def export_account(*, user: User) -> Iterator[bytes]:
-    """The zip, piece by piece, so that any number of pictures takes little memory.
+    """Yields a zip with all data of a user in chunks, so that memory use does not grow with the number of images.
 
-    account.json, radiographs.json (with predictions, and what reviewers said), reviews.json (what this person said),
-    images/ID.png and saliency/ID.png. X-rays in the trash are among them.
+    The zip contains account.json, radiographs.json (with predictions and their reviews), reviews.json (reviews by this
+    user), images/ID.png and saliency/ID.png. X-rays in the trash are included.
     """
-    buffer = _Pieces()
+    buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in _facts(user):
+        for name, content in _json_files(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
             yield buffer.take()
         for radiograph in _with_saliency(user):
-            yield from _pictures(archive, buffer, radiograph)
+            yield from _image_files(archive, buffer, radiograph)
     yield buffer.take()
 
 
-class _Pieces(io.RawIOBase):
-    """What zipfile wrote since the last take(); it cannot seek back, so zipfile does not try."""
+class _ZipBuffer(io.RawIOBase):
+    """Collects what zipfile writes until take() is called. Not seekable, so zipfile writes strictly forward."""
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+        self.chunks: list[bytes] = []
 
     def writable(self) -> bool:
         return True
 
-    def write(self, piece: Any) -> int:
-        self.pieces.append(bytes(piece))
-        return len(piece)
+    def write(self, chunk: Any) -> int:
+        self.chunks.append(bytes(chunk))
+        return len(chunk)
 
     def take(self) -> bytes:
-        taken = b"".join(self.pieces)
-        self.pieces.clear()
+        """Returns and forgets what was written since the last call."""
+        taken = b"".join(self.chunks)
+        self.chunks.clear()
         return taken
 
 
-def _facts(user: User) -> Iterator[tuple[str, Any]]:
+def _json_files(user: User) -> Iterator[tuple[str, Any]]:
     yield (
         "account.json",
         {
@@ -105,46 +108,50 @@ def _facts(user: User) -> Iterator[tuple[str, Any]]:
             "joined": user.date_joined,
             "last_login": user.last_login,
             "tokens": list(AuthToken.objects.filter(user=user).values("created", "expiry")),
-            "notifications": list(Notification.objects.of(user).values("text", "created_at", "read_at")),
+            "notifications": list(
+                Notification.objects.for_user(user).values("text", "created_at", "read_at")
+            ),
         },
     )
-    yield "radiographs.json", [_radiograph(row) for row in _with_what_was_said(user)]
-    yield "reviews.json", list(Review.objects.filter(reviewer=user).values(*REVIEW))
+    yield "radiographs.json", [_radiograph(row) for row in _with_reviews(user)]
+    yield "reviews.json", list(Review.objects.filter(reviewer=user).values(*REVIEW_FIELDS))
 
 
-def _with_what_was_said(user: User) -> Iterator[Radiograph]:
-    """A person's X-rays with predictions and reviews, in a few queries for some hundreds of them."""
+def _with_reviews(user: User) -> Iterator[Radiograph]:
+    """Yields the user's X-rays with predictions and reviews, loaded in batches."""
     own = Radiograph.objects.filter(owner=user).with_predictions().prefetch_related("reviews")
-    yield from own.iterator(chunk_size=AT_ONCE)
+    yield from own.iterator(chunk_size=BATCH_SIZE)
 
 
 def _with_saliency(user: User) -> Iterator[Radiograph]:
-    pictures = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
+    saliency = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
     own = Radiograph.objects.filter(owner=user).order_by("created_at")
-    yield from own.prefetch_related(Prefetch("predictions", pictures)).iterator(chunk_size=AT_ONCE)
+    yield from own.prefetch_related(Prefetch("predictions", saliency)).iterator(chunk_size=BATCH_SIZE)
 
 
 def _radiograph(radiograph: Radiograph) -> dict[str, Any]:
     return {
-        **{name: getattr(radiograph, name) for name in RADIOGRAPH},
+        **{name: getattr(radiograph, name) for name in RADIOGRAPH_FIELDS},
         "predictions": [
             {
-                **{name: getattr(one, name) for name in PREDICTION},
+                **{name: getattr(one, name) for name in PREDICTION_FIELDS},
                 "model_version__number": one.model_version.number,
             }
             for one in radiograph.predictions.all()
         ],
-        "reviews": [{name: getattr(review, name) for name in REVIEW} for review in radiograph.reviews.all()],
+        "reviews": [
+            {name: getattr(review, name) for name in REVIEW_FIELDS} for review in radiograph.reviews.all()
+        ],
     }
 
 
-def _pictures(archive: zipfile.ZipFile, buffer: _Pieces, radiograph: Radiograph) -> Iterator[bytes]:
+def _image_files(archive: zipfile.ZipFile, buffer: _ZipBuffer, radiograph: Radiograph) -> Iterator[bytes]:
     try:
         image = default_storage.open(str(radiograph.image))
     except FileNotFoundError:
-        return  # deleted in the meantime
+        return  # deleted since the query
     with image, archive.open(f"images/{radiograph.id}.png", "w") as entry:
-        for chunk in image.chunks(CHUNK):
+        for chunk in image.chunks(CHUNK_BYTES):
             entry.write(chunk)
             yield buffer.take()
     for prediction in radiograph.predictions.all():
@@ -153,9 +160,9 @@ def _pictures(archive: zipfile.ZipFile, buffer: _Pieces, radiograph: Radiograph)
 
 
 def create_default_groups() -> None:
-    """Make the groups that hold the permissions of the retraining loop. Safe to call at each start.
+    """Creates the default groups with their permissions.
 
-    A group that exists stays as its admin made it.
+    Existing groups are not changed, so this can run at each start.
     """
     for name, permissions in DEFAULT_GROUPS.items():
         with transaction.atomic():
@@ -165,6 +172,6 @@ def create_default_groups() -> None:
 
 
 def permission_named(name: str) -> Permission:
-    """The permission with a name such as "registry.view_model"."""
+    """Returns the permission with a name such as "registry.view_model"."""
     app_label, _, codename = name.partition(".")
     return Permission.objects.get(content_type__app_label=app_label, codename=codename)

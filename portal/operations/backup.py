@@ -1,12 +1,12 @@
-"""A backup: one zip file with all rows and all files, consistent and checksummed, made while the portal serves.
+"""Writes a backup: one zip with all rows and files, consistent and with checksums, while the portal is running.
 
-rows/NUMBER-APP.MODEL.jsonl   the rows of one table, one JSON object a line, as Django serializes them: so a backup of
-                              SQLite can be restored into PostgreSQL, and the other way round
-files/PATH                    the files that those rows name
-manifest.json                 versions, counts, and the SHA-256 of each of the above
+rows/NUMBER-APP.MODEL.jsonl   the rows of one table in Django's serialization format, one JSON object per line. A backup
+                              of SQLite can therefore be restored into PostgreSQL and vice versa.
+files/PATH                    the files that those rows refer to
+manifest.json                 versions, counts, and the SHA-256 of each entry above
 
-The rows come first, read in one snapshot; files never change in place, so those that the rows name can be copied
-afterwards. One that was deleted in between is listed as missing.
+The rows are read first, in one snapshot. Files never change in place, so they can be copied afterwards. Files that are
+deleted in between are listed as missing.
 """
 
 import hashlib
@@ -28,54 +28,67 @@ from django.db import connection, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from ml.files import whole_file
 from portal.operations import stored_files
 
 FORMAT = 1
-CHUNK = 1024**2
-# The state of processes that run now: nobody is signed in after a restore, and queues show signs of life anew.
-LEFT_OUT = {"sessions.session", "usersessions.usersession", "operations.canary", "core.writecount"}
+CHUNK_BYTES = 1024**2
+# State of running processes: after a restore, users sign in again and workers report again.
+EXCLUDED_MODELS = {"sessions.session", "usersessions.usersession", "operations.canary", "core.writecount"}
 
 
 @dataclass
 class Manifest:
+    """The content of manifest.json.
+
+    Attributes:
+        version: version of Callus that made the backup.
+        made_at: ISO 8601 time at which the backup started.
+        migrations: applied migrations as "app.name".
+        format: version of the backup format.
+        rows: number of rows by model label.
+        sha256: checksum by name of the zip entry.
+        missing: files that were deleted, with their rows, while the backup was written.
+    """
+
     version: str
     made_at: str
     migrations: list[str]
     format: int = FORMAT
     rows: dict[str, int] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
-    # Files that were deleted, with their rows, between the two halves of the backup.
     missing: list[str] = field(default_factory=list)
 
 
 class ExactEncoder(DjangoJSONEncoder):
-    """Django's own cuts microseconds off."""
+    """Keeps microseconds, which Django's encoder drops."""
 
     def default(self, o: Any) -> Any:
         return o.isoformat() if isinstance(o, datetime) else super().default(o)
 
 
 def write(target: Path) -> Manifest:
-    """Raises FileExistsError when there is one already; nothing half-written stays behind."""
+    """Write a backup that only its owner can read.
+
+    Raises:
+        FileExistsError: there is a file already.
+    """
     if target.exists():
         raise FileExistsError(f"{target} exists already.")
-    aside = target.with_name(f".{target.name}.part")
-    try:
-        aside.touch(mode=0o600, exist_ok=False)
-        with zipfile.ZipFile(aside, "w") as archive:
-            manifest = _write_all(archive)
-        aside.rename(target)
-    finally:
-        aside.unlink(missing_ok=True)
-    return manifest
+    with whole_file(target, mode=0o600) as aside, zipfile.ZipFile(aside, "w") as archive:
+        return _write_all(archive)
 
 
-def models_to_keep() -> list[type[models.Model]]:
+def included_models() -> list[type[models.Model]]:
+    """Lists the models whose rows are in a backup."""
     found = apps.get_models(include_auto_created=True)
-    return [model for model in found if model._meta.managed and model._meta.label_lower not in LEFT_OUT]
+    return [
+        model for model in found if model._meta.managed and model._meta.label_lower not in EXCLUDED_MODELS
+    ]
 
 
 def applied_migrations() -> list[str]:
+    """Lists the applied migrations as "app.name"."""
     return sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
 
 
@@ -83,10 +96,10 @@ def _write_all(archive: zipfile.ZipFile) -> Manifest:
     made_at = timezone.now().isoformat()
     with _snapshot():
         manifest = Manifest(settings.VERSION, made_at, applied_migrations())
-        for number, model in enumerate(models_to_keep()):
+        for number, model in enumerate(included_models()):
             label = model._meta.label_lower
             manifest.rows[label] = _write_rows(archive, f"rows/{number:03}-{label}.jsonl", model, manifest)
-        paths = sorted(set(stored_files.paths()))
+        paths = sorted(set(stored_files.referenced_paths()))
     for path in paths:
         _write_file(archive, path, manifest)
     archive.writestr("manifest.json", json.dumps(vars(manifest), indent=1))
@@ -95,9 +108,9 @@ def _write_all(archive: zipfile.ZipFile) -> Manifest:
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """All reads see the database as of the first one; nobody has to wait."""
+    """Gives all reads in the block the same snapshot of the database, without blocking writers."""
     if connection.vendor == "sqlite":
-        # Not atomic(), which would keep writers waiting: our SQLite transactions are IMMEDIATE.
+        # Not atomic(), which would block writers, because our SQLite transactions are IMMEDIATE.
         with connection.cursor() as cursor:
             cursor.execute("BEGIN DEFERRED")
         try:
@@ -117,7 +130,7 @@ def _write_rows(archive: zipfile.ZipFile, name: str, model: type[models.Model], 
 
     def lines() -> Iterator[bytes]:
         nonlocal number
-        # Many-to-many relations are tables of their own here.
+        # Without many-to-many fields, whose tables are included as models of their own.
         fields = [one.name for one in model._meta.concrete_fields]
         for row in model._base_manager.order_by("pk").iterator(chunk_size=500):
             line = serializers.serialize("jsonl", [row], fields=fields, cls=ExactEncoder)
@@ -135,8 +148,10 @@ def _write_file(archive: zipfile.ZipFile, path: str, manifest: Manifest) -> None
         manifest.missing.append(path)
         return
     with file:
-        # PNG, JPEG and zip are compressed already.
-        _write(archive, zipfile.ZipInfo(f"files/{path}"), file.chunks(CHUNK), manifest, zipfile.ZIP_STORED)
+        # Not compressed, because PNG, JPEG and zip files already are.
+        _write(
+            archive, zipfile.ZipInfo(f"files/{path}"), file.chunks(CHUNK_BYTES), manifest, zipfile.ZIP_STORED
+        )
 
 
 def _write(

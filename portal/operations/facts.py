@@ -1,4 +1,4 @@
-"""How the portal is doing, from the database: what metrics.py and the status page both tell."""
+"""Statistics from the database for the metrics and the status page."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ BUCKETS_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
 
 @dataclass(frozen=True)
 class Waiting:
-    """Predictions of one state that are not finished."""
+    """The number and the age of the oldest of the unfinished predictions in one state."""
 
     state: str
     number: int
@@ -26,26 +26,29 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Recent:
-    """Predictions that finished within WINDOW."""
+    """Statistics of the predictions that finished within WINDOW."""
 
     succeeded: int
     failed: int
     retried: int
     attempts: int
     took: timedelta
-    # How many took at most so many seconds from claim to answer.
+    # The number of predictions that took at most this many seconds from claim to answer.
     at_most: dict[float, int]
 
     @property
     def finished(self) -> int:
+        """Returns the number of finished predictions."""
         return self.succeeded + self.failed
 
     @property
     def mean(self) -> timedelta | None:
+        """Returns the mean time from claim to answer, or None without predictions."""
         return self.took / self.finished if self.finished else None
 
 
 def unfinished() -> list[Waiting]:
+    """Returns statistics of queued and running predictions."""
     now = timezone.now()
     rows = (
         Prediction.objects.filter(state__in=["queued", "running"])
@@ -64,6 +67,7 @@ def unfinished() -> list[Waiting]:
 
 
 def recent() -> Recent:
+    """Returns statistics of recently finished predictions."""
     took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=Span())
     at_most = {
         f"bucket_{number}": Count("id", filter=Q(took__lte=timedelta(seconds=seconds)))
@@ -90,11 +94,12 @@ def recent() -> Recent:
 
 
 def failures() -> list[tuple[str, int]]:
-    """The reasons that users read, of the last day, the most frequent first."""
+    """Returns the error messages of the last 24 hours with their number, the most frequent first."""
     failed = Prediction.objects.filter(state="failed", finished_at__gte=timezone.now() - FAILURES_WINDOW)
     return list(failed.values_list("error").annotate(number=Count("id")).order_by("-number"))
 
 
 def live_model() -> int | None:
+    """Returns the number of the live model version, or None."""
     live = ModelVersion.objects.live()
     return live.number if live else None

@@ -1,5 +1,4 @@
-"""Whether the portal lives, whether all its parts work, and how they are doing. For machines; people have the
-status page."""
+"""Health checks for monitoring: /livez, /readyz and /metrics. The status page shows the same to people."""
 
 import hmac
 import logging
@@ -22,32 +21,39 @@ from portal.operations import metrics
 from portal.operations.models import QUEUES, Canary
 
 log = logging.getLogger(__name__)
-# So that nobody can make the portal write files as fast as they can ask.
-REMEMBERED_SECONDS = 2.0
+# Limits how often the storage check writes a file.
+CACHE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Check:
+    """The result of checking one component.
+
+    Attributes:
+        name: name of the component.
+        is_ok: whether it works.
+        problem: error message for the log and the status page. Not part of the public answer.
+    """
+
     name: str
     is_ok: bool
-    # For the log and the status page; strangers are told no more than the name.
     problem: str = ""
 
 
-class Silent(Exception):
-    """A queue that nobody works on."""
+class QueueNotServed(Exception):
+    """No worker serves the queue."""
 
 
 @require_safe
 def livez(request: HttpRequest) -> HttpResponse:
-    """200 as soon as pages can be served."""
+    """Answers 200 as soon as pages can be served."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when all parts work, else 503. `?part=database&part=storage` asks for these alone: what an upload needs."""
+    """Answers 200 if all components work, else 503. `?part=database&part=storage` limits it to what an upload needs."""
     wanted = request.GET.getlist("part") or list(CHECKS)
     if not set(wanted) <= CHECKS.keys():
         raise Http404
@@ -55,7 +61,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     is_ready = all(one.is_ok for one in checks)
     parts = {one.name: "ok" if one.is_ok else "failing" for one in checks}
     response = JsonResponse({"ready": is_ready, "parts": parts}, status=200 if is_ready else 503)
-    # check() logs once a change; Django would once a question.
+    # check() logs each change of state. Django would log each failing request.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
@@ -63,28 +69,31 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """For Prometheus: with METRICS_TOKEN as bearer; without one, only on a portal that is not public, from its host."""
-    if not _may_read_metrics(request):
+    """Returns metrics for Prometheus.
+
+    Requires METRICS_TOKEN as bearer token. If it is not set, only requests from the portal's own host are allowed, and
+    only without PUBLIC_URL.
+    """
+    if not _can_read_metrics(request):
         raise Http404
-    content_type = "text/plain; version=0.0.4; charset=utf-8"
-    return HttpResponse("\n".join(metrics.samples()) + "\n", content_type=content_type)
+    return HttpResponse(metrics.as_text(), content_type=metrics.CONTENT_TYPE)
 
 
 def check(name: str) -> Check:
-    """The part's state, at most REMEMBERED_SECONDS old."""
-    known = _remembered.get(name)
-    if known and time.monotonic() - known[0] < REMEMBERED_SECONDS:
+    """Returns the state of a component, at most CACHE_SECONDS old."""
+    known = _results.get(name)
+    if known and time.monotonic() - known[0] < CACHE_SECONDS:
         return known[1]
     try:
         CHECKS[name]()
         found = Check(name, is_ok=True)
-    except Silent as error:
+    except QueueNotServed as error:
         found = Check(name, is_ok=False, problem=str(error))
     except Exception as error:
         found = Check(name, is_ok=False, problem=f"{type(error).__name__}: {error}")
     if known and known[1].is_ok != found.is_ok:
         log.warning("ready" if found.is_ok else "not ready", extra={"part": name, "problem": found.problem})
-    _remembered[name] = (time.monotonic(), found)
+    _results[name] = (time.monotonic(), found)
     return found
 
 
@@ -94,13 +103,13 @@ def _database() -> None:
 
 
 def _storage() -> None:
-    """Writes a file, reads it back, deletes it."""
+    """Writes a file, reads it back and deletes it."""
     path, content = f"probes/{uuid.uuid4()}", os.urandom(16)
     try:
         default_storage.save(path, ContentFile(content))
         with default_storage.open(path) as file:
             if file.read() != content:
-                raise OSError("What was read is not what was written.")
+                raise OSError("The content that was read differs from what was written.")
     finally:
         default_storage.delete(path)
 
@@ -112,13 +121,13 @@ def _broker() -> None:
 
 
 def _queue(name: str) -> Callable[[], None]:
-    def has_come_through() -> None:
+    def check_queue() -> None:
         canary = Canary.objects.filter(queue=name).first()
         if canary is None or not canary.is_alive:
             since = canary.last_sign if canary else None
-            raise Silent(f"No test task came through since {since or 'the first start'}.")
+            raise QueueNotServed(f"No test task has arrived since {since or 'the first start'}.")
 
-    return has_come_through
+    return check_queue
 
 
 CHECKS: dict[str, Callable[[], None]] = {
@@ -128,12 +137,12 @@ CHECKS: dict[str, Callable[[], None]] = {
     **{f"queue {name}": _queue(name) for name in QUEUES},
 }
 
-_remembered: dict[str, tuple[float, Check]] = {}
+_results: dict[str, tuple[float, Check]] = {}
 
 
-def _may_read_metrics(request: HttpRequest) -> bool:
+def _can_read_metrics(request: HttpRequest) -> bool:
     if settings.METRICS_TOKEN:
         given = request.headers.get("Authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
-    # Behind a proxy everybody comes from this host.
+    # Behind a proxy on this host, all requests have a local address.
     return not settings.PUBLIC_URL and request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")

@@ -1,86 +1,98 @@
 """The facts in Prometheus's text format.
 
-All of it comes from the database, so each web process tells the same. Counts are of the last five minutes, as
-gauges: counting a history of millions at each scrape would cost more than it tells.
+All of them come from the database, so each web process gives the same. Counts are of the last five minutes, as
+gauges: counting a history of millions at each scrape would cost more than it is worth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from portal.operations import facts
 from portal.operations.models import Canary
 
-
-def samples() -> Iterator[str]:
-    """All of it in Prometheus's text format."""
-    yield from _unfinished_samples()
-    yield from _recent_samples()
-    yield from _group(
-        "callus_predictions_failed_24h",
-        "Predictions that failed within 24 hours, by the reason that users read.",
-        [(f'{{reason="{_escape(reason)}"}}', number) for reason, number in facts.failures()],
-    )
-    yield from _group(
-        "callus_live_model_version", "The model that answers new uploads.", [("", facts.live_model() or 0)]
-    )
-    yield from _canary_samples()
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+Metric = GaugeMetricFamily | HistogramMetricFamily
 
 
-def _unfinished_samples() -> Iterator[str]:
+def as_text() -> bytes:
+    """Returns all metrics, as of now."""
+    return generate_latest(_registry)
+
+
+class Facts(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield from _unfinished()
+        yield from _recent()
+        yield _gauge(
+            "callus_predictions_failed_24h",
+            "Predictions that failed within 24 hours, by the reason that users read.",
+            facts.failures(),
+            label="reason",
+        )
+        yield _gauge(
+            "callus_live_model_version",
+            "The model version that answers new uploads.",
+            [("", facts.live_model() or 0)],
+        )
+        now = timezone.now()
+        signs = [(canary.queue, canary.last_sign) for canary in Canary.objects.order_by("queue")]
+        yield _gauge(
+            "callus_queue_silent_seconds",
+            "Seconds since a queue's last sign of life: a test task that came through, or a busy worker.",
+            [(queue, (now - sign).total_seconds()) for queue, sign in signs if sign],
+            label="queue",
+        )
+
+
+# Not the library's default registry, which adds figures of the one web process that answers.
+_registry = CollectorRegistry()
+_registry.register(Facts())
+
+
+def _unfinished() -> Iterator[Metric]:
     rows = facts.unfinished()
-    yield from _group(
+    yield _gauge(
         "callus_predictions_unfinished",
         "Predictions that wait or run.",
-        [(f'{{state="{row.state}"}}', row.number) for row in rows],
+        [(row.state, row.number) for row in rows],
+        label="state",
     )
-    yield from _group(
+    yield _gauge(
         "callus_predictions_oldest_seconds",
         "Age of the oldest of them.",
-        [(f'{{state="{row.state}"}}', row.oldest.total_seconds()) for row in rows],
+        [(row.state, row.oldest.total_seconds()) for row in rows],
+        label="state",
     )
 
 
-def _recent_samples() -> Iterator[str]:
-    now = facts.recent()
-    yield from _group(
+def _recent() -> Iterator[Metric]:
+    recent = facts.recent()
+    yield _gauge(
         "callus_predictions_finished_5m",
         "Predictions that finished within five minutes.",
-        [('{state="succeeded"}', now.succeeded), ('{state="failed"}', now.failed)],
+        [("succeeded", recent.succeeded), ("failed", recent.failed)],
+        label="state",
     )
-    yield from _group(
-        "callus_predictions_retried_5m", "Those that took more than one attempt.", [("", now.retried)]
+    yield _gauge(
+        "callus_predictions_retried_5m", "Those that took more than one attempt.", [("", recent.retried)]
     )
-    yield from _group("callus_prediction_attempts_5m", "All attempts that those took.", [("", now.attempts)])
-    name = "callus_prediction_seconds_5m"
-    yield f"# HELP {name} Seconds from a worker's claim to the answer, of those of five minutes."
-    yield f"# TYPE {name} histogram"
-    for seconds, number in now.at_most.items():
-        yield f'{name}_bucket{{le="{seconds}"}} {number}'
-    yield f'{name}_bucket{{le="+Inf"}} {now.finished}'
-    yield f"{name}_sum {now.took.total_seconds():.6f}"
-    yield f"{name}_count {now.finished}"
-
-
-def _canary_samples() -> Iterator[str]:
-    now = timezone.now()
-    yield from _group(
-        "callus_queue_silent_seconds",
-        "Seconds since a queue's last sign of life: a test task that came through, or a busy worker.",
-        [
-            (f'{{queue="{canary.queue}"}}', (now - canary.last_sign).total_seconds())
-            for canary in Canary.objects.order_by("queue")
-            if canary.last_sign
-        ],
+    yield _gauge("callus_prediction_attempts_5m", "All attempts that those took.", [("", recent.attempts)])
+    at_most = [(str(seconds), float(number)) for seconds, number in recent.at_most.items()]
+    yield HistogramMetricFamily(
+        "callus_prediction_seconds_5m",
+        "Seconds from a worker's claim to the answer, within five minutes.",
+        buckets=[*at_most, ("+Inf", float(recent.finished))],
+        sum_value=recent.took.total_seconds(),
     )
 
 
-def _group(name: str, text: str, values: list[tuple[str, float]]) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} gauge"
-    for labels, value in values:
-        yield f"{name}{labels} {value:.6g}" if isinstance(value, float) else f"{name}{labels} {value}"
-
-
-def _escape(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _gauge(name: str, text: str, values: Iterable[tuple[str, float]], label: str = "") -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=[label] if label else [])
+    for value_of_label, value in values:
+        gauge.add_metric([value_of_label] if label else [], value)
+    return gauge

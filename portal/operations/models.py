@@ -1,3 +1,5 @@
+"""Test tasks that show whether each queue has a working worker."""
+
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -10,22 +12,24 @@ QUEUES = ("predict", "sweep", "train")
 
 
 class CanaryQuerySet(models.QuerySet["Canary"]):
-    def to_send(self, now: datetime) -> Self:
-        """Queues that a new test task may go to.
+    """Selects queues by the state of their test tasks."""
 
-        One at a time in a queue: a queue whose workers are busy does not fill with them. One that did not come
-        through for long was lost with its broker; while a worker is busy, it is merely waiting.
+    def to_send(self, now: datetime) -> Self:
+        """Filters queues that need a new test task.
+
+        Each queue has at most one test task at a time, so a queue with busy workers does not fill up. A test task that
+        does not arrive for a long time is assumed to be lost, unless a worker of the queue is busy.
         """
-        came_through = Q(sent_at=None) | Q(done_at__gte=F("sent_at"))
+        has_arrived = Q(sent_at=None) | Q(done_at__gte=F("sent_at"))
         long_ago = now - stale_after()
         lost = Q(sent_at__lt=long_ago) & (Q(busy_at=None) | Q(busy_at__lt=long_ago))
-        return self.filter(came_through | lost)
+        return self.filter(has_arrived | lost)
 
 
 class Canary(models.Model):
-    """One row a queue: when a test task was last sent into it, and last came through it.
+    """A row states when a test task was last sent to a queue and when it last arrived.
 
-    A worker at work on a long task takes no other, however well it is: such a worker says that it is busy.
+    A worker with a long task receives no test tasks, so it sets `busy_at` instead.
     """
 
     queue = models.CharField(max_length=20, primary_key=True)
@@ -40,13 +44,15 @@ class Canary(models.Model):
 
     @property
     def last_sign(self) -> datetime | None:
+        """Returns when a worker of the queue last showed activity."""
         return max((sign for sign in (self.done_at, self.busy_at) if sign), default=None)
 
     @property
     def is_alive(self) -> bool:
+        """Returns whether a worker of the queue showed activity recently."""
         return self.last_sign is not None and self.last_sign > timezone.now() - stale_after()
 
 
 def stale_after() -> timedelta:
-    """A queue that showed no sign of life for so long is not worked on."""
+    """Returns the time without activity after which a queue counts as not served."""
     return timedelta(seconds=6 * settings.CANARY_SECONDS)

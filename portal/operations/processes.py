@@ -1,4 +1,4 @@
-"""The processes that make up a running portal, and how each is started."""
+"""The command lines of the processes of a running portal."""
 
 import os
 import socket
@@ -14,21 +14,26 @@ WORKERS = tuple(QUEUES_OF)
 
 
 def check_bind(bind: str) -> str:
-    """HOST:PORT, refused when it is reachable from outside and nobody said under which name."""
+    """Returns `bind` (HOST:PORT).
+
+    Raises:
+        ImproperlyConfigured: it is malformed, or it is reachable from other hosts without PUBLIC_URL or with DEBUG.
+    """
     host, _, port = bind.rpartition(":")
     if not host or not port.isdigit():
         raise ImproperlyConfigured(f"--bind must look like 127.0.0.1:8000, received {bind!r}.")
     if host not in LOOPBACK and not settings.PUBLIC_URL:
         raise ImproperlyConfigured(
-            f"Set PUBLIC_URL before binding to {host}: Callus must know its own address."
+            f"Set PUBLIC_URL before binding to {host}, because Callus must know its public address."
         )
     if host not in LOOPBACK and settings.DEBUG:
-        raise ImproperlyConfigured(f"DEBUG shows internals to everybody: do not bind to {host} with it.")
+        raise ImproperlyConfigured(f"DEBUG shows internals to everyone. Unset it before binding to {host}.")
     return bind
 
 
 def web(bind: str) -> list[str]:
-    # Threads, so that slow uploads do not keep others waiting.
+    """Returns the command line of the web server."""
+    # Threads, so that slow uploads do not block other requests.
     return [
         *(sys.executable, "-m", "gunicorn", "portal.wsgi:application"),
         *("--bind", bind, "--worker-class", "gthread", "--workers", "2", "--threads", "8"),
@@ -38,9 +43,9 @@ def web(bind: str) -> list[str]:
 
 
 def worker(role: str, name: str = "") -> list[str]:
-    """`name` tells several workers of one role on one host apart."""
+    """Returns the command line of a worker. `name` must be unique among workers of one role on a host."""
     processes = settings.PREDICTION_PROCESSES if role == "predict" else 1
-    queues = ",".join([*QUEUES_OF[role], own_queue(role)])
+    queues = ",".join([*QUEUES_OF[role], echo_queue(role)])
     command = [
         *(sys.executable, "-m", "celery", "--app", "portal", "--quiet", "worker"),
         *("--queues", queues, "--concurrency", str(processes), "--hostname", f"{name or role}@%h"),
@@ -49,12 +54,13 @@ def worker(role: str, name: str = "") -> list[str]:
     return ["nice", "-n", str(settings.TRAINING_NICENESS), *command] if role == "train" else command
 
 
-def own_queue(role: str) -> str:
-    """The queue that this worker alone listens to: what watch.py sends there, it must hear."""
+def echo_queue(role: str) -> str:
+    """Returns the name of the queue that only this worker consumes, for the test tasks of watch.py."""
     return f"echo.{role}.{socket.gethostname()}.{os.getpid()}"
 
 
 def beat() -> list[str]:
+    """Returns the command line of the scheduler."""
     schedule = Path(settings.DATA_DIR) / "beat-schedule"
     return [
         *(sys.executable, "-m", "celery", "--app", "portal", "--quiet", "beat"),

@@ -1,4 +1,4 @@
-"""Empties the trash and removes orphaned files: what the retention promises, once a day."""
+"""Deletes expired X-rays from the trash and orphaned files once a day."""
 
 import logging
 from collections.abc import Iterator
@@ -12,27 +12,27 @@ from django.utils import timezone
 
 from classifier.core.models import AuditEntry, WriteCount
 from classifier.radiographs.models import Radiograph
-from classifier.radiographs.services import remove_radiographs
+from classifier.radiographs.services import delete_radiographs
 from portal.operations import stored_files
 
 log = logging.getLogger(__name__)
-AT_ONCE = 200
+BATCH_SIZE = 200
 DAY_SECONDS = 24 * 3600.0
-# A file is written before its row: one without a row may be on its way, but not for a day.
+# A file is written before its row, so only files older than a day are orphans.
 ORPHAN_AFTER = timedelta(days=1)
 
 
 @dataclass
 class Purged:
-    """What one purge removed."""
+    """The numbers of deleted X-rays and files."""
 
     radiographs: int = 0
     orphans: int = 0
 
 
 def purge() -> Purged:
-    """Remove for good what has been in the trash for TRASH_DAYS, and files that no row names; say what was done."""
-    WriteCount.objects.past(DAY_SECONDS).delete()
+    """Deletes X-rays that have been in the trash for TRASH_DAYS, and orphaned files. Returns the numbers."""
+    WriteCount.objects.expired(DAY_SECONDS).delete()
     done = Purged(radiographs=empty_trash(), orphans=_remove_orphans())
     log.info("purged", extra=asdict(done))
     if done != Purged():
@@ -46,10 +46,11 @@ def purge() -> Purged:
 
 
 def empty_trash() -> int:
+    """Deletes X-rays that have been in the trash for TRASH_DAYS, and returns their number."""
     number = 0
     until = timezone.now() - timedelta(days=settings.TRASH_DAYS)
-    while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:AT_ONCE]):
-        remove_radiographs(due)
+    while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:BATCH_SIZE]):
+        delete_radiographs(due)
         number += len(due)
     return number
 
@@ -57,8 +58,8 @@ def empty_trash() -> int:
 def _remove_orphans() -> int:
     number = 0
     old = _old_files()
-    while some := list(islice(old, AT_ONCE)):
-        for path in set(some) - stored_files.named(some):
+    while batch := list(islice(old, BATCH_SIZE)):
+        for path in set(batch) - stored_files.referenced_among(batch):
             default_storage.delete(path)
             number += 1
     return number

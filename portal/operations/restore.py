@@ -1,4 +1,4 @@
-"""Puts a backup back into an empty place. What does not fit, or is damaged, is refused before anything is written."""
+"""Restores a backup into an empty database and storage. Checks the backup before anything is written."""
 
 import hashlib
 import io
@@ -20,23 +20,23 @@ from django.db import connection, models, transaction
 from portal.operations import backup
 from portal.operations.backup import FORMAT, Manifest
 
-ROWS_AT_ONCE = 200
+BATCH_SIZE = 200
 
 
 class RestoreRefused(Exception):
-    """str(error) is a sentence for the operator."""
+    """The backup was not restored. `str(error)` is a message for the operator."""
 
 
-def read(source: Path) -> Manifest:
-    """Restore the backup; all of it or nothing.
+def restore(source: Path) -> Manifest:
+    """Restores the backup, completely or not at all, and returns its manifest.
 
     Raises:
-        RestoreRefused: it is damaged or of another version, or the database or the storage is not empty.
+        RestoreRefused: the backup is damaged or was made by another version, or the database or storage is not empty.
     """
     try:
         archive = zipfile.ZipFile(source)
     except zipfile.BadZipFile:
-        raise RestoreRefused(f"{source} is no backup, or it was cut off.") from None
+        raise RestoreRefused(f"{source} is not a backup, or it is incomplete.") from None
     with archive:
         manifest = _verify(archive)
         _refuse_unless_empty()
@@ -44,7 +44,7 @@ def read(source: Path) -> Manifest:
         if backup.applied_migrations() != manifest.migrations:
             raise RestoreRefused(
                 f"The backup was made by Callus {manifest.version}, whose tables differ from this version's. "
-                "Restore it with that version, then upgrade."
+                "Restore with the same version that made the backup, then upgrade."
             )
         _refuse_if_files_exist(manifest)
         written: list[str] = []
@@ -63,13 +63,15 @@ def _verify(archive: zipfile.ZipFile) -> Manifest:
     try:
         facts = json.loads(archive.read("manifest.json"))
     except (KeyError, ValueError, zipfile.BadZipFile):
-        raise RestoreRefused("This file is no backup of Callus.") from None
+        raise RestoreRefused("This file is not a Callus backup.") from None
     if facts.get("format") != FORMAT:
-        raise RestoreRefused(f"This backup has format {facts.get('format')}; this version reads {FORMAT}.")
+        raise RestoreRefused(
+            f"This backup has format {facts.get('format')}, but this version of Callus reads format {FORMAT}."
+        )
     manifest = Manifest(**facts)
     for name, expected in manifest.sha256.items():
         if _sha256(archive, name) != expected:
-            raise RestoreRefused(f"The backup is damaged: {name} is not what was written.")
+            raise RestoreRefused(f"The backup is damaged: the checksum of {name} does not match.")
     return manifest
 
 
@@ -77,7 +79,7 @@ def _sha256(archive: zipfile.ZipFile, name: str) -> str:
     digest = hashlib.sha256()
     try:
         with archive.open(name) as entry:
-            while chunk := entry.read(backup.CHUNK):
+            while chunk := entry.read(backup.CHUNK_BYTES):
                 digest.update(chunk)
     except (KeyError, zipfile.BadZipFile, OSError):
         return "unreadable"
@@ -85,20 +87,23 @@ def _sha256(archive: zipfile.ZipFile, name: str) -> str:
 
 
 def _refuse_unless_empty() -> None:
-    """The tables may be there, as `migrate` makes them; a row that a person or `prepare` made may not."""
+    """Refuses if any table has rows, except those that `migrate` creates."""
     tables = set(connection.introspection.table_names())
-    for model in backup.models_to_keep():
+    for model in backup.included_models():
         made_by_migrations = model._meta.app_label in ("contenttypes", "auth")
         if not made_by_migrations and model._meta.db_table in tables and model._base_manager.exists():
             raise RestoreRefused(
-                f"The database is not empty: it has {model._meta.verbose_name_plural}. Restore into an empty one."
+                f"The database is not empty: it contains {model._meta.verbose_name_plural}. "
+                "Restore into an empty database."
             )
 
 
 def _refuse_if_files_exist(manifest: Manifest) -> None:
     for path in _paths(manifest):
         if default_storage.exists(path):
-            raise RestoreRefused(f"The storage is not empty: it has {path}. Restore into an empty one.")
+            raise RestoreRefused(
+                f"The storage is not empty: it contains {path}. Restore into an empty storage."
+            )
 
 
 def _paths(manifest: Manifest) -> list[str]:
@@ -109,24 +114,26 @@ def _restore_files(archive: zipfile.ZipFile, manifest: Manifest, written: list[s
     for path in _paths(manifest):
         written.append(path)
         with archive.open(f"files/{path}") as entry:
-            kept = default_storage.save(path, File(entry))
-        if kept != path:
-            written.append(kept)
-            raise RestoreRefused(f"The storage would keep {path} as {kept}.")
+            saved = default_storage.save(path, File(entry))
+        if saved != path:
+            written.append(saved)
+            raise RestoreRefused(f"The storage saves {path} under another name ({saved}).")
 
 
 def _restore_rows(archive: zipfile.ZipFile, manifest: Manifest) -> None:
-    """Foreign keys are checked at the end of the transaction, so the order does not matter."""
-    for model in backup.models_to_keep():
-        model._base_manager.all()._raw_delete(connection.alias)  # contenttypes and permissions, by `migrate`
+    """Inserts all rows. Foreign keys are checked at the end of the transaction, so the order does not matter."""
+    for model in backup.included_models():
+        model._base_manager.all()._raw_delete(
+            connection.alias
+        )  # content types and permissions that `migrate` created
     for name in manifest.sha256:
         if name.startswith("rows/"):
             model = apps.get_model(name.removesuffix(".jsonl").split("-", 1)[1])
             rows = _read_rows(archive, name)
-            while some := list(islice(rows, ROWS_AT_ONCE)):
-                _insert_as_they_are(model, some)
+            while batch := list(islice(rows, BATCH_SIZE)):
+                _insert_raw(model, batch)
     with connection.cursor() as cursor:
-        for statement in connection.ops.sequence_reset_sql(no_style(), backup.models_to_keep()):
+        for statement in connection.ops.sequence_reset_sql(no_style(), backup.included_models()):
             cursor.execute(statement)
 
 
@@ -136,7 +143,7 @@ def _read_rows(archive: zipfile.ZipFile, name: str) -> Iterator[models.Model]:
             yield row.object
 
 
-def _insert_as_they_are(model: type[models.Model], rows: list[models.Model]) -> None:
-    # bulk_create() would set auto_now_add fields to this minute.
+def _insert_raw(model: type[models.Model], rows: list[models.Model]) -> None:
+    # Not bulk_create(), which would set auto_now_add fields to the current time.
     manager: Any = model._base_manager
     manager._insert(rows, fields=model._meta.concrete_fields, using=connection.alias, raw=True)

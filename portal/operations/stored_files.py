@@ -1,4 +1,4 @@
-"""Which files of the storage belong to which rows. What no row names is an orphan."""
+"""Finds the files that rows refer to. All other files are orphans."""
 
 from collections.abc import Iterator
 
@@ -18,15 +18,15 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
 FOLDERS = ("radiographs", "thumbnails", "models", "datasets", "probes")
 
 
-def paths() -> Iterator[str]:
-    """The path of every file that a row names, as of now; the same path may come twice."""
+def referenced_paths() -> Iterator[str]:
+    """Yields the path of every file that a row refers to. A path can occur more than once."""
     for model, fields in FIELDS.items():
         for row in model._default_manager.values_list(*fields).iterator():
             yield from (str(path) for path in row if path)
 
 
-def named(candidates: list[str]) -> set[str]:
-    """Those of the candidates that a row names."""
+def referenced_among(candidates: list[str]) -> set[str]:
+    """Returns the candidates that a row refers to."""
     found: set[str] = set()
     for model, fields in FIELDS.items():
         for field in fields:
@@ -36,7 +36,7 @@ def named(candidates: list[str]) -> set[str]:
 
 
 def all_in_storage() -> Iterator[str]:
-    """Every file below our own folders; whatever else lies in a shared bucket is none of ours."""
+    """Yields every file in the folders of Callus. Other files in a shared bucket are ignored."""
     for folder in FOLDERS:
         yield from _below(folder)
 

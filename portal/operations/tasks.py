@@ -1,7 +1,7 @@
-"""Celery tasks: an id in, one job called.
+"""Celery tasks of operations. Each calls one job.
 
-The database is the truth: a message is only a wake-up call. One that arrives twice finds nothing to do,
-one that is lost is sent again by the sweep. The delivery policy stands in portal/settings.py (CELERY_TASK_*).
+The database is the source of truth, and a message only wakes a worker: a duplicate finds nothing to do, and the sweep
+replaces a lost one. portal/settings.py (CELERY_TASK_*) sets the delivery policy.
 """
 
 import logging
@@ -23,6 +23,7 @@ from portal.operations.models import QUEUES, Canary
 
 @shared_task(name="operations.sweep")
 def sweep() -> None:
+    """Runs the sweep and sends the messages that it asks for."""
     from portal.operations.sweep import sweep
 
     for kind, row_id in sweep():
@@ -34,6 +35,7 @@ def sweep() -> None:
 
 @shared_task(name="operations.purge")
 def purge() -> None:
+    """Runs the daily purge."""
     from portal.operations.purge import purge
 
     purge()
@@ -50,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="operations.send_canaries")
 def send_canaries() -> None:
-    """Has itself come through the sweep queue; sends one task into each of the others."""
+    """Records that the sweep queue is served, and sends a test task to each of the other queues."""
     now = timezone.now()
     Canary.objects.bulk_create([Canary(queue=queue) for queue in QUEUES], ignore_conflicts=True)
     Canary.objects.filter(queue="sweep").update(sent_at=now, done_at=now)
@@ -65,9 +67,10 @@ def send_canaries() -> None:
 
 @shared_task(name="operations.canary")
 def canary(queue: str) -> None:
+    """Records that a test task arrived through the queue."""
     Canary.objects.filter(queue=queue).update(done_at=timezone.now())
 
 
 @shared_task(name="operations.echo")
 def echo() -> None:
-    """What a worker sends to itself: see portal/operations/watch.py."""
+    """Does nothing. Workers send it to themselves; see portal/operations/watch.py."""

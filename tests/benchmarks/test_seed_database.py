@@ -16,21 +16,21 @@ def make() -> None:
     seed(num_predictions=400, num_users=10)
 
 
-def test_the_command_must_be_told_that_the_rows_are_for_measuring() -> None:
+def test_the_command_needs_confirmation() -> None:
     command = [sys.executable, "-m", "benchmarks.seed_database"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--for-measuring" in done.stderr
 
 
-def test_a_portal_with_people_stays_as_it_is(live_model: ModelVersion, alice: User) -> None:
-    with pytest.raises(Refused, match="There are people on this portal"):
+def test_a_portal_with_users_is_not_changed(live_model: ModelVersion, alice: User) -> None:
+    with pytest.raises(Refused, match="This portal has users"):
         make()
     assert list(User.objects.all()) == [alice]
     assert not Radiograph.objects.exists()
 
 
-def test_it_makes_what_years_of_use_leave(live_model: ModelVersion) -> None:
+def test_it_creates_rows_like_those_after_years_of_use(live_model: ModelVersion) -> None:
     create_default_groups()
     make()
     assert Prediction.objects.count() == 400
@@ -47,7 +47,7 @@ def test_it_makes_what_years_of_use_leave(live_model: ModelVersion) -> None:
         assert getattr(rows, "objects", rows).exists()
 
 
-def test_two_portals_are_made_alike(live_model: ModelVersion) -> None:
+def test_the_rows_are_reproducible(live_model: ModelVersion) -> None:
     create_default_groups()
     make()
     names = list(Radiograph.objects.order_by("created_at").values_list("name", flat=True))

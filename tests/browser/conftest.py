@@ -73,7 +73,7 @@ def open_page(browser: Browser, portal: Portal) -> Iterator[Open]:
 
 def sign_in(page: Page, user: str, password: str = PASSWORD) -> None:
     page.goto("/accounts/login/")
-    page.get_by_label("Username or e-mail").fill(user)
+    page.get_by_label("Username or email").fill(user)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Upload X-rays")).to_be_visible()

@@ -47,7 +47,7 @@ def upload_dataset(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("heading", name="Data set 1")).to_be_visible()
     mark(page)
-    expect(page.get_by_role("heading", name="A look at it")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Sample images")).to_be_visible(timeout=PATIENCE)
     assert_not_reloaded(page)
 
 
@@ -56,7 +56,7 @@ def start_run(page: Page, epochs: int) -> None:
     page.get_by_label("tiny: A small network").check()
     page.get_by_label("Starting point").select_option("scratch")
     page.get_by_label("Epochs").fill(str(epochs))
-    page.get_by_role("button", name="Start the run").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="Training run")).to_be_visible()
 
 
@@ -79,11 +79,11 @@ def test_a_run_is_watched_while_it_learns_and_another_is_canceled(
 
     other = page.context.new_page()
     start_run(other, epochs=500)
-    other.get_by_role("button", name="Cancel this run").click()
+    other.get_by_role("button", name="Cancel run").click()
     expect(other.get_by_text("Canceled by tess")).to_be_visible(timeout=PATIENCE)
 
     expect(page.get_by_role("link", name="Model 2")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_role("button", name="Cancel this run")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel run")).to_have_count(0)
     assert_not_reloaded(page)
     too_high, end_below = page.evaluate(LOG)
     assert too_high > 0

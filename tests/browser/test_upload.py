@@ -61,7 +61,7 @@ def test_a_dropped_file_leads_to_its_result(open_page: Open, drawn: Drawn) -> No
     upload.get_by_role("link", name="dropped.png").click()
     expect(page.locator("#state")).to_contain_text("Done")
     expect(page.get_by_role("img", name="X-ray dropped.png")).to_be_visible()
-    expect(page.get_by_text("This is no diagnosis.")).to_be_visible()
+    expect(page.get_by_text("This is not a diagnosis.")).to_be_visible()
 
 
 def test_each_file_has_its_own_error(open_page: Open, drawn: Drawn, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_each_file_has_its_own_error(open_page: Open, drawn: Drawn, tmp_path: Pa
     errors = {
         "notes.jpg": "The file is not a JPEG, PNG or DICOM image.",
         "empty.png": "The file is empty.",
-        "huge.dcm": "This file is too large: up to 200 MB are accepted.",
+        "huge.dcm": "This file is too large. The limit is 200 MB.",
     }
     for name, sentence in errors.items():
         upload = page.locator("#uploads .row").filter(has_text=name)
@@ -104,7 +104,7 @@ def test_an_upload_that_the_network_broke_can_be_tried_again(open_page: Open, dr
     page.route("**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
     choose(page, drawn("again.png"))
     upload = page.locator("#uploads .row").filter(has_text="again.png")
-    expect(upload.get_by_role("alert")).to_contain_text("The portal cannot be reached")
+    expect(upload.get_by_role("alert")).to_contain_text("The connection to the portal was lost")
     page.unroute_all()
     upload.get_by_role("button", name="Try again").click()
     expect(upload.get_by_role("link", name="again.png")).to_be_visible()
@@ -115,7 +115,7 @@ def test_the_keyboard_is_enough(open_page: Open, drawn: Drawn) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(drawn("by-keyboard.png")))
     press = page.keyboard.press
     press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     press("Enter")
     press("Tab")
     expect(page.get_by_label("Drop X-rays here")).to_be_focused()
@@ -129,7 +129,7 @@ def test_the_keyboard_is_enough(open_page: Open, drawn: Drawn) -> None:
     page.get_by_role("link", name="Delete this X-ray").focus()
     press("Enter")
     expect(page.get_by_role("heading", name="Delete this X-ray?")).to_be_visible()
-    page.get_by_role("button", name="Delete").focus()
+    page.get_by_role("button", name="Move to trash").focus()
     press("Enter")
     expect(page.get_by_text("1 X-ray is in the trash.")).to_be_visible()
 

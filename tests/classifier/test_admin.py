@@ -34,13 +34,15 @@ def address(model: Any, action: str = "changelist", *arguments: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{action}", args=arguments)
 
 
-def test_the_admin_has_what_it_should() -> None:
+def test_the_admin_registers_every_model_that_it_should() -> None:
     names = {model.__name__ for model in OURS}
     assert {"User", "Radiograph", "Prediction", "ModelVersion", "Promotion"} <= names
 
 
 @pytest.mark.parametrize("model_class", OURS, ids=lambda model: model.__name__)
-def test_each_list_opens_and_is_searched(as_admin: Client, sent: dict[str, Any], model_class: Any) -> None:
+def test_each_list_opens_and_can_be_searched(
+    as_admin: Client, sent: dict[str, Any], model_class: Any
+) -> None:
     for query in ({}, {"q": "alice"}, {"q": "7"}):
         answer = as_admin.get(address(model_class), query)
         assert answer.status_code == 200
@@ -70,7 +72,7 @@ def test_a_longer_list_takes_no_more_queries(
 
 
 @pytest.mark.parametrize("model_class", READ_ONLY, ids=lambda model: model.__name__)
-def test_what_is_read_only_cannot_be_added_or_changed(
+def test_read_only_rows_cannot_be_added_or_changed(
     as_admin: Client, sent: dict[str, Any], model_class: Any
 ) -> None:
     row = model_class._default_manager.values().get()
@@ -80,7 +82,7 @@ def test_what_is_read_only_cannot_be_added_or_changed(
 
 
 @pytest.mark.parametrize("model_class", [Prediction, ModelVersion, User], ids=lambda model: model.__name__)
-def test_what_others_lean_on_cannot_be_deleted(
+def test_rows_that_others_refer_to_cannot_be_deleted(
     as_admin: Client, sent: dict[str, Any], model_class: Any
 ) -> None:
     number = model_class._default_manager.count()
@@ -109,6 +111,6 @@ def test_deleting_a_radiograph_removes_its_files_too(
     assert (Radiograph.objects.count(), Prediction.objects.count(), stored()) == (0, 0, [])
 
 
-def test_an_ordinary_user_does_not_get_in(alice: User, client: Client) -> None:
+def test_an_ordinary_user_cannot_enter_the_admin(alice: User, client: Client) -> None:
     client.force_login(alice)
     assert client.get(address(Radiograph)).status_code == 302

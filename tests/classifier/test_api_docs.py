@@ -1,4 +1,4 @@
-"""docs/api.md is right: its commands and its program are run against a real portal."""
+"""Runs the commands and the program of docs/api.md against a real portal."""
 
 import io
 import os
@@ -77,7 +77,7 @@ def send_to_callus(portal: Portal, folder: Path, content: bytes) -> "subprocess.
 def test_the_program_sends_a_dicom_file_and_prints_the_answer(portal: Portal, tmp_path: Path) -> None:
     done = send_to_callus(portal, tmp_path, dicom(draw_bone()))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("Model version 1 - this is no diagnosis.\n")
+    assert done.stdout.endswith("Model version 1 - this is not a diagnosis.\n")
 
 
 def test_the_program_says_why_a_file_was_refused(portal: Portal, tmp_path: Path) -> None:

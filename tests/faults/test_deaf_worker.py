@@ -71,7 +71,7 @@ def test_a_deaf_worker_is_noticed_and_started_again_and_answers_resume(portal: P
     waiting = alice.upload(png(draw_bone(seed=1)))["prediction"]["id"]
     assert control.ping(destination=[worker], timeout=5), "it is alive"
     assert alice.wait_for_answer(waiting, seconds=90)["state"] == "succeeded"
-    assert "The worker hears nothing any more" in portal.console()
+    assert "The worker no longer receives tasks" in portal.console()
     wait_until(lambda: is_ready(portal), what="the portal to be ready again")
 
 
@@ -87,7 +87,7 @@ def test_processes_killed_while_they_wait_deafen_nobody(tmp_path: Path) -> None:
         waiting = [alice.upload(png(draw_bone(seed=seed)))["prediction"]["id"] for seed in range(2, 6)]
         answers = [alice.wait_for_answer(prediction_id, seconds=60) for prediction_id in waiting]
         assert [answer["state"] for answer in answers] == ["succeeded"] * 4
-        told = "A process of the worker was killed; it ends"
+        told = "A pool process of the worker was killed. The worker ends"
         wait_until(lambda: told in portal.console(), what="the worker to tell why it started anew")
     finally:
         portal.stop()
@@ -118,7 +118,7 @@ def test_a_worker_busy_for_long_is_neither_dead_nor_deaf(portal: Portal, redis: 
     try:
         wait_until(lambda: silence(portal) > 3 * 6 * 2, what="the test task to stay away", seconds=120)
         assert is_ready(portal, "queue train")
-        assert "The worker hears nothing any more" not in portal.console()
+        assert "The worker no longer receives tasks" not in portal.console()
         waiting = Celery(broker=redis.url).connection_for_write().channel().client.llen("train")
         assert waiting <= 1, "the queue fills with test tasks"
     finally:

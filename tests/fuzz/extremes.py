@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from ml.data import reader
+from ml.data import decoder_process
 from ml.data.image_limits import MAX_BYTES
 from tests.fuzz.images import read
 from tests.fuzz.mutations import png_chunk
@@ -176,7 +176,9 @@ def measure() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "file")
             _write_in_fork(make, path)
-            outcome = next(watch(read, (each.read_bytes() for each in [path]), reader.limit_process))
+            outcome = next(
+                watch(read, (each.read_bytes() for each in [path]), decoder_process.apply_resource_limits)
+            )
             size = f"{path.stat().st_size / 1024**2:.1f} MB"
         took = f"{outcome.cpu_seconds:.1f} s | {outcome.memory_mb:,.0f} MB"
         said = f": {outcome.said}" if outcome.kind == "refused" else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.data import reader
+from ml.data import decoder_process
 from ml.data.image_limits import MAX_PIXELS, MIN_SIDE, TOO_MUCH_MEMORY, ImageRefused
 from ml.data.images import read_image
 from tests.fuzz import seeds
@@ -30,4 +30,4 @@ def read(content: bytes) -> tuple[str, str]:
     return ("read" if is_fine else "wrong"), f"{pixels.dtype} {pixels.shape}"
 
 
-IMAGES = Campaign(seeds.images, mutate, read, reader.limit_process)
+IMAGES = Campaign(seeds.images, mutate, read, decoder_process.apply_resource_limits)

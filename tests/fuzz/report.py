@@ -52,5 +52,5 @@ def pattern(sentence: str) -> str:
     sentence = re.sub(r"(?<![a-z])'(?:[^'\\]|\\.)*'|\"[^\"]*\"", "…", sentence)
     sentence = re.sub(r"its modality is [^)]*\)", "its modality is …)", sentence)
     return re.sub(
-        r"\b\d+ x \d+ pixels|\b\d+(?= bits a sample)", lambda found: re.sub(r"\d+", "…", found[0]), sentence
+        r"\b\d+ x \d+ pixels|\b\d+(?= bits per sample)", lambda found: re.sub(r"\d+", "…", found[0]), sentence
     )

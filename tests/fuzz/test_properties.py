@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 
-from ml.data import quarantine
+from ml.data import sandbox
 from ml.data.image_limits import MIN_SIDE, ImageRefused
 from ml.data.images import encode_png, read_image
 from tests.fuzz.mutations import ODD_NUMBERS, PHOTOMETRIC
@@ -45,7 +45,7 @@ def test_a_png_of_any_mode_and_size_is_read_pixel_by_pixel(
     image = picture(mode, width, height, seed)
     if min(width, height) < MIN_SIDE:
         assert is_refused(
-            encoded(image), f"The picture is {width} x {height} pixels; each side needs at least 32."
+            encoded(image), f"The image is {width} x {height} pixels; each side must be at least 32 pixels."
         )
         return
     pixels = read_image(encoded(image)).pixels
@@ -68,7 +68,9 @@ def test_a_jpeg_of_any_mode_and_size_is_read(
 ) -> None:
     content = encoded(picture(mode, width, height, quality), "JPEG", progressive=progressive, quality=quality)
     if min(width, height) < MIN_SIDE:
-        assert is_refused(content, f"The picture is {width} x {height} pixels; each side needs at least 32.")
+        assert is_refused(
+            content, f"The image is {width} x {height} pixels; each side must be at least 32 pixels."
+        )
     else:
         assert read_image(content).pixels.shape[:2] == (height, width)
 
@@ -111,7 +113,7 @@ def test_a_dicom_header_that_contradicts_itself_is_read_within_the_limits_or_ref
     content = io.BytesIO()
     data.save_as(content)
     try:
-        pixels = quarantine.read_image(content.getvalue()).pixels
+        pixels = sandbox.read_image(content.getvalue()).pixels
     except ImageRefused as refused:
         assert is_one_sentence(str(refused))
     else:

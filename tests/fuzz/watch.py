@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ml.data.reader import start_clock
+from ml.data.decoder_process import start_timeout
 
 Doing = Callable[[bytes], tuple[str, str]]
 
@@ -72,7 +72,7 @@ def _do_all(do: Doing, contents: Iterable[bytes], limit: Callable[[], None], out
     limit()
     for content in contents:
         os.write(outlet, b'"begun"\n')
-        start_clock()
+        start_timeout()
         started = time.process_time()
         try:
             kind, said = do(content)

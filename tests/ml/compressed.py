@@ -1,4 +1,4 @@
-"""DICOM files in the compressions that Callus reads, made by gdcm as an archive would."""
+"""DICOM files in every compression that Callus reads, compressed with gdcm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYNTAXES = {
 
 
 def compress(dicom: bytes, syntax: str) -> bytes:
-    """The same DICOM file with its pixels compressed."""
+    """Returns the DICOM file with its pixels compressed in one of SYNTAXES."""
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder, "plain.dcm"), Path(folder, "small.dcm")
         plain.write_bytes(dicom)

@@ -1,4 +1,4 @@
-"""Drawn X-rays as a data set, and a small model trained on them once."""
+"""Fixtures: a data set of drawn X-rays, and a small model that is trained on it once per session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def split_of(number: int) -> Split:
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """60 drawn X-rays of two classes; two at a time are one group."""
+    """60 drawn X-rays of two classes, in groups of three."""
     root = tmp_path_factory.mktemp("drawn")
     items = []
     for path in write_data_set(root, kinds=("Transverse", "Comminuted"), each=30, size=(112, 112)):
@@ -33,17 +33,18 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """What the recipe "tiny" makes of the drawn X-rays."""
+    """The bundle of the recipe "tiny", trained on the drawn X-rays."""
     from ml.networks.recipes import RECIPES
-    from ml.train.learning import Run
+    from ml.train.cross_validation import RunOptions
     from ml.train.release import train
 
     folder = tmp_path_factory.mktemp("tiny")
-    return train(RECIPES["tiny"], drawn, folder / "bundle", Run(folder / "work"))
+    return train(RECIPES["tiny"], drawn, folder / "bundle", RunOptions(folder / "work"))
 
 
 @pytest.fixture(scope="session")
 def drawn_pixels(drawn: Manifest) -> list[np.ndarray]:
+    """The pixels of the drawn X-rays, in the manifest's order."""
     from ml.data.images import read_image
 
     return [read_image(drawn.file(item)).pixels for item in drawn.items]

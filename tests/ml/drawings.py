@@ -1,8 +1,4 @@
-"""Drawn X-rays: a bone, its marrow and soft tissue, broken in one of several ways.
-
-They stand in for real data, so that tests train and predict without any. What they show is crude,
-but different kinds of break differ as real ones do: in the line's angle and shape.
-"""
+"""Drawn X-rays of bones with several kinds of fracture, so that tests need no real data."""
 
 from __future__ import annotations
 
@@ -19,7 +15,16 @@ BREAKS = ("Transverse", "Oblique", "Comminuted", "Whole")
 def draw_bone(
     kind: str = "Transverse", seed: int = 0, size: tuple[int, int] = (160, 224)
 ) -> NDArray[np.uint8]:
-    """Returns a drawn X-ray as uint8 grey pixels (height, width); size is (width, height)."""
+    """Draws an X-ray.
+
+    Args:
+        kind: One of BREAKS.
+        seed: Seed of the random generator.
+        size: Width and height in pixels.
+
+    Returns:
+        uint8 (height, width).
+    """
     random = np.random.default_rng([seed, BREAKS.index(kind)])
     width, height = size
     flesh = Image.new("L", size, int(random.integers(8, 20)))
@@ -45,7 +50,7 @@ def draw_bone(
 def write_data_set(
     root: Path, kinds: Sequence[str] = BREAKS[:3], each: int = 12, size: tuple[int, int] = (160, 224)
 ) -> list[Path]:
-    """Writes KIND/NN.png under root, and returns the paths."""
+    """Writes KIND/NN.png below root, and returns the paths."""
     paths = []
     for kind in kinds:
         (root / kind).mkdir(parents=True, exist_ok=True)

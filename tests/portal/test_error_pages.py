@@ -33,9 +33,9 @@ def visitor() -> Client:
 @pytest.mark.parametrize(
     ("address", "status", "sentence"),
     [
-        ("/nothing-here", 404, "There is nothing at this address that you may see."),
-        ("/forbidden", 403, "You may not do this."),
-        ("/broken", 500, "The error is on our side and was noted."),
+        ("/nothing-here", 404, "This page does not exist, was deleted, or is not visible to you."),
+        ("/forbidden", 403, "You do not have permission to do this."),
+        ("/broken", 500, "The server ran into an error and logged it."),
     ],
 )
 @override_settings(ROOT_URLCONF=Urls)
@@ -59,4 +59,4 @@ def test_a_script_gets_the_sentence(visitor: Client) -> None:
 def test_a_form_without_its_token_is_refused_in_words(visitor: Client) -> None:
     page = visitor.post("/accounts/login/", {"login": "alice", "password": "x"})
     assert page.status_code == 403
-    assert "This form is out of date" in page.text
+    assert "This form has expired" in page.text

@@ -45,7 +45,7 @@ def test_each_request_has_an_id_that_its_log_lines_and_its_answer_carry(
     assert f"trace={answer['X-Request-ID']}" in caplog.text
     assert "route=accounts/login/" in caplog.text
     assert "secret-word" not in caplog.text
-    assert trace.current.get() == ""
+    assert trace.current_id() == ""
 
 
 @pytest.mark.django_db

@@ -1,3 +1,5 @@
+"""Authentication by API token, and how the OpenAPI schema describes it."""
+
 from typing import Any
 
 from django.utils import timezone
@@ -11,21 +13,21 @@ from classifier.core.models import User
 
 
 class TokenAuthentication(auth.TokenAuthentication):  # type: ignore[misc]
-    """Found by its hash, in one query.
+    """Finds a token by its hash, in one query.
 
-    The library's own way reads all tokens of the user at each request, and fails on one that is not UTF-8.
+    Knox itself reads all tokens of the user at each request, and fails on a token that is not UTF-8.
     """
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, AuthToken]:
         valid = AuthToken.objects.filter(expiry__gt=timezone.now(), user__is_active=True)
         found = valid.filter(digest=hash_token(token.decode("latin-1"))).select_related("user").first()
         if found is None:
-            raise AuthenticationFailed("This token is not valid, or not any more.")
+            raise AuthenticationFailed("This token is not valid or has expired.")
         return found.user, found
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI schema describes it."""
+    """Describes `TokenAuthentication` in the OpenAPI schema."""
 
     target_class = TokenAuthentication
     name = "Bearer"

@@ -1,4 +1,4 @@
-"""Every error of the API has one form: {"detail": "A sentence."}, and "fields" when fields are at fault."""
+"""Error responses of the API, all in one form: {"detail": "A sentence."}, with "fields" when fields are at fault."""
 
 import logging
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ from classifier.core.storage import is_storage_full
 log = logging.getLogger(__name__)
 NOTHING_HERE = "There is nothing at this address that you may see."
 BAD_REQUEST = "This request is malformed."
-SERVER_ERROR = "Something went wrong on our side. It was noted; please try again later."
+SERVER_ERROR = "Something went wrong on our side. The error was logged; please try again later."
 
 
 class DatabaseUnavailable(CallusError):
     status = 503
-    sentence = "The database cannot be reached right now. Please try again in a minute."
+    message = "The database cannot be reached right now. Please try again in a minute."
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The answer to an expected error; None for the others, which Django logs and answers with a 500."""
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Returns the response to an expected error, or None: Django logs all others and answers 500."""
     expected = _as_callus_error(error)
     if expected:
         if expected.status >= 500:
@@ -47,7 +47,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def respond(status: int, sentence: str) -> JsonResponse:
-    """The same form for errors that arise outside of REST framework."""
+    """Returns an error in the form of the API, for errors that arise outside of REST framework."""
     return JsonResponse({"detail": sentence}, status=status)
 
 
@@ -71,6 +71,7 @@ def _as_callus_error(error: Exception) -> CallusError | None:
 
 
 def _sentences(detail: Any, field: str = "") -> Iterator[str]:
+    """Yields each error of a validation error, after the name of its field."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             yield from _sentences(inner, _path(field, name))
@@ -82,7 +83,7 @@ def _sentences(detail: Any, field: str = "") -> Iterator[str]:
 
 
 def _path(field: str, name: Any) -> str:
-    """Where it is wrong: `field`, or `field[2]` for the third of a list."""
+    """Names the field at fault: `field`, or `field[2]` for the third entry of a list."""
     if name == api_settings.NON_FIELD_ERRORS_KEY:
         return field
     return f"{field}[{name}]" if isinstance(name, int) else str(name)

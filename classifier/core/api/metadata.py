@@ -1,3 +1,5 @@
+"""The answer to OPTIONS."""
+
 from typing import Any
 
 from rest_framework.metadata import BaseMetadata
@@ -5,9 +7,9 @@ from rest_framework.request import Request
 
 
 class NameAndDescription(BaseMetadata):
-    """What OPTIONS is answered. The rest is in the schema.
+    """Answers OPTIONS with a name and a description only; the OpenAPI schema has the rest.
 
-    REST framework's own takes what a list answers for what can be sent to it.
+    REST framework's own metadata describes the fields of a list's rows as the fields that can be sent.
     """
 
     def determine_metadata(self, request: Request, view: Any) -> dict[str, str]:

@@ -1,3 +1,5 @@
+"""Content negotiation."""
+
 from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -5,7 +7,10 @@ from rest_framework.request import Request
 
 
 class AnyMediaType(DefaultContentNegotiation):
-    """An image is an image and all else is JSON, whatever `Accept` says: nobody is refused for that header."""
+    """Ignores `Accept`: picture endpoints return the stored media type, all others return JSON.
+
+    No request is refused with 406 for this header.
+    """
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type

@@ -1,4 +1,7 @@
-"""REST framework's parsers read a body of any length into memory. These take no more than Django would."""
+"""Parsers that refuse a body longer than DATA_UPLOAD_MAX_MEMORY_SIZE.
+
+REST framework's own parsers read a body of any length into memory.
+"""
 
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""The permission rule of resources that are not open to every user."""
+
 from typing import Any
 
 from rest_framework.exceptions import NotFound
@@ -8,15 +10,16 @@ from classifier.core.api.errors import NOTHING_HERE
 
 
 class HasPermission(BasePermission):
-    """The permissions that a view names by method in `needs`. Who lacks one gets 404, as if nothing were there.
+    """Checks the permission that the view set names for the action in `needs`.
 
-    What is not named (HEAD, OPTIONS, methods that are not allowed) needs what the first one needs.
+    A user without it gets 404, as for an address that does not exist. OPTIONS and methods that are not allowed
+    need the permission of the first action at the address.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:
             return False
-        needed = view.needs.get(request.method, next(iter(view.needs.values())))
-        if not request.user.has_perm(needed):
+        action = view.action if view.action in view.needs else next(iter(view.action_map.values()))
+        if not request.user.has_perm(view.needs[action]):
             raise NotFound(NOTHING_HERE)
         return True

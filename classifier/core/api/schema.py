@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says besides the serializers: errors and examples."""
+"""Parts of the OpenAPI schema that do not come from serializers: error responses and examples."""
 
 from typing import Any
 
@@ -6,24 +6,34 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
 ERRORS = {
-    400: ("Refused, with the reason.", "The file is not a JPEG, PNG or DICOM image."),
-    401: ("No valid token.", "This token is not valid, or not any more."),
-    404: ("Not there, or not yours.", "There is nothing at this address that you may see."),
-    409: ("Not in this state.", "Training run 3 is finished, or being stopped already."),
-    413: ("Too large.", "This request is too large: a file may have up to 200 MB."),
-    415: ("Not the kind of body that is asked for.", 'Unsupported media type "text/plain" in request.'),
-    429: ("Too many, for now.", "Request was throttled. Expected available in 20 seconds."),
-    503: ("Not ready.", "The database cannot be reached right now. Please try again in a minute."),
-    507: ("No space left; nothing was stored.", "There is no space left to keep this file."),
+    400: (
+        "The request was refused; `detail` gives the reason.",
+        "The file is not a JPEG, PNG or DICOM image.",
+    ),
+    401: ("There is no valid token.", "This token is not valid or has expired."),
+    404: ("It does not exist, or you may not see it.", "There is nothing at this address that you may see."),
+    409: ("It cannot be done in the present state.", "Training run 3 is finished, or being stopped already."),
+    413: ("The request is too large.", "This request is too large: a file may have up to 200 MB."),
+    415: (
+        "The body has a media type that is not accepted here.",
+        'Unsupported media type "text/plain" in request.',
+    ),
+    429: ("Too many requests; try again later.", "Request was throttled. Expected available in 20 seconds."),
+    503: (
+        "The portal is not ready; try again later.",
+        "The database cannot be reached right now. Please try again in a minute.",
+    ),
+    507: ("There is no space left; nothing was stored.", "There is no space left to keep this file."),
 }
 
+# Errors of every operation.
 ALWAYS = (401, 429, 503)
-# What may be wrong with a body, besides what it says.
+# Errors of every operation that reads a body.
 BODY = (400, 413, 415)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    detail = serializers.CharField(help_text="A sentence for the person.")
+    detail = serializers.CharField(help_text="A sentence that can be shown to a person.")
     fields = serializers.DictField(  # type: ignore[assignment]
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
@@ -32,9 +42,9 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 def refuse_null_characters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Says of each text that may be sent that the character 0 is refused: no database keeps it.
+    """Adds to each string that can be sent that the null character is refused; PostgreSQL cannot store it.
 
-    A hook of drf-spectacular: what serializers refuse anyway, it does not see.
+    A postprocessing hook of drf-spectacular, which does not see this rule of the serializers.
     """
     bodies = (part for name, part in result["components"]["schemas"].items() if name.endswith("Request"))
     sent = [schema for body in bodies for schema in body["properties"].values()]
@@ -47,7 +57,7 @@ def refuse_null_characters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def errors(*statuses: int) -> dict[int, OpenApiResponse]:
-    """The error responses of an operation: these, and those of all."""
+    """Returns the error responses of an operation: these statuses, and those of every operation."""
     return {
         status: OpenApiResponse(
             ErrorSerializer,

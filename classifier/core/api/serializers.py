@@ -1,10 +1,12 @@
+"""Strict serializer fields, and what else serializers share."""
+
 from typing import Any
 
 from rest_framework import serializers
 
 
 class StrictCharField(serializers.CharField):
-    """What a person or program writes. REST framework takes a number for its digits; here it is none."""
+    """A string. REST framework's CharField also accepts a number and takes its digits; this field refuses it."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -13,7 +15,7 @@ class StrictCharField(serializers.CharField):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A whole number. REST framework takes digits in quotes, and 3.0; here they are none."""
+    """An integer. REST framework's IntegerField also accepts "3" and 3.0; this field refuses them."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -22,7 +24,7 @@ class StrictIntegerField(serializers.IntegerField):
 
 
 class NullableCharField(serializers.CharField):
-    """The database keeps no text as "", the API says null."""
+    """A string that is null in the API when it is empty in the database."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_null=True, **options)
@@ -31,9 +33,20 @@ class NullableCharField(serializers.CharField):
         return value or None
 
 
-# For serializers with a field "class", which cannot be the name of an attribute. No docstring: the OpenAPI
-# schema would show it.
+# Renames the field `class_` to "class", which cannot be the name of a Python attribute. A comment instead of a
+# docstring, because the OpenAPI schema would show a docstring.
 class ClassFieldMixin:
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()  # type: ignore[misc]
         return {"class" if name == "class_" else name: field for name, field in fields.items()}
+
+
+def validate(serializer_class: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
+    """Returns what was sent, as the serializer reads it.
+
+    Raises:
+        rest_framework.exceptions.ValidationError: names the fields at fault.
+    """
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

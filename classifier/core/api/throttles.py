@@ -1,4 +1,4 @@
-"""How often one person, or one address that is not signed in, may call the API."""
+"""Limits how often a user may call the API; who is not signed in is counted by IP address."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from classifier.core.models import WriteCount
 
-if TYPE_CHECKING:  # importing it would be a circle: it reads this class from the settings
+if TYPE_CHECKING:  # an import cycle at run time: rest_framework.views loads these classes from the settings
     from rest_framework.views import APIView
 
 
 MINUTE = 60.0
 
 
-class Reads(SimpleRateThrottle):
-    """Counted by each web process for itself: writing a row at each read would cost more than the read."""
+class ReadThrottle(SimpleRateThrottle):
+    """Limits reads. Each web process counts on its own: a row written at each read would cost more than the read."""
 
     cache = caches["process"]
     scope = "reads"
@@ -31,22 +31,23 @@ class Reads(SimpleRateThrottle):
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
         if request.method not in SAFE_METHODS:
             return None
-        return self.cache_format % {"scope": self.scope, "ident": _who(request, self)}
+        return self.cache_format % {"scope": self.scope, "ident": _client(request, self)}
 
 
-class Writes(BaseThrottle):
-    """Counted for all web processes together, from the first write on, for a minute."""
+class WriteThrottle(BaseThrottle):
+    """Limits writes within a minute from the first one. All web processes count together, in the database."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.method in SAFE_METHODS:
             return True
-        number, self._seconds_left = WriteCount.objects.add_one(_who(request, self), MINUTE)
+        number, self._seconds_left = WriteCount.objects.add_one(_client(request, self), MINUTE)
         return number <= settings.API_WRITES_PER_MINUTE
 
     def wait(self) -> float:
         return self._seconds_left
 
 
-def _who(request: Request, throttle: BaseThrottle) -> str:
-    who = f"user-{request.user.pk}" if request.user.is_authenticated else throttle.get_ident(request)
-    return who[:100]
+def _client(request: Request, throttle: BaseThrottle) -> str:
+    """Names the user or, when nobody is signed in, the IP address; at most 100 characters, as WriteCount stores."""
+    name = f"user-{request.user.pk}" if request.user.is_authenticated else throttle.get_ident(request)
+    return name[:100]

@@ -1,66 +1,68 @@
-"""The OpenAPI schema, and a page to browse it and try it out: no internet, no inline script, no inline style."""
+"""The OpenAPI schema with a page to try it out, the answer to unknown addresses, and the audit log."""
 
 from csp.decorators import csp_update
 from django.http import HttpRequest, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from classifier.core.api.errors import NOTHING_HERE, respond
 from classifier.core.api.pagination import NewestFirstPagination
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import errors
 from classifier.core.api.serializers import NullableCharField
+from classifier.core.api.viewsets import ViewSet
 from classifier.core.models import AuditEntry
 from classifier.core.permissions import VIEW
 
 
-class Schema(SpectacularAPIView):
-    """As YAML or JSON, whichever is asked for."""
+class SchemaView(SpectacularAPIView):
+    """The schema as YAML or JSON, as `Accept` or `?format=` asks for."""
 
     content_negotiation_class = DefaultContentNegotiation
 
 
-# Swagger UI shows an image that it received as a blob.
 @method_decorator(csp_update({"img-src": ["blob:"]}), name="dispatch")
-class Docs(SpectacularSwaggerSplitView):
+class DocsView(SpectacularSwaggerSplitView):
+    """Swagger UI without internet access, inline scripts or inline styles.
+
+    It shows an image that it received as a blob, which the Content-Security-Policy of this page allows.
+    """
+
     url_name = "api_schema"
     template_name = "core/api_docs.html"
 
 
 @csrf_exempt
-def nothing(request: HttpRequest) -> JsonResponse:
-    """For addresses that do not exist."""
+def not_found(request: HttpRequest) -> JsonResponse:
+    """Answers addresses under /api/ that do not exist."""
     if not request.path_info.endswith("/"):
-        return respond(404, f"{NOTHING_HERE} The addresses of the API end with a slash.")
+        return respond(404, f"{NOTHING_HERE} Addresses of the API end with a slash.")
     return respond(404, NOTHING_HERE)
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
-    actor = NullableCharField(source="actor_name", help_text="null when Callus itself did it.")
+    actor = NullableCharField(source="actor_name", help_text="null when the portal itself did it.")
 
     class Meta:
         model = AuditEntry
         fields = ["id", "actor", "action", "subject", "subject_id", "subject_name", "detail", "created_at"]
 
 
-class AuditEntries(ListAPIView[AuditEntry]):
-    serializer_class = AuditEntrySerializer
-    permission_classes = [HasPermission]
-    needs = {"GET": VIEW}
-    pagination_class = NewestFirstPagination
-    queryset = AuditEntry.objects.newest_first()
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(
         operation_id="audit_entry_list",
+        description="Lists who did what, newest first.",
         responses={200: AuditEntrySerializer(many=True), **errors(404)},
     )
-    def get(self, request: Request) -> Response:
-        """Who did what, newest first."""
-        return self.list(request)
+)
+class AuditEntriesViewSet(ListModelMixin, ViewSet[AuditEntry]):
+    queryset = AuditEntry.objects.newest_first()
+    serializer_class = AuditEntrySerializer
+    permission_classes = [HasPermission]
+    needs = {"list": VIEW}
+    pagination_class = NewestFirstPagination

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200, unique=True)),
-                ('allows_training', models.BooleanField(default=False, help_text="Reviewed X-rays that this site's people sent may become part of a data set version.")),
+                ('allows_training', models.BooleanField(default=False, help_text="Reviewed X-rays uploaded by this site's users may become part of a data set version.")),
             ],
         ),
         migrations.CreateModel(

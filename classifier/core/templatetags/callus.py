@@ -1,4 +1,4 @@
-"""How classes, probabilities and durations read."""
+"""Template filters that format classes, probabilities and durations."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -20,7 +20,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 def one_of(names: Iterable[str], at_most: int | None = None) -> str:
     """['Oblique', 'Spiral', 'Fracture Dislocation'] -> 'Oblique, spiral or fracture dislocation'.
 
-    Of a list longer than `at_most` only the first are named: 'Oblique, spiral or 3 others'.
+    A list longer than `at_most` is shortened: 'Oblique, spiral or 3 others'.
     """
     words = [display_name(name) for name in names]
     words[1:] = [word[:1].lower() + word[1:] for word in words[1:]]
@@ -31,22 +31,23 @@ def one_of(names: Iterable[str], at_most: int | None = None) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """0.624 -> '62 %'. Never 0 or 100: no model is that sure."""
+    """0.624 -> '62%'. Values below 1% and above 99% are shown as '<1%' and '>99%'."""
     if share < 0.01:
-        return f"<{NBSP}1{NBSP}%"
+        return "<1%"
     if share > 0.99:
-        return f">{NBSP}99{NBSP}%"
-    return f"{share * 100:.0f}{NBSP}%"
+        return ">99%"
+    return f"{share * 100:.0f}%"
 
 
 @register.filter
 def bar_width(share: float) -> str:
-    """0.624 -> '62.4%', an SVG length, in any language."""
+    """0.624 -> '62.4%', an SVG length that does not depend on the language."""
     return f"{share * 100:.1f}%"
 
 
 @register.filter
 def duration(span: timedelta) -> str:
+    """timedelta(seconds=75) -> '75 s', timedelta(minutes=100) -> '2 h'."""
     seconds = max(span.total_seconds(), 0)
     if seconds < 0.1:
         return f"{seconds:.2f}{NBSP}s"

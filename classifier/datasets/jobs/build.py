@@ -3,21 +3,15 @@
 import logging
 import shutil
 from collections import Counter
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import transaction
 
-from classifier.core.clock import database_now
-from classifier.core.errors import StorageFull
-from classifier.core.jobs import Hold, HoldLost, Stopping, watch
-from classifier.core.ml_process import CommandFailed, MlProcess, WorkFolderBusy, read_json
-from classifier.core.models import AuditEntry, Notification
-from classifier.core.notifications import notify
+from classifier.core.jobs import Hold, Refused, watch, work_off
+from classifier.core.ml_process import MlProcess, read_json
+from classifier.core.models import AuditEntry
 from classifier.core.storage import is_storage_full
 from classifier.datasets import archives
 from classifier.datasets.jobs.collect_images import add_reviewed, unpack_upload, write_previous
@@ -26,51 +20,26 @@ from classifier.datasets.zip_checks import ZipRefused
 from ml.data.manifests import SPLITS, DatasetRefused, Manifest
 
 log = logging.getLogger(__name__)
-RETRY_AFTER = timedelta(seconds=10)
-STORING_TAKES_AT_MOST = timedelta(minutes=30)
 NUM_SAMPLES = 6
 
 
 def build_dataset(dataset_id: int) -> None:
     """Build one queued data set version, or do nothing when it is finished, held by another worker, or gone."""
-    lease_until = database_now() + timedelta(seconds=settings.LEASE_SECONDS)
-    waiting = DatasetVersion.objects.select_related("parent", "created_by")
-    dataset = waiting.claim(dataset_id, lease_until=lease_until)
+    dataset = DatasetVersion.objects.select_related("parent", "created_by").claim(dataset_id)
     if dataset is None:
         return
-    hold = Hold(dataset)
     folder: Path = settings.DATA_DIR / "datasets" / f"building-{dataset.pk}"
-    try:
-        _build(dataset, hold, folder)
-    except (ZipRefused, DatasetRefused, CommandFailed) as refused:
-        refuse(dataset, hold, str(refused))
-    except HoldLost:
-        # Its successor works in the folder.
-        log.warning("%s is not ours any more", dataset)
-        return
-    except (Stopping, WorkFolderBusy) as reason:
-        log.warning("%s is handed back: %s", dataset, reason)
-        hold.hand_back()
-    except Exception as error:
-        log.exception("%s: attempt %s failed", dataset, dataset.attempts)
-        if is_storage_full(error) or isinstance(error, StorageFull):
-            refuse(dataset, hold, "There is no space left on the server for this data set.")
-        else:
-            hold.try_later(RETRY_AFTER)
-    shutil.rmtree(folder, ignore_errors=True)
 
+    def build(hold: Hold) -> None:
+        try:
+            _build(dataset, hold, folder)
+        except Exception as error:
+            if is_storage_full(error):
+                log.exception("Data set %s: the storage is full", dataset.pk)
+                raise Refused("There is no space left on the server for this data set.") from error
+            raise
 
-def refuse(dataset: DatasetVersion, hold: Hold, sentence: str) -> None:
-    """The end of it, with a reason; nothing of the upload stays behind."""
-    with transaction.atomic():
-        hold.fail(sentence)
-        conclude_failure(dataset, sentence)
-
-
-def conclude_failure(dataset: DatasetVersion, sentence: str) -> None:
-    _conclude(dataset, "refused", f"{dataset} could not be made. {sentence}", error=sentence)
-    if dataset.upload:
-        transaction.on_commit(partial(default_storage.delete, dataset.upload))
+    work_off(dataset, build, refusals=(ZipRefused, DatasetRefused), folder=folder)
 
 
 def _build(dataset: DatasetVersion, hold: Hold, folder: Path) -> None:
@@ -85,7 +54,7 @@ def _build(dataset: DatasetVersion, hold: Hold, folder: Path) -> None:
     manifest, report = _audit(dataset, hold, folder)
     _check(manifest, images)
     tell = hold.counts("store", len(manifest.items))
-    archive, table = archives.store(manifest, tell, lambda: hold.keep(now=True, lease=STORING_TAKES_AT_MOST))
+    archive, table = archives.store(manifest, tell, hold.keep_while_storing)
     with transaction.atomic():
         hold.finish(
             DatasetVersion.State.SUCCEEDED,
@@ -96,10 +65,16 @@ def _build(dataset: DatasetVersion, hold: Hold, folder: Path) -> None:
             phase="",
             **_describe(manifest),
         )
-        text = f"{dataset} is ready: {len(manifest.items)} images in {len(manifest.classes)} classes."
-        _conclude(dataset, "built", text, checksum=manifest.checksum(), images=len(manifest.items))
-        if dataset.upload:
-            transaction.on_commit(partial(default_storage.delete, dataset.upload))
+        num_images, num_classes = len(manifest.items), len(manifest.classes)
+        AuditEntry.objects.record(
+            actor=None,
+            action="data set built",
+            about=dataset,
+            checksum=manifest.checksum(),
+            images=num_images,
+        )
+        dataset.notify_creator(f"{dataset} is ready: {num_images} images in {num_classes} classes.")
+        dataset.delete_upload()
 
 
 def _audit(dataset: DatasetVersion, hold: Hold, folder: Path) -> tuple[Manifest, dict[str, Any]]:
@@ -144,8 +119,3 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
             name: those[:: max(1, len(those) // NUM_SAMPLES)][:NUM_SAMPLES] for name, those in paths.items()
         },
     }
-
-
-def _conclude(dataset: DatasetVersion, action: str, text: str, **detail: Any) -> None:
-    AuditEntry.objects.record(actor=None, action=f"data set {action}", about=dataset, **detail)
-    notify(dataset.created_by, text, Notification.Subject.DATASET_VERSION, dataset.pk)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classifier.core.jobs import Hold
 from classifier.datasets.zip_checks import ZipRefused
-from ml.data import quarantine
+from ml.data import sandbox
 from ml.data.image_limits import ImageRefused
 from ml.data.images import encode_png, is_dicom
 
@@ -28,7 +28,7 @@ def replace_dicom(images: Path, hold: Hold) -> None:
         if picture.exists():
             raise ZipRefused(f"{file.name!a} and {picture.name!a} would become one picture.")
         with contextlib.suppress(ImageRefused):
-            picture.write_bytes(encode_png(quarantine.read_image(file).pixels))
+            picture.write_bytes(encode_png(sandbox.read_image(file).pixels))
             file.unlink()
         tell(number)
 

@@ -48,7 +48,7 @@ def reviewed_images(classes: list[str]) -> tuple[list[ReviewedImage], dict[str, 
     Only those of owners whose site allows it, and only where the latest words of all reviewers are the same
     and name one of these classes.
     """
-    reviewed = Radiograph.objects.kept().filter(reviews__isnull=False).distinct().order_by("id")
+    reviewed = Radiograph.objects.not_in_trash().filter(reviews__isnull=False).distinct().order_by("id")
     allowed = {radiograph.id: radiograph for radiograph in reviewed.filter(owner__site__allows_training=True)}
     counts = Counter({LeftOut.SITE: reviewed.count() - len(allowed)})
     latest = Review.objects.latest().filter(radiograph__owner__site__allows_training=True)

@@ -1,3 +1,5 @@
+"""Example responses in the OpenAPI schema."""
+
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample

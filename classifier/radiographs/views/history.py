@@ -6,14 +6,13 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from classifier.core.pagination import DeferredJoinPaginator
+from classifier.core.pagination import numbered_page
 from classifier.core.requests import UserRequest, signed_in
 from classifier.radiographs.forms import SearchForm
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Radiograph, RadiographQuerySet
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion
 
-PAGE_SIZE = 24
 MOST_AT_ONCE = 100
 
 
@@ -22,14 +21,11 @@ MOST_AT_ONCE = 100
 def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
     wanted = form.cleaned_data if form.is_valid() else {}
-    found = Radiograph.objects.found_by(request.user, **wanted)
-    pages = DeferredJoinPaginator(found.newest_first().with_predictions(), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
+    found = Radiograph.objects.search(request.user, **wanted)
     context = {
         "form": form,
         "is_search": any(wanted.values()),
-        "page": page,
-        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        **numbered_page(request, found.newest_first().with_predictions()),
     }
     return render(request, "radiographs/radiograph_list.html", context)
 
@@ -52,29 +48,39 @@ def answers(request: UserRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: UserRequest) -> HttpResponse:
     """Asks first (GET), then deletes (POST): id=ID, once or several times."""
-    ids = parse_ids((request.POST if request.method == "POST" else request.GET).getlist("id"))
-    radiographs = list(Radiograph.objects.owned_by(request.user).filter(id__in=ids).newest_first())
-    if not ids:
+    radiographs = selected(request, Radiograph.objects.owned_by(request.user))
+    if not radiographs:
         messages.info(request, "Tick the X-rays to delete first.")
         return redirect("history")
-    if len(radiographs) != len(ids):
-        raise Http404
     if request.method != "POST":
         context = {"radiographs": radiographs, "trash_days": settings.TRASH_DAYS}
         return render(request, "radiographs/radiograph_delete.html", context)
     for radiograph in radiographs:
         trash_radiograph(radiograph=radiograph)
     messages.success(
-        request, "1 X-ray is in the trash." if len(ids) == 1 else f"{len(ids)} X-rays are in the trash."
+        request,
+        "1 X-ray is in the trash."
+        if len(radiographs) == 1
+        else f"{len(radiographs)} X-rays are in the trash.",
     )
     return redirect("history")
 
 
-def parse_ids(values: list[str]) -> set[UUID]:
+def selected(request: UserRequest, allowed: RadiographQuerySet) -> list[Radiograph]:
+    """Returns the radiographs that the request names (id=ID, once or several times), newest first.
+
+    Raises:
+        Http404: one of them is not among the allowed ones.
+    """
+    values = (request.POST if request.method == "POST" else request.GET).getlist("id")
     try:
-        return {UUID(value) for value in values}
+        ids = {UUID(value) for value in values}
     except ValueError as error:
         raise Http404 from error
+    found = list(allowed.filter(id__in=ids).newest_first())
+    if len(found) != len(ids):
+        raise Http404
+    return found
 
 
 def _parse_waiting(values: list[str]) -> dict[UUID, str]:

@@ -14,26 +14,16 @@ from classifier.radiographs.models import Radiograph
 @require_safe
 def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
-    return picture(
-        request,
-        lambda: radiograph.image.open(),
-        f"image-{radiograph.id}",
-        f"{_stem(request, radiograph)}.png",
-        "image/png",
-    )
+    name = f"{_stem(request, radiograph)}.png"
+    return picture(request, radiograph.image.open, f"image-{radiograph.id}", name, "image/png")
 
 
 @signed_in
 @require_safe
 def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
-    return picture(
-        request,
-        lambda: radiograph.thumbnail.open(),
-        f"thumbnail-{radiograph.id}",
-        f"{_stem(request, radiograph)}-small.jpg",
-        "image/jpeg",
-    )
+    name = f"{_stem(request, radiograph)}-small.jpg"
+    return picture(request, radiograph.thumbnail.open, f"thumbnail-{radiograph.id}", name, "image/jpeg")
 
 
 @signed_in
@@ -53,7 +43,7 @@ def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
 
 
 def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:
-    radiograph = Radiograph.objects.one_for(request.user, radiograph_id)
+    radiograph = Radiograph.objects.get_visible(request.user, radiograph_id)
     if radiograph is None:
         raise Http404
     return radiograph

@@ -3,32 +3,28 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from classifier.core.errors import CallusError, NotAllowedNow
-from classifier.core.pagination import DeferredJoinPaginator
+from classifier.core.pages import poll
+from classifier.core.pagination import numbered_page
 from classifier.core.requests import UserRequest, signed_in
 from classifier.radiographs.models import PredictionBatch, Radiograph
 from classifier.radiographs.services import predict_again, retry_prediction
-from classifier.radiographs.views.history import parse_ids
+from classifier.radiographs.views.history import selected
 from classifier.registry.models import ModelVersion
-
-PAGE_SIZE = 24
 
 
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def again(request: UserRequest) -> HttpResponse:
     """Asks first (GET), then starts (POST): id=ID, once or several times."""
-    ids = parse_ids((request.POST if request.method == "POST" else request.GET).getlist("id"))
-    radiographs = list(Radiograph.objects.visible_to(request.user).filter(id__in=ids).newest_first())
-    if not ids:
+    radiographs = selected(request, Radiograph.objects.visible_to(request.user))
+    if not radiographs:
         messages.info(request, "Tick the X-rays to predict again first.")
         return redirect("history")
-    if len(radiographs) != len(ids):
-        raise Http404
     if request.method != "POST":
         context = {"radiographs": radiographs, "live": ModelVersion.objects.live()}
         return render(request, "radiographs/prediction_again.html", context)
@@ -47,22 +43,14 @@ def again(request: UserRequest) -> HttpResponse:
 def show(request: UserRequest, batch_id: int) -> HttpResponse:
     batch = _own(request, batch_id)
     answered = Radiograph.objects.visible_to(request.user).filter(predictions__batch=batch)
-    pages = DeferredJoinPaginator(answered.newest_first().with_predictions(), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return render(
-        request, "radiographs/batch_detail.html", {**_progress(batch), "page": page, "page_numbers": numbers}
-    )
+    context = {**_progress(batch), **numbered_page(request, answered.newest_first().with_predictions())}
+    return render(request, "radiographs/batch_detail.html", context)
 
 
 @signed_in
 @require_safe
 def progress(request: UserRequest, batch_id: int) -> HttpResponse:
-    """What the page asks again and again; 204 as long as it shows all there is to say."""
-    context = _progress(_own(request, batch_id))
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
-    return render(request, "radiographs/_batch_progress.html", context)
+    return poll(request, "radiographs/_batch_progress.html", _progress(_own(request, batch_id)))
 
 
 def _own(request: UserRequest, batch_id: int) -> PredictionBatch:

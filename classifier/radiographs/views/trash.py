@@ -10,23 +10,19 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from classifier.core.pagination import DeferredJoinPaginator
+from classifier.core.pagination import numbered_page
 from classifier.core.requests import UserRequest, signed_in
 from classifier.radiographs.models import Radiograph
-from classifier.radiographs.services import delete_radiograph, restore_radiograph
-
-PAGE_SIZE = 24
+from classifier.radiographs.services import delete_radiographs, restore_radiograph
 
 
 @signed_in
 @require_safe
 def show(request: UserRequest) -> HttpResponse:
-    pages = DeferredJoinPaginator(Radiograph.objects.in_trash_of(request.user), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
+    numbered = numbered_page(request, Radiograph.objects.in_trash_of(request.user))
     context = {
-        "rows": [(row, _time_left(row)) for row in page],
-        "page": page,
-        "page_numbers": pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1),
+        **numbered,
+        "rows": [(row, _time_left(row)) for row in numbered["page"]],
         "trash_days": settings.TRASH_DAYS,
     }
     return render(request, "radiographs/trash_list.html", context)
@@ -43,7 +39,7 @@ def restore(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
 @signed_in
 @require_POST
 def remove(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
-    delete_radiograph(radiograph=_own(request, radiograph_id))
+    delete_radiographs([_own(request, radiograph_id)])
     messages.success(request, "The X-ray is gone for good.")
     return redirect("trash")
 

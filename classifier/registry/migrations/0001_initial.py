@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'permissions': [('view_model', 'Can see data sets, training runs and models'), ('train_model', 'Can make data sets and train models'), ('promote_model', 'Can promote models and roll back')],
+                'permissions': [('view_model', 'Can view data sets, training runs and models'), ('train_model', 'Can create data sets and train models'), ('promote_model', 'Can promote and roll back models')],
             },
         ),
         migrations.CreateModel(

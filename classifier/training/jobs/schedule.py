@@ -4,7 +4,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.core.models import AuditEntry, first_sweep
+from classifier.core.models import AuditEntry, first_resend_time
 from classifier.datasets.models import DatasetVersion
 from classifier.reviews.models import Review
 from classifier.training.models import RetrainingSchedule, TrainingRun
@@ -68,6 +68,6 @@ def _start(schedule: RetrainingSchedule) -> str:
         recipe=recipe.name,
         start=TrainingRun.Start.PRETRAINED if recipe.pretrained else TrainingRun.Start.SCRATCH,
         created_by=schedule.set_by,
-        send_at=first_sweep(),
+        send_at=first_resend_time(),
     )
     return f"{dataset} and {run} were started."

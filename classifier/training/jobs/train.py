@@ -1,9 +1,7 @@
 """A queued training run -> a numbered model version with its report, compared with the live one."""
 
-import logging
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,9 @@ from django.db import OperationalError, close_old_connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from classifier.core.clock import database_now
-from classifier.core.jobs import Hold, HoldLost, Stopping, watch
-from classifier.core.ml_process import CommandDied, CommandFailed, MlProcess, WorkFolderBusy, read_json
-from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification
-from classifier.core.notifications import notify
+from classifier.core.jobs import Hold, watch, work_off
+from classifier.core.ml_process import CommandFailed, MlProcess, read_json
+from classifier.core.models import MAX_ATTEMPTS, AuditEntry
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
@@ -26,73 +22,42 @@ from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.serve.bundle import Bundle, BundleError, open_bundle
 
-log = logging.getLogger(__name__)
-RETRY_AFTER = timedelta(seconds=10)
-STORING_TAKES_AT_MOST = timedelta(minutes=30)
 MAX_LOG = 20_000
 
 
 class CancelAsked(Exception):
-    """Somebody canceled the run."""
+    """A person canceled the run."""
 
 
 def run_training(run_id: int) -> None:
-    """Work off one queued run, or do nothing when it is finished, held by another worker, or not ready.
+    """Do one queued run, or nothing when it is finished, held by another worker, or not ready.
 
-    Whatever ends this process, the next attempt goes on from the last epoch in the run's folder.
+    However this process ends, the next attempt continues after the last epoch in the run's folder.
     """
-    waiting = TrainingRun.objects.select_related("dataset_version", "start_version", "created_by")
-    known = waiting.filter(id=run_id).first()
+    related = TrainingRun.objects.select_related("dataset_version", "start_version", "created_by")
+    known = related.filter(id=run_id).first()
     if known is None or known.dataset_version.state != DatasetVersion.State.SUCCEEDED:
         return
-    run = waiting.claim(run_id, lease_until=database_now() + timedelta(seconds=settings.LEASE_SECONDS))
+    run = related.claim(run_id)
     if run is None:
         return
-    hold = Hold(run)
     folder = work_folder(run)
     _remove_leftovers()
-    try:
-        _run(run, hold, folder)
-    except CancelAsked:
-        cancel(run, hold)
-    except (CommandFailed, DatasetRefused, BundleError) as refused:
-        fail(run, hold, str(refused))
-    except HoldLost:
-        # Its successor works in the folder.
-        log.warning("%s is not ours any more", run)
-        return
-    except (Stopping, WorkFolderBusy) as reason:
-        log.warning("%s is handed back: %s", run, reason)
-        hold.hand_back()
-        return
-    except Exception as error:
-        log.exception("%s: attempt %s failed", run, run.attempts)
-        pause = timedelta(0) if isinstance(error, CommandDied) else RETRY_AFTER
-        hold.try_later(pause)
-        return
-    shutil.rmtree(folder, ignore_errors=True)
+
+    def train(hold: Hold) -> None:
+        try:
+            _run(run, hold, folder)
+        except CancelAsked:
+            with transaction.atomic():
+                hold.finish(TrainingRun.State.CANCELED, phase="", seconds_left=None)
+                run.conclude(TrainingRun.State.CANCELED)
+
+    work_off(run, train, refusals=(DatasetRefused, BundleError), folder=folder, resumes=True)
 
 
 def work_folder(run: TrainingRun) -> Path:
     folder: Path = settings.DATA_DIR / "runs" / str(run.pk)
     return folder
-
-
-def fail(run: TrainingRun, hold: Hold, sentence: str) -> None:
-    with transaction.atomic():
-        hold.fail(sentence)
-        conclude_failure(run, sentence)
-
-
-def conclude_failure(run: TrainingRun, sentence: str) -> None:
-    AuditEntry.objects.record(actor=None, action="training failed", about=run, error=sentence)
-    notify(run.created_by, f"{run} failed. {sentence}", Notification.Subject.TRAINING_RUN, run.pk)
-
-
-def cancel(run: TrainingRun, hold: Hold) -> None:
-    with transaction.atomic():
-        hold.finish(TrainingRun.State.CANCELED, phase="", seconds_left=None)
-        AuditEntry.objects.record(actor=None, action="training stopped", about=run)
 
 
 def _remove_leftovers() -> None:
@@ -109,7 +74,7 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
     bundle = _train(run, hold, folder, manifest)
     report = _evaluate(run, hold, folder, manifest, bundle)
     comparison = _compare_with_live(run, hold, folder, manifest, bundle)
-    hold.keep(now=True, lease=STORING_TAKES_AT_MOST, phase="store")
+    hold.keep_while_storing(phase="store")
     archive = bundles.store(bundle)
     with transaction.atomic():
         same_as = ModelVersion.objects.filter(checksum=bundle.checksum).first()
@@ -121,7 +86,7 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
         hold.finish(TrainingRun.State.SUCCEEDED, phase="", seconds_left=0, **made)
         outcome = f"gave {version} again, bit for bit" if same_as else f"made {version}"
         AuditEntry.objects.record(actor=None, action="training finished", about=run, outcome=outcome)
-        notify(run.created_by, f"{run} {outcome}.", Notification.Subject.TRAINING_RUN, run.pk)
+        run.notify_creator(f"{run} {outcome}.")
 
 
 def _train(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Bundle:

@@ -3,20 +3,19 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from classifier.core.errors import CallusError
+from classifier.core.pages import poll
+from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.core.queue import ahead_of
 from classifier.core.requests import UserRequest, may
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison
 from classifier.training.services import request_comparison
-
-PAGE_SIZE = 24
 
 
 @may(TRAIN)
@@ -35,25 +34,18 @@ def compare(request: UserRequest, number: int) -> HttpResponse:
 @require_safe
 def show(request: UserRequest, comparison_id: int) -> HttpResponse:
     context = _facts(comparison_id)
-    pages = Paginator(context["comparison"].result.get("disagreements", []), PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    return render(
-        request, "training/comparison_detail.html", {**context, "page": page, "page_numbers": numbers}
-    )
+    numbered = numbered_page(request, context["result"].get("disagreements", []))
+    return render(request, "training/comparison_detail.html", {**context, **numbered})
 
 
 @may(VIEW)
 @require_safe
 def progress(request: UserRequest, comparison_id: int) -> HttpResponse:
-    """What the page of an unfinished one asks again and again; 204 as long as it shows all there is to say."""
     context = _facts(comparison_id)
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
     if context["comparison"].is_finished:
-        # The whole page, with all its figures, anew.
+        # The browser loads the whole page again, which now has all the figures.
         return HttpResponse(headers={"HX-Refresh": "true"})
-    return render(request, "training/_comparison_progress.html", context)
+    return poll(request, "training/_comparison_progress.html", context)
 
 
 def _facts(comparison_id: int) -> dict[str, Any]:

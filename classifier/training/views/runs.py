@@ -1,14 +1,16 @@
 """Training runs: started, watched while they learn, canceled; and when Callus starts one by itself."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from classifier.core.errors import CallusError
+from classifier.core.pages import form_page, poll
+from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.core.queue import ahead_of
 from classifier.core.requests import UserRequest, may
@@ -19,7 +21,6 @@ from classifier.training.forms import ScheduleForm, TrainingForm
 from classifier.training.models import RetrainingSchedule, TrainingRun
 from classifier.training.services import cancel_training, request_training, set_schedule
 
-PAGE_SIZE = 24
 # What may have come out of a run.
 VERSIONS = ("trained_version", "same_as")
 
@@ -33,9 +34,8 @@ def overview(request: UserRequest) -> HttpResponse:
         "log_tail",
         *(f"{version}__{field}" for version in VERSIONS for field in ("report", "card")),
     )
-    pages = Paginator(slim, PAGE_SIZE)
-    page = pages.get_page(request.GET.get("page"))
-    numbers = pages.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
+    numbered = numbered_page(request, slim)
+    page = numbered["page"]
     last_waiting = next((run for run in page if run.state == TrainingRun.State.QUEUED), None)
     # What the newest waiting one waits for holds what the earlier ones wait for.
     ahead = ahead_of(last_waiting) if last_waiting else []
@@ -43,8 +43,7 @@ def overview(request: UserRequest) -> HttpResponse:
     context = {
         "rows": rows,
         "is_busy": any(not run.is_finished for run in page),
-        "page": page,
-        "page_numbers": numbers,
+        **numbered,
     }
     return render(request, "training/run_list.html", context)
 
@@ -52,25 +51,18 @@ def overview(request: UserRequest) -> HttpResponse:
 @may(TRAIN)
 @require_http_methods(["GET", "HEAD", "POST"])
 def start(request: UserRequest) -> HttpResponse:
-    asked = {"dataset_version": request.GET.get("dataset_version") or DatasetVersion.objects.newest()}
-    form = TrainingForm(request.POST) if request.method == "POST" else TrainingForm(initial=asked)
-    status = 200
-    if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                run = request_training(user=request.user, **form.cleaned_data)
-            except CallusError as error:
-                form.add_error(None, str(error))
-                status = error.status
-            else:
-                return redirect("training_run", run.pk)
-    context = {
-        "form": form,
-        "has_data": form.fields["dataset_version"].queryset.exists(),  # type: ignore[attr-defined]
-        "live": ModelVersion.objects.live(),
-    }
-    return render(request, "training/run_start.html", context, status=status)
+    chosen = request.GET.get("dataset_version") or DatasetVersion.objects.newest()
+    return form_page(
+        request,
+        partial(TrainingForm, initial={"dataset_version": chosen}),
+        partial(request_training, user=request.user),
+        lambda run: redirect("training_run", run.pk),
+        "training/run_start.html",
+        lambda form: {
+            "has_data": form.fields["dataset_version"].queryset.exists(),  # type: ignore[attr-defined]
+            "live": ModelVersion.objects.live(),
+        },
+    )
 
 
 @may(VIEW)
@@ -82,11 +74,7 @@ def show(request: UserRequest, run_id: int) -> HttpResponse:
 @may(VIEW)
 @require_safe
 def progress(request: UserRequest, run_id: int) -> HttpResponse:
-    """What the page of an unfinished run asks again and again; 204 as long as it shows all there is to say."""
-    context = _facts(run_id)
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
-    return render(request, "training/_run_update.html", context)
+    return poll(request, "training/_run_update.html", _facts(run_id))
 
 
 @may(TRAIN)
@@ -103,24 +91,23 @@ def cancel(request: UserRequest, run_id: int) -> HttpResponse:
 @may(VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def schedule(request: UserRequest) -> HttpResponse:
+    if request.method == "POST" and not request.user.has_perm(TRAIN):
+        raise Http404
     now = RetrainingSchedule.get()
     known = {"mode": now.mode, "num_reviews": now.num_reviews, "recipe": now.recipe or "top"}
-    form = ScheduleForm(request.POST if request.method == "POST" else None, initial=known)
-    status = 200
-    if request.method == "POST":
-        if not request.user.has_perm(TRAIN):
-            raise Http404
-        status = 400
-        if form.is_valid():
-            try:
-                set_schedule(user=request.user, **form.cleaned_data)
-            except CallusError as error:
-                form.add_error(None, str(error))
-                status = error.status
-            else:
-                messages.success(request, "The schedule is kept.")
-                return redirect("retraining_schedule")
-    return render(request, "training/schedule_edit.html", {"form": form, "now": now}, status=status)
+
+    def done(saved: RetrainingSchedule) -> HttpResponse:
+        messages.success(request, "Schedule saved.")
+        return redirect("retraining_schedule")
+
+    return form_page(
+        request,
+        partial(ScheduleForm, initial=known),
+        partial(set_schedule, user=request.user),
+        done,
+        "training/schedule_edit.html",
+        lambda form: {"now": now},
+    )
 
 
 def _facts(run_id: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every error is JSON with a sentence, whatever is wrong, and never a traceback."""
+"""Every error of the API is JSON with a sentence, and never a traceback."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ MULTIPART = "multipart/form-data; boundary=line"
 
 
 def assert_error(answer: Any, status: int) -> str:
-    """The sentence."""
+    """Checks the form of an error, and returns its sentence."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/json"
     body = answer.json()
@@ -52,7 +52,7 @@ def test_an_address_that_does_not_exist(alice_api: APIClient, method: str, path:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/tokens", "/api/v1/radiographs", f"/api/v1/predictions/{ID}"])
-def test_a_missing_slash_is_named_and_not_redirected(alice_api: APIClient, path: str) -> None:
+def test_a_missing_slash_is_explained_and_not_redirected(alice_api: APIClient, path: str) -> None:
     for answer in (alice_api.get(path), alice_api.post(path)):
         assert "end with a slash" in assert_error(answer, 404)
 
@@ -76,7 +76,7 @@ def test_a_method_that_is_not_allowed(alice_api: APIClient, method: str, path: s
     assert method.upper() not in answer["Allow"]
 
 
-def test_options_says_what_an_address_is_and_leaves_the_rest_to_the_schema(alice_api: APIClient) -> None:
+def test_options_returns_a_name_and_a_description_only(alice_api: APIClient) -> None:
     answer = alice_api.options(RADIOGRAPHS)
     assert answer.json() == {"name": "Radiographs", "description": ""}
     assert answer["Allow"] == "GET, POST, HEAD, OPTIONS"
@@ -92,7 +92,7 @@ def test_options_says_what_an_address_is_and_leaves_the_rest_to_the_schema(alice
         (TOKENS, "application/xml"),
     ],
 )
-def test_a_body_of_the_wrong_kind(alice_api: APIClient, path: str, content_type: str) -> None:
+def test_a_body_of_another_media_type_is_refused(alice_api: APIClient, path: str, content_type: str) -> None:
     assert_error(alice_api.post(path, b"{}", content_type=content_type), 415)
 
 
@@ -109,7 +109,7 @@ def test_a_body_of_the_wrong_kind(alice_api: APIClient, path: str, content_type:
         b'{"username": ' + b"[" * 200_000,
     ],
 )
-def test_json_that_is_none(db: None, body: bytes) -> None:
+def test_malformed_json_is_refused(db: None, body: bytes) -> None:
     assert_error(APIClient().post(TOKENS, body, content_type="application/json"), 400)
 
 
@@ -119,7 +119,7 @@ def test_an_unknown_character_set_is_refused(db: None) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-def test_credentials_of_gigabytes_are_turned_away_unread(db: None, content_type: str) -> None:
+def test_a_body_of_gigabytes_is_refused_before_it_is_read(db: None, content_type: str) -> None:
     answer = APIClient().post(TOKENS, b"{}", content_type=content_type, CONTENT_LENGTH=10 * 1024**3)
     assert_error(answer, 413)
 
@@ -149,7 +149,7 @@ def test_credentials_of_gigabytes_are_turned_away_unread(db: None, content_type:
         ),
     ],
 )
-def test_a_form_that_is_none(
+def test_a_malformed_form_is_refused(
     alice_api: APIClient, model: ModelVersion, body: bytes, content_type: str
 ) -> None:
     assert_error(alice_api.post(RADIOGRAPHS, body, content_type=content_type), 400)
@@ -166,7 +166,7 @@ def test_the_field_at_fault_is_named(alice_api: APIClient, model: ModelVersion) 
     assert answer.json()["fields"] == {"file": ["No file was submitted."]}
 
 
-def test_an_error_of_our_own_is_a_sentence_without_details(alice_api: APIClient, model: ModelVersion) -> None:
+def test_an_internal_error_is_a_sentence_without_details(alice_api: APIClient, model: ModelVersion) -> None:
     prediction_id = send(alice_api).json()["prediction"]["id"]
     Prediction.objects.update(probabilities=[{"secret": "of a row that nothing of ours writes"}])
     alice_api.raise_request_exception = False
@@ -175,7 +175,7 @@ def test_an_error_of_our_own_is_a_sentence_without_details(alice_api: APIClient,
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a pragma of SQLite makes the fault")
-def test_a_database_that_takes_nothing_is_503_and_no_file_stays(
+def test_a_database_that_cannot_be_written_is_503_and_no_file_is_kept(
     alice_api: APIClient, model: ModelVersion, stored: Callable[[], list[str]]
 ) -> None:
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The OpenAPI schema is valid, complete, and true of what the API really answers."""
+"""The OpenAPI schema is valid and complete, and responses are valid under it."""
 
 import re
 from html.parser import HTMLParser
@@ -12,8 +12,7 @@ from django.urls import URLPattern, get_resolver
 from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
-from classifier.radiographs.jobs import run_prediction
-from classifier.radiographs.models import Prediction
+from classifier.radiographs.jobs import run_next_prediction
 from classifier.registry.models import ModelVersion
 from portal import api_urls
 from tests.uploads import body_of, send
@@ -44,7 +43,7 @@ def test_the_schema_is_valid_and_without_a_warning() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
 
 
-def test_it_comes_as_json_too_and_without_a_token() -> None:
+def test_the_schema_is_available_as_json_and_without_a_token() -> None:
     answer = APIClient().get("/api/v1/schema/", {"format": "json"})
     assert answer.json()["openapi"].startswith("3.")
 
@@ -61,7 +60,7 @@ def test_every_address_of_the_api_is_in_the_schema(schema: dict[str, Any]) -> No
     assert missing == []
 
 
-def test_every_operation_but_that_for_a_token_wants_a_token_and_says_so(schema: dict[str, Any]) -> None:
+def test_every_operation_except_token_create_requires_a_token(schema: dict[str, Any]) -> None:
     assert schema["components"]["securitySchemes"] == {"Bearer": {"type": "http", "scheme": "bearer"}}
     for name, operation in operations(schema):
         if name == "POST /api/v1/tokens/":
@@ -86,7 +85,7 @@ def test_an_image_is_binary(schema: dict[str, Any]) -> None:
 
 
 def as_json_schema(part: Any) -> Any:
-    """OpenAPI 3.0 says "nullable" where JSON Schema has a type null, and refers to its own components."""
+    """Translates OpenAPI 3.0 to JSON Schema, which has a type null instead of "nullable"."""
     if isinstance(part, list):
         return [as_json_schema(inner) for inner in part]
     if not isinstance(part, dict):
@@ -100,7 +99,7 @@ def validator(schema: dict[str, Any], content: dict[str, Any]) -> Draft202012Val
     return Draft202012Validator(whole)
 
 
-def test_the_examples_are_true_to_the_schema(schema: dict[str, Any]) -> None:
+def test_the_examples_are_valid_under_the_schema(schema: dict[str, Any]) -> None:
     number = 0
     for name, operation in operations(schema):
         for status, response in operation["responses"].items():
@@ -112,7 +111,7 @@ def test_the_examples_are_true_to_the_schema(schema: dict[str, Any]) -> None:
     assert number > 20
 
 
-def test_answers_are_true_to_the_schema(
+def test_responses_are_valid_under_the_schema(
     schema: dict[str, Any], alice_api: APIClient, live_model: ModelVersion
 ) -> None:
     def check(path: str, template: str) -> None:
@@ -124,12 +123,12 @@ def test_answers_are_true_to_the_schema(
     check("/api/v1/radiographs/", "/api/v1/radiographs/")
     check(f"/api/v1/radiographs/{sent['id']}/", "/api/v1/radiographs/{id}/")
     check(prediction, "/api/v1/predictions/{id}/")
-    run_prediction(Prediction.objects.get().id)
+    run_next_prediction()
     check(prediction, "/api/v1/predictions/{id}/")
 
 
 class Inline(HTMLParser):
-    """Finds what a strict Content-Security-Policy would block."""
+    """Collects what a strict Content-Security-Policy blocks, and the addresses that the page loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +145,7 @@ class Inline(HTMLParser):
             self.loaded.append(given.get("src") or given.get("href") or "")
 
 
-def test_the_page_needs_nothing_inline_and_nothing_from_elsewhere(db: None) -> None:
+def test_the_docs_page_has_nothing_inline_and_nothing_from_other_hosts(db: None) -> None:
     answer = APIClient().get("/api/v1/docs/")
     page = Inline()
     page.feed(answer.content.decode())
@@ -163,7 +162,7 @@ def test_the_page_needs_nothing_inline_and_nothing_from_elsewhere(db: None) -> N
     assert django_settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["default-src"] == ["'self'"]
 
 
-def test_every_address_has_a_name_of_its_own() -> None:
+def test_every_address_has_a_unique_name() -> None:
     names = [pattern.name for pattern in api_urls.urlpatterns]
     assert len(set(names)) == len(names)
     assert all(name and name.startswith("api_") for name in names)

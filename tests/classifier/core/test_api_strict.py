@@ -1,4 +1,4 @@
-"""The API takes what its schema says and nothing that only looks like it."""
+"""The API accepts only the types that its schema states."""
 
 from typing import Any
 
@@ -30,28 +30,28 @@ def fields(answer: Any) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("page", ["", "last"])
-def test_a_page_is_a_number(alice_api: APIClient, page: str) -> None:
+def test_a_page_that_is_not_a_number_is_404(alice_api: APIClient, page: str) -> None:
     assert alice_api.get(f"{API}/radiographs/", {"page": page}).status_code == 404
 
 
-def test_an_empty_id_is_none(as_tess: APIClient) -> None:
+def test_an_empty_id_is_refused(as_tess: APIClient) -> None:
     assert list(fields(as_tess.get(f"{API}/reviews/", {"radiograph": ""}))) == ["radiograph"]
 
 
 @pytest.mark.parametrize("reason", [0, True, 1.5, [], {}])
-def test_a_text_is_a_text(as_tess: APIClient, reason: object) -> None:
+def test_a_string_field_refuses_other_types(as_tess: APIClient, reason: object) -> None:
     answer = as_tess.post(f"{API}/promotions/roll-back/", {"reason": reason})
     assert fields(answer) == {"reason": ["Not a valid string."]}
 
 
 @pytest.mark.parametrize("seed", ["0", True, 0.0, 1e300])
-def test_a_number_is_a_number(as_tess: APIClient, model: ModelVersion, seed: object) -> None:
+def test_an_integer_field_refuses_other_types(as_tess: APIClient, model: ModelVersion, seed: object) -> None:
     wanted = {"dataset_version": ready_dataset().pk, **RUN, "seed": seed}
     assert fields(as_tess.post(f"{API}/training-runs/", wanted)) == {"seed": ["A valid integer is required."]}
 
 
 @pytest.mark.parametrize("number", [10**30, -(10**30), 2**63])
-def test_what_no_database_counts_to_is_not_there(
+def test_an_id_beyond_the_range_of_the_database_is_404(
     as_tess: APIClient, model: ModelVersion, number: int
 ) -> None:
     wanted = {"dataset_version": number, **RUN}
@@ -59,19 +59,19 @@ def test_what_no_database_counts_to_is_not_there(
     assert as_tess.get(f"{API}/training-runs/{abs(number)}/").status_code == 404
 
 
-def test_which_of_a_list_is_wrong_is_said(alice_api: APIClient) -> None:
+def test_the_list_entry_at_fault_is_named(alice_api: APIClient) -> None:
     good = "0f1c2a52-63a3-4d0e-9c4e-0f6ab2f2a7f5"
     answer = alice_api.post(f"{API}/prediction-batches/", {"radiographs": [good, "x"]})
     assert fields(answer) == {"radiographs": ["[1]: Must be a valid UUID."]}
     assert answer.json()["detail"] == "radiographs[1]: Must be a valid UUID."
 
 
-def test_a_form_is_taken_where_the_schema_says_so_alone(as_tess: APIClient) -> None:
+def test_a_form_is_refused_where_the_schema_has_json_only(as_tess: APIClient) -> None:
     sent = {"data": "reason=because", "content_type": "application/x-www-form-urlencoded"}
     assert as_tess.post(f"{API}/promotions/roll-back/", **sent).status_code == 415
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png", "application/xml;q=0.1", "nonsense"])
-def test_nobody_is_refused_for_what_they_accept(alice_api: APIClient, accept: str) -> None:
+def test_no_accept_header_is_refused(alice_api: APIClient, accept: str) -> None:
     answer = alice_api.get(f"{API}/radiographs/", headers={"Accept": accept})
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")

@@ -11,9 +11,7 @@ from classifier.core.models import User, WriteCount
 from tests.people import api_client
 
 
-def test_one_person_who_sends_too_much_is_asked_to_wait_and_others_are_not(
-    alice: User, bob: User, settings: Any
-) -> None:
+def test_a_user_over_the_limit_gets_429_and_others_do_not(alice: User, bob: User, settings: Any) -> None:
     settings.API_WRITES_PER_MINUTE = 3
     alice_api, bob_api = api_client(alice), api_client(bob)
 
@@ -40,7 +38,7 @@ def test_writes_at_the_same_moment_are_each_counted(transactional_db: None) -> N
 
 
 @pytest.mark.django_db
-def test_a_count_begins_anew_when_its_time_is_over() -> None:
+def test_a_count_starts_again_after_its_minute() -> None:
     assert [WriteCount.objects.add_one("user-7", seconds=60)[0] for _ in range(2)] == [1, 2]
     WriteCount.objects.update(since=time.time() - 61)
     number, seconds_left = WriteCount.objects.add_one("user-7", seconds=60)
@@ -48,14 +46,16 @@ def test_a_count_begins_anew_when_its_time_is_over() -> None:
     assert 59 < seconds_left <= 60
 
 
-def test_reading_has_a_limit_of_its_own(alice: User, settings: Any) -> None:
+def test_reads_have_their_own_limit(alice: User, settings: Any) -> None:
     settings.API_READS_PER_MINUTE = 2
     client = api_client(alice)
     assert [client.get("/api/v1/radiographs/").status_code for _ in range(3)] == [200, 200, 429]
 
 
 @pytest.mark.django_db
-def test_strangers_are_told_apart_by_what_our_own_proxy_says(settings: Any, client: Client) -> None:
+def test_anonymous_clients_are_counted_by_the_address_that_the_trusted_proxy_reports(
+    settings: Any, client: Client
+) -> None:
     settings.API_WRITES_PER_MINUTE = 1
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": 1}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from classifier.core.ml_process import CommandDied, CommandFailed, MlProcess, read_json
+from classifier.core.ml_process import CommandCrashed, CommandFailed, MlProcess, read_json
 from tests.data_sets import draw_zip
 from tests.servers import wait_until
 
@@ -47,7 +47,7 @@ def test_what_a_command_refuses_is_its_own_sentence(tmp_path: Path) -> None:
     command = ["audit", tmp_path / "nowhere", "--out", tmp_path / "out"]
     with MlProcess(command, work=tmp_path) as process, pytest.raises(CommandFailed) as failed:
         list(process.events())
-    assert str(failed.value) == f"There is no folder {tmp_path / 'nowhere'}."
+    assert str(failed.value) == f"The folder {tmp_path / 'nowhere'} does not exist."
 
 
 def test_a_command_that_is_killed_did_not_refuse(audit: list[str | Path], tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_command_that_is_killed_did_not_refuse(audit: list[str | Path], tmp_pa
         events = process.events()
         next(events)
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(CommandDied, match="ended with code -9"):
+        with pytest.raises(CommandCrashed, match="ended with code -9"):
             list(events)
 
 

@@ -18,11 +18,11 @@ def tell(user: User | None) -> None:
 def test_a_notification_waits_in_the_portal_until_it_is_read(alice: User, bob: User) -> None:
     tell(alice)
 
-    unread = Notification.objects.of(alice).unread()
+    unread = Notification.objects.for_user(alice).unread()
     assert [str(one) for one in unread] == ["Training run 1 made Model 2."]
-    assert not Notification.objects.of(bob).exists()
+    assert not Notification.objects.for_user(bob).exists()
     unread.mark_read()
-    assert not Notification.objects.of(alice).unread().exists()
+    assert not Notification.objects.for_user(alice).unread().exists()
     assert mail.outbox == []
 
 
@@ -43,7 +43,7 @@ def test_a_mail_that_cannot_be_sent_takes_nothing_back(alice: User, settings: An
 
     tell(alice)
 
-    assert Notification.objects.of(alice).count() == 1
+    assert Notification.objects.for_user(alice).count() == 1
 
 
 def test_nobody_is_told_of_what_callus_started_by_itself() -> None:

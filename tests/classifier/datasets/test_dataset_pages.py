@@ -48,7 +48,7 @@ def test_an_ordinary_user_finds_nothing(as_alice: Client, page: str) -> None:
 def test_who_may_only_look_makes_none(page: str, db: None) -> None:
     viewer = signed_in(user_who_may("vera", VIEW))
     assert viewer.get("/datasets/").status_code == 200
-    assert "Upload a zip" not in viewer.get("/datasets/").text
+    assert "Upload zip" not in viewer.get("/datasets/").text
     assert viewer.get(page).status_code == viewer.post(page).status_code == 404
 
 
@@ -57,7 +57,7 @@ def test_an_uploaded_zip_waits_for_its_audit(as_tess: Client) -> None:
     dataset = DatasetVersion.objects.get()
     assert answer.headers["Location"] == f"/datasets/{dataset.pk}/"
     page = as_tess.get(f"/datasets/{dataset.pk}/").text
-    assert "Waits for the training worker." in page
+    assert "Waiting for the training worker." in page
     assert "From the ward" in page
     assert "/datasets/1/progress/" in page
 
@@ -109,7 +109,7 @@ def test_the_page_of_an_audit_is_told_of_each_step_once(as_tess: Client) -> None
     assert "4 of 9" in as_tess.get(progress).text
     DatasetVersion.objects.update(state="succeeded", checksum="5" * 64)
     finished = as_tess.get(progress).text
-    assert "A look at it" in finished
+    assert "Sample images" in finished
     assert "hx-get" not in finished
 
 
@@ -136,7 +136,7 @@ def test_a_version_is_made_of_reviews_of_sites_that_allow_it(
     )
     refused = as_tess.post("/datasets/from-reviews/", {"parent": parent.pk})
     assert refused.status_code == 409
-    assert "There is no reviewed X-ray of a site that allows training." in refused.text
+    assert "There are no reviewed X-rays from a site that allows training." in refused.text
     alice.site = Site.objects.create(name="Ward", allows_training=True)
     alice.save()
     as_tess.post("/datasets/from-reviews/", {"parent": parent.pk, "note": "With reviews"})

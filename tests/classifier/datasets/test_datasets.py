@@ -62,10 +62,10 @@ def items_of(dataset: DatasetVersion) -> list[Item]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"no zip", "no zip"),
-        (zip_of({"../1.png": b"x"}), "leads out of its folder"),
-        (zip_of({f"{name}/1.png": b"x" for name in CLASSES[:-1]}), "has no class"),
-        (zip_of({f"{name}/1.png": b"x" for name in [*CLASSES, "New one"]}), "not known here"),
+        (b"no zip", "not a zip"),
+        (zip_of({"../1.png": b"x"}), "points outside its folder"),
+        (zip_of({f"{name}/1.png": b"x" for name in CLASSES[:-1]}), "lacks the class"),
+        (zip_of({f"{name}/1.png": b"x" for name in [*CLASSES, "New one"]}), "unknown class"),
     ],
 )
 def test_what_the_table_of_contents_shows_is_refused_at_the_door(
@@ -98,7 +98,11 @@ def test_a_zip_becomes_an_audited_version_and_the_same_images_are_no_second_one(
     assert dataset.report["num_images"] == 18
     assert dataset.samples[KINDS[0]][0].startswith(f"{KINDS[0]}/T")
     assert kept() == [f"datasets/{dataset.checksum}.csv", f"datasets/{dataset.checksum}.zip"]
-    assert Notification.objects.of(tara).get().text.startswith(f"Data set {dataset.pk} is ready: 18 images")
+    assert (
+        Notification.objects.for_user(tara)
+        .get()
+        .text.startswith(f"Data set {dataset.pk} is ready: 18 images")
+    )
 
     manifest = archives.unpack(dataset, lambda number: None)
     assert manifest.checksum() == dataset.checksum
@@ -144,7 +148,7 @@ def test_what_no_image_can_be_read_of_is_refused_with_a_sentence_and_nothing_sta
     assert dataset.error == "None of the 6 image files can be read."
     assert kept() == []
     assert not list((settings.DATA_DIR / "datasets").glob("building-*"))
-    assert "could not be made" in Notification.objects.of(tara).get().text
+    assert "could not be made" in Notification.objects.for_user(tara).get().text
     assert AuditEntry.objects.about(dataset).newest_first()[0].action == "data set refused"
 
 
@@ -239,7 +243,7 @@ class TestReviewed:
         assert len(items_of(child)) == child.num_images == grandchild.num_images + 1
 
         Site.objects.update(allows_training=False)
-        with pytest.raises(NotAllowedNow, match="no reviewed X-ray of a site that allows training"):
+        with pytest.raises(NotAllowedNow, match="no reviewed X-rays from a site that allows training"):
             request_dataset_from_reviews(user=tara, parent=child)
 
 

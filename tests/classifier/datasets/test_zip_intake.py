@@ -75,14 +75,14 @@ def test_what_systems_and_publishers_add_is_ignored() -> None:
     "name", ["/etc/1.png", "../1.png", "A/../../1.png", "C:/A/1.png", "A\\1.png", "\\\\host\\A\\1.png"]
 )
 def test_a_name_that_leads_out_of_its_folder_is_refused(name: str) -> None:
-    assert "leads out of its folder" in refusal(zip_with(name))
+    assert "points outside its folder" in refusal(zip_with(name))
 
 
 @pytest.mark.parametrize("name", ["A/1\n.png", "A/\x1b[2J.png", "A/1\x00.png"])
 def test_a_name_with_control_characters_is_refused(name: str) -> None:
     # Python cuts names at a zero byte, so this one is written into the finished zip.
     data = zip_with(name.replace("\x00", "!")).replace(b"1!.png", b"1\x00.png")
-    assert "characters that no name should have" in refusal(data)
+    assert "contains invisible characters" in refusal(data)
 
 
 def test_a_name_that_no_file_system_takes_is_refused() -> None:
@@ -91,7 +91,7 @@ def test_a_name_that_no_file_system_takes_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "no plain file"), (stat.S_IFCHR, "no plain file")],
+    [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "not a regular file"), (stat.S_IFCHR, "not a regular file")],
 )
 def test_links_and_special_files_are_refused(mode: int, said: str) -> None:
     assert said in refusal(zip_with("A/link.png", data=b"/etc/passwd", mode=mode | 0o777))
@@ -102,30 +102,30 @@ def test_an_encrypted_zip_is_refused() -> None:
 
 
 def test_an_unusual_compression_is_refused() -> None:
-    assert "plain zip" in refusal(zip_with("A/1.png", method=zipfile.ZIP_LZMA))
+    assert "unsupported compression method" in refusal(zip_with("A/1.png", method=zipfile.ZIP_LZMA))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"no zip at all" * 100, zip_of({"A/1.png": IMAGE})[:-30]])
 def test_what_is_no_zip_is_refused(data: bytes) -> None:
-    assert refusal(data) == "This file is no zip, or it is damaged."
+    assert refusal(data) == "This file is not a zip, or it is damaged."
 
 
 def test_a_zip_without_images_is_refused() -> None:
-    assert "holds no image" in refusal(zip_of({"notes.txt": b"x", "A/readme.md": b"x"}))
+    assert "contains no images" in refusal(zip_of({"notes.txt": b"x", "A/readme.md": b"x"}))
 
 
 def test_a_class_without_images_is_refused() -> None:
-    assert refusal(zip_of({"A/1.png": IMAGE, "B/": b""})) == "The class 'B' holds no image."
-    assert refusal(zip_of({"A/1.png": IMAGE, "B/notes.txt": b"x"})) == "The class 'B' holds no image."
-    assert refusal(zip_of({"s/A/1.png": IMAGE, "s/B/Train/": b""})) == "The class 'B' holds no image."
+    assert refusal(zip_of({"A/1.png": IMAGE, "B/": b""})) == "The class 'B' contains no images."
+    assert refusal(zip_of({"A/1.png": IMAGE, "B/notes.txt": b"x"})) == "The class 'B' contains no images."
+    assert refusal(zip_of({"s/A/1.png": IMAGE, "s/B/Train/": b""})) == "The class 'B' contains no images."
 
 
 def test_class_folders_at_different_depths_are_refused() -> None:
-    assert "side by side" in refusal(zip_of({"A/1.png": IMAGE, "more/B/1.png": IMAGE}))
+    assert "in the same folder" in refusal(zip_of({"A/1.png": IMAGE, "more/B/1.png": IMAGE}))
 
 
 def test_an_image_in_no_class_folder_is_refused() -> None:
-    assert "in no class folder" in refusal(zip_of({"A/1.png": IMAGE, "1.png": IMAGE}))
+    assert "not in a class folder" in refusal(zip_of({"A/1.png": IMAGE, "1.png": IMAGE}))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -148,7 +148,7 @@ def test_more_than_a_hundred_thousand_entries_are_refused() -> None:
 def test_a_table_of_contents_that_would_fill_the_memory_is_refused_unread() -> None:
     data = bytearray(zip_of({"A/1.png": IMAGE}))
     struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, zip_checks.MAX_CONTENTS_BYTES + 1)
-    assert "more than 100,000 entries" in refusal(bytes(data))
+    assert refusal(bytes(data)) == "The table of contents of this zip exceeds 32 MB."
 
 
 def test_a_zip_bomb_is_refused() -> None:
@@ -201,9 +201,9 @@ def test_images_are_unpacked_into_their_class_folders(tmp_path: Path) -> None:
 
 def test_classes_must_be_the_expected_ones() -> None:
     check_classes(["A", "B"], ["B", "A"])
-    with pytest.raises(ZipRefused, match=r"a class 'C' that is not known here"):
+    with pytest.raises(ZipRefused, match=r"the unknown class 'C'"):
         check_classes(["A", "C"], ["A", "B"])
-    with pytest.raises(ZipRefused, match=r"no class 'B'"):
+    with pytest.raises(ZipRefused, match=r"lacks the class 'B'"):
         check_classes(["A"], ["A", "B"])
 
 

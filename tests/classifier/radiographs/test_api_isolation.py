@@ -1,4 +1,4 @@
-"""Two users who cannot see, touch or even notice each other's X-rays."""
+"""Two users cannot see, change or detect each other's X-rays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,9 @@ def test_another_users_objects_are_answered_like_those_that_do_not_exist(
         assert answer.json() == none.json()
 
 
-def test_lists_hold_ones_own_only(alice_api: APIClient, bob_api: APIClient, sent: dict[str, Any]) -> None:
+def test_lists_contain_only_the_users_own_rows(
+    alice_api: APIClient, bob_api: APIClient, sent: dict[str, Any]
+) -> None:
     own = send(bob_api).json()
     for client, expected in ((alice_api, sent), (bob_api, own)):
         answer = client.get(RADIOGRAPHS).json()
@@ -66,7 +68,7 @@ def test_a_reviewer_sees_anothers_radiograph_but_cannot_delete_it_nor_finds_it_i
     assert Radiograph.objects.count() == 1
 
 
-def test_without_a_token_nothing_is_seen(sent: dict[str, Any]) -> None:
+def test_without_a_token_every_address_is_401(sent: dict[str, Any]) -> None:
     for path in [RADIOGRAPHS, *paths_of(sent)]:
         answer = APIClient().get(path)
         assert answer.status_code == 401
@@ -74,7 +76,7 @@ def test_without_a_token_nothing_is_seen(sent: dict[str, Any]) -> None:
         assert answer.json() == {"detail": "Authentication credentials were not provided."}
 
 
-def test_an_image_that_one_user_may_keep_is_not_given_to_the_next(
+def test_a_cached_image_is_not_given_to_the_next_user(
     alice_api: APIClient, bob_api: APIClient, sent: dict[str, Any]
 ) -> None:
     path = f"{RADIOGRAPHS}{sent['id']}/image/"

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from classifier.radiographs.jobs import run_prediction
+from classifier.radiographs.jobs import run_next_prediction
 from classifier.radiographs.models import Prediction
 from classifier.registry.models import ModelVersion
 from ml.classes import FRACTURE_CLASSES
@@ -28,7 +28,7 @@ def prediction(client: APIClient, sent: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_a_queued_prediction_says_nothing_yet(alice_api: APIClient, sent: dict[str, Any]) -> None:
+def test_a_queued_prediction_has_no_answer(alice_api: APIClient, sent: dict[str, Any]) -> None:
     body = prediction(alice_api, sent)
     assert list(body) == FIELDS
     assert body["created_at"]
@@ -58,7 +58,7 @@ def test_a_failed_prediction_says_why_and_nothing_else(alice_api: APIClient, sen
     assert body["finished_at"] is not None
 
 
-def test_an_image_that_is_no_bone_x_ray_gets_no_class(alice_api: APIClient, sent: dict[str, Any]) -> None:
+def test_an_image_that_is_not_a_bone_x_ray_gets_no_class(alice_api: APIClient, sent: dict[str, Any]) -> None:
     Prediction.objects.update(
         state=Prediction.State.SUCCEEDED,
         finished_at=timezone.now(),
@@ -77,7 +77,7 @@ def test_the_shipped_model_answers_with_ten_probabilities_highest_first(
     alice_api: APIClient, live_model: ModelVersion
 ) -> None:
     sent = send(alice_api).json()
-    run_prediction(Prediction.objects.get().id)
+    run_next_prediction()
     body = prediction(alice_api, sent)
     assert list(body) == FIELDS
     assert (body["state"], body["error"], body["model_version"]) == ("succeeded", None, live_model.number)

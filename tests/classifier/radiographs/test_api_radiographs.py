@@ -53,11 +53,11 @@ def test_without_a_live_model_an_upload_is_turned_away_and_leaves_nothing(
     model.promotions.all().delete()
     answer = send(alice_api)
     assert answer.status_code == 503
-    assert answer.json() == {"detail": "No model is live yet. Please try again in a minute."}
+    assert answer.json() == {"detail": "No model is live yet. Try again in a minute."}
     assert (Radiograph.objects.count(), stored()) == (0, [])
 
 
-def test_the_list_is_newest_first_and_of_fifty_a_page(alice_api: APIClient, model: ModelVersion) -> None:
+def test_the_list_is_newest_first_with_fifty_rows_a_page(alice_api: APIClient, model: ModelVersion) -> None:
     make_rows(52, alice_api)
     first = alice_api.get(RADIOGRAPHS).json()
     assert list(first) == ["count", "next", "previous", "results"]
@@ -104,13 +104,13 @@ def test_the_list_is_filtered_by_name_class_and_state(alice_api: APIClient) -> N
 
 
 @pytest.mark.parametrize("wanted", [{"state": "broken"}, {"name": "a\0b"}, {"class": "\0"}])
-def test_a_filter_that_makes_no_sense_is_refused(alice_api: APIClient, wanted: dict[str, str]) -> None:
+def test_an_invalid_filter_is_refused(alice_api: APIClient, wanted: dict[str, str]) -> None:
     answer = alice_api.get(RADIOGRAPHS, wanted)
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == list(wanted)
 
 
-def test_the_image_is_the_decoded_picture_as_png_for_its_owner_to_keep_but_ask_each_time(
+def test_the_image_is_the_decoded_picture_as_png_and_is_revalidated_each_time(
     alice_api: APIClient,
 ) -> None:
     sent = send(alice_api, xray("wrist.jpg.png", seed=3)).json()
@@ -133,14 +133,14 @@ def test_the_thumbnail_is_a_small_jpeg(alice_api: APIClient) -> None:
 
 
 @pytest.mark.parametrize("accept", ["image/png", "image/*", "text/html", "application/json", "*/*"])
-def test_the_image_comes_whatever_the_client_says_it_accepts(alice_api: APIClient, accept: str) -> None:
+def test_the_image_is_returned_for_any_accept_header(alice_api: APIClient, accept: str) -> None:
     sent = send(alice_api).json()
     answer = alice_api.get(f"{RADIOGRAPHS}{sent['id']}/image/", headers={"Accept": accept})
     assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")
     assert body_of(answer)
 
 
-def test_an_image_that_the_storage_lost_is_404_with_a_sentence(alice_api: APIClient, files: Path) -> None:
+def test_an_image_missing_in_the_storage_is_404_with_a_sentence(alice_api: APIClient, files: Path) -> None:
     sent = send(alice_api).json()
     next((files / "radiographs").rglob("*.png")).unlink()
     answer = alice_api.get(f"{RADIOGRAPHS}{sent['id']}/image/", headers={"Accept": "image/png"})
@@ -148,7 +148,7 @@ def test_an_image_that_the_storage_lost_is_404_with_a_sentence(alice_api: APICli
     assert answer.json() == {"detail": "The file of this radiograph is missing."}
 
 
-def test_what_is_deleted_is_nowhere_to_be_seen(alice_api: APIClient) -> None:
+def test_a_deleted_radiograph_is_404_everywhere(alice_api: APIClient) -> None:
     kept, gone = send(alice_api).json(), send(alice_api).json()
     answer = alice_api.delete(f"{RADIOGRAPHS}{gone['id']}/")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -171,11 +171,11 @@ def test_what_is_deleted_is_nowhere_to_be_seen(alice_api: APIClient) -> None:
         ("x" * 250 + ".png", "x" * 196 + ".png"),
     ],
 )
-def test_a_name_is_made_harmless(alice_api: APIClient, name: str, kept: str) -> None:
+def test_a_file_name_is_sanitized(alice_api: APIClient, name: str, kept: str) -> None:
     assert send_named(alice_api, name).json()["name"] == kept
 
 
-def test_a_name_of_nothing_but_dots_and_spaces_gets_another(alice_api: APIClient) -> None:
+def test_a_file_name_of_dots_and_spaces_is_replaced(alice_api: APIClient) -> None:
     assert send_named(alice_api, ". .").json()["name"] == "X-ray"
 
 
@@ -186,7 +186,7 @@ def png(pixels: np.ndarray[Any, Any]) -> bytes:
 
 
 def send_named(client: APIClient, name: str) -> Any:
-    """An upload whose file has this name on the wire, which a well-behaved client might not send."""
+    """Sends an upload whose file has exactly this name, which ordinary clients would not send."""
     file = xray()
     head = f'--line\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'.replace(
         "\\", "\\\\"
@@ -196,7 +196,7 @@ def send_named(client: APIClient, name: str) -> Any:
 
 
 def make_rows(number: int, client: APIClient) -> None:
-    """Radiographs of the client's user with a queued prediction each, named in the order of their making."""
+    """Creates radiographs of the client's user with a queued prediction each, named in order of creation."""
     first = send(client, xray("0.png")).json()
     kept = Radiograph.objects.get(id=first["id"])
     version = ModelVersion.objects.get()

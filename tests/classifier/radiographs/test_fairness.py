@@ -30,7 +30,7 @@ def serve(number: int = 1) -> list[str]:
     """Whose predictions the workers took, in order; each is answered at once."""
     owners = []
     for _ in range(number):
-        claimed = Prediction.objects.claim_fairest(lease_until=timezone.now() + SOON)
+        claimed = Prediction.objects.claim_next(lease_until=timezone.now() + SOON)
         assert claimed is not None
         Prediction.objects.held_by(claimed).update(state="succeeded", finished_at=timezone.now())
         owners.append(claimed.radiograph.owner.username)
@@ -55,7 +55,7 @@ def test_those_who_wait_are_served_in_rounds(alice: User, bob: User, model: Mode
     assert sorted(serve(3)) == ["alice", "bob", "carol"]
     assert sorted(serve(2)) == sorted(serve(2)) == ["alice", "bob"]
     assert serve(2) == ["alice"] * 2
-    assert Prediction.objects.claim_fairest(lease_until=timezone.now() + SOON) is None
+    assert Prediction.objects.claim_next(lease_until=timezone.now() + SOON) is None
 
 
 def test_who_used_it_much_before_is_not_behind_now(alice: User, bob: User, model: ModelVersion) -> None:
@@ -68,7 +68,7 @@ def test_who_used_it_much_before_is_not_behind_now(alice: User, bob: User, model
 
 def test_ones_own_are_answered_in_the_order_they_were_sent(alice: User, model: ModelVersion) -> None:
     sent = [prediction.id for prediction in upload(alice, 5)]
-    taken = [Prediction.objects.claim_fairest(lease_until=timezone.now() + SOON) for _ in sent]
+    taken = [Prediction.objects.claim_next(lease_until=timezone.now() + SOON) for _ in sent]
     assert [prediction.id for prediction in taken if prediction] == sent
 
 
@@ -76,14 +76,14 @@ def test_what_a_dead_worker_left_comes_first_and_what_is_held_is_not_taken(
     alice: User, bob: User, model: ModelVersion
 ) -> None:
     upload(alice, 2)
-    dead = Prediction.objects.claim_fairest(lease_until=timezone.now() - SOON)
+    dead = Prediction.objects.claim_next(lease_until=timezone.now() - SOON)
     assert dead is not None
     upload(bob)
-    again = Prediction.objects.claim_fairest(lease_until=timezone.now() + SOON)
+    again = Prediction.objects.claim_next(lease_until=timezone.now() + SOON)
     assert again is not None
     assert (again.id, again.attempts) == (dead.id, 2)
     assert sorted(serve(2)) == ["alice", "bob"]
-    assert Prediction.objects.claim_fairest(lease_until=timezone.now() + SOON) is None
+    assert Prediction.objects.claim_next(lease_until=timezone.now() + SOON) is None
 
 
 def test_asking_again_for_many_holds_up_no_upload(alice: User, bob: User, model: ModelVersion) -> None:

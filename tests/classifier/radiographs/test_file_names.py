@@ -70,7 +70,7 @@ def test_the_audit_log_which_outlives_the_x_ray_does_not_know_the_name(
 
 
 def test_the_page_for_uploads_says_that_names_are_kept(as_alice: Client, model: ModelVersion) -> None:
-    assert "no patient&#x27;s name should be in either" in as_alice.get("/").text.replace("'", "&#x27;")
+    assert "neither contains a patient's name" in as_alice.get("/").text.replace("&#x27;", "'")
 
 
 def test_the_name_is_cleaned_before_it_is_kept(as_alice: Client, model: ModelVersion) -> None:

@@ -5,8 +5,8 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from benchmarks.paired_timing import timed_calls
 from benchmarks.seeding import seed
-from benchmarks.turns import things_to_do
 from classifier.core.models import User
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
@@ -16,7 +16,7 @@ from portal.accounts.services import create_default_groups
 def num_queries() -> dict[str, int]:
     """By page and action."""
     found = {}
-    for thing in things_to_do():
+    for thing in timed_calls():
         if thing.is_timed:
             thing.do()  # what is looked up once
             with CaptureQueriesContext(connection) as queries:
@@ -40,7 +40,7 @@ def test_more_rows_take_no_more_queries(
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads a table this small as a whole")
 def test_a_search_reads_one_index_of_x_rays_and_one_of_answers(alice: User) -> None:
-    found = Radiograph.objects.found_by(alice, name="wrist", class_name="Spiral Fracture", state="succeeded")
+    found = Radiograph.objects.search(alice, name="wrist", class_name="Spiral Fracture", state="succeeded")
     plan = found.newest_first().values("pk").explain()
     assert "COVERING INDEX radiograph_own (owner_id=?" in plan
     assert "COVERING INDEX prediction_search (owner_id=? AND class_name=? AND state=?)" in plan

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 
-from classifier.radiographs.jobs import run_prediction
+from classifier.radiographs.jobs import run_next_prediction
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion
@@ -36,8 +36,8 @@ def answers(as_alice: Client, live_model: ModelVersion, all_logs: pytest.LogCapt
         assert len(marks_in(content)) > 700 or content.startswith(b"ZQ")
         for address in ("/", "/api/v1/radiographs/"):
             said.append(as_alice.post(address, {"file": SimpleUploadedFile(f"{NAME}.dcm", content)}))
-    for prediction in Prediction.objects.all():
-        run_prediction(prediction.id)
+    for _ in Prediction.objects.all():
+        run_next_prediction()
     assert set(Prediction.objects.values_list("state", flat=True)) == {"succeeded"}
     trash_radiograph(radiograph=Radiograph.objects.newest_first()[0])
     return said

@@ -45,7 +45,7 @@ def test_what_it_answered_before_is_not_asked_again_and_what_failed_is(
 
     assert batch.num_known == 1
     assert [one.radiograph for one in batch.predictions.all()] == [failed.radiograph]
-    with pytest.raises(NotAllowedNow, match="was asked about all of these already"):
+    with pytest.raises(NotAllowedNow, match="has already received all of these X-rays"):
         predict_again(user=alice, radiographs=[known.radiograph])
 
 

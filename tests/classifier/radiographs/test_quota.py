@@ -19,7 +19,7 @@ def test_more_than_a_day_allows_is_refused_with_a_sentence_and_nothing_is_kept(
 ) -> None:
     settings.UPLOADS_PER_DAY = 2
     assert [send(alice_api).status_code for _ in range(3)] == [201, 201, 429]
-    assert "You have sent 2 X-rays within 24 hours" in send(alice_api).json()["detail"]
+    assert "You have reached the limit of 2 uploads in 24 hours" in send(alice_api).json()["detail"]
     assert len(stored()) == 4
     assert send(bob_api).status_code == 201
     Radiograph.objects.update(created_at=timezone.now() - timedelta(hours=25))
@@ -33,7 +33,7 @@ def test_who_keeps_too_many_must_delete_some_for_good(
     sent = send(alice_api).json()
     refused = send(alice_api)
     assert refused.status_code == 413
-    assert "You keep 1 X-rays" in refused.json()["detail"]
+    assert "You have reached the limit of 1 stored X-rays" in refused.json()["detail"]
     alice_api.delete(f"/api/v1/radiographs/{sent['id']}/")
     assert send(alice_api).status_code == 413, "the trash counts"
 

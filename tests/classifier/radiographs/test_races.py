@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 import django
 django.setup()
-from classifier.radiographs.jobs import run_next_prediction, run_prediction
+from classifier.radiographs.jobs import answer_claimed, run_next_prediction
 from classifier.radiographs.models import Prediction
 ids = list(Prediction.objects.order_by("id").values_list("id", flat=True))
 print("ready", flush=True)
@@ -36,8 +36,8 @@ sys.stdin.readline()
 for prediction_id in ids:
     if sys.argv[1] == "by turn":
         run_next_prediction()
-    else:
-        run_prediction(prediction_id)
+    elif claimed := Prediction.objects.select_related("radiograph").claim(prediction_id):
+        answer_claimed(claimed)
 """
 LOOK = """
 import json

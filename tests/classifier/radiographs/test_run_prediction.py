@@ -12,9 +12,9 @@ from django.core.files.storage import FileSystemStorage
 from django.utils import timezone
 
 from classifier.core.models import User
-from classifier.radiographs.jobs import predictor, run_prediction
+from classifier.radiographs.jobs import predictor, run_next_prediction
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.radiographs.services import delete_radiograph, receive_radiograph
+from classifier.radiographs.services import delete_radiographs, receive_radiograph
 from classifier.radiographs.tasks import predict_next
 from classifier.registry.models import ModelVersion
 from ml.classes import FRACTURE_CLASSES
@@ -54,7 +54,7 @@ def meanwhile(settings: Any, files: Path) -> list[Callable[[], None]]:
 
 
 def test_a_queued_prediction_is_answered(queued: Prediction) -> None:
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert (queued.state, queued.error, queued.attempts, queued.lease_until) == (State.SUCCEEDED, "", 1, None)
     assert queued.started_at is not None
@@ -66,7 +66,7 @@ def test_a_queued_prediction_is_answered(queued: Prediction) -> None:
 
 
 def test_the_heat_map_has_the_pictures_proportions(queued: Prediction) -> None:
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     if not queued.in_distribution:
         assert queued.saliency is None
@@ -86,13 +86,13 @@ def test_a_message_delivered_twice_changes_nothing(queued: Prediction) -> None:
 def test_what_another_worker_holds_is_left_alone(queued: Prediction) -> None:
     Prediction.objects.claim(queued.id, lease_until=timezone.now() + timedelta(seconds=60))
     held = Prediction.objects.values().get()
-    run_prediction(queued.id)
+    run_next_prediction()
     assert Prediction.objects.values().get() == held
 
 
 def test_what_a_silent_worker_left_is_answered_by_the_next(queued: Prediction) -> None:
     Prediction.objects.claim(queued.id, lease_until=timezone.now() - timedelta(seconds=1))
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert (queued.state, queued.attempts) == (State.SUCCEEDED, 2)
 
@@ -104,11 +104,11 @@ def test_a_worker_that_wakes_up_late_does_not_touch_the_answer_of_its_successor(
 
     def successor() -> None:
         expire_lease()
-        run_prediction(queued.id)
+        run_next_prediction()
         rows.append(Prediction.objects.values().get())
 
     meanwhile.append(successor)
-    run_prediction(queued.id)
+    run_next_prediction()
     assert rows[0]["state"] == State.SUCCEEDED
     assert rows[0]["attempts"] == 2
     assert Prediction.objects.values().get() == rows[0]
@@ -118,15 +118,15 @@ def test_a_radiograph_deleted_while_it_is_worked_on_stays_deleted(
     queued: Prediction, meanwhile: list[Callable[[], None]]
 ) -> None:
     def delete() -> None:
-        delete_radiograph(radiograph=Radiograph.objects.get())
+        delete_radiographs([Radiograph.objects.get()])
 
     meanwhile.append(delete)
-    run_prediction(queued.id)
+    run_next_prediction()
     assert not Prediction.objects.exists()
 
 
 def test_a_message_for_a_deleted_radiograph_does_nothing(queued: Prediction) -> None:
-    delete_radiograph(radiograph=queued.radiograph)
+    delete_radiographs([queued.radiograph])
     predict_next()
     assert not Prediction.objects.exists()
 
@@ -140,7 +140,7 @@ def test_an_image_that_cannot_be_read_any_more_fails_with_a_reason(
         image.unlink()
     else:
         image.write_bytes(image.read_bytes()[:1000])
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert (queued.state, queued.error) == (State.FAILED, "The stored image cannot be read any more.")
     assert queued.finished_at is not None
@@ -154,7 +154,7 @@ def test_a_damaged_model_fails_with_a_reason_and_is_never_used(
     unpacked = settings.DATA_DIR / "models" / live_model.checksum
     unpacked.mkdir(parents=True)
     (unpacked / "card.json").write_text("{}")
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert queued.state == State.FAILED
     assert queued.error.startswith("The model for this answer cannot be loaded.")
@@ -167,13 +167,13 @@ def test_an_error_that_may_pass_is_tried_again_later_and_the_attempt_counts(
         raise ConnectionError("the storage does not answer")
 
     meanwhile.append(storage_away)
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert (queued.attempts, queued.error, queued.is_finished) == (1, "", False)
     assert queued.send_at > timezone.now() + timedelta(seconds=5)
 
     expire_lease()
-    run_prediction(queued.id)
+    run_next_prediction()
     queued.refresh_from_db()
     assert (queued.state, queued.attempts) == (State.SUCCEEDED, 2)
 
@@ -185,7 +185,7 @@ def test_an_image_that_kills_its_worker_is_given_up_after_three_attempts_with_a_
         claimed = Prediction.objects.claim(queued.id, lease_until=timezone.now())  # and the worker dies
         assert claimed is not None
         assert claimed.attempts == attempt
-    run_prediction(queued.id)
+    run_next_prediction()
     sweep()
     queued.refresh_from_db()
     assert (queued.state, queued.attempts) == (State.FAILED, 3)
@@ -196,6 +196,6 @@ def test_the_unpacked_model_is_shared_by_the_workers_of_a_host(
     queued: Prediction, live_model: ModelVersion
 ) -> None:
     predictor.cache_clear()
-    run_prediction(queued.id)
+    run_next_prediction()
     unpacked = django_settings.DATA_DIR / "models"
     assert [path.name for path in unpacked.iterdir()] == [live_model.checksum]

@@ -18,11 +18,11 @@ from rest_framework.test import APIClient
 
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
-from portal.uploads import TemporaryFile
+from portal.uploads import UnnamedFileUploadHandler
 from tests.conftest import xray
 from tests.uploads import send
 
-SENTENCE = "There is no space left on the server, so nothing was stored."
+SENTENCE = "The server has no space left, so nothing was stored."
 
 
 class SmallDisk(FileSystemStorage):
@@ -39,7 +39,7 @@ class SmallDisk(FileSystemStorage):
         raise OSError(errno.ENOSPC, "No space left on device", name)
 
 
-class FullIncomingFolder(TemporaryFile):
+class FullIncomingFolder(UnnamedFileUploadHandler):
     def new_file(self, *arguments: Any, **options: Any) -> None:
         super().new_file(*arguments, **options)
         full = os.open("/dev/full", os.O_WRONLY)  # the kernel itself says that there is no space
@@ -104,7 +104,10 @@ def test_the_database_is_full(
 def test_the_folder_for_incoming_files_is_full(
     alice_api: APIClient, model: ModelVersion, settings: Any, stored: Callable[[], list[str]]
 ) -> None:
-    settings.FILE_UPLOAD_HANDLERS = ["portal.uploads.RefuseTooLarge", f"{__name__}.FullIncomingFolder"]
+    settings.FILE_UPLOAD_HANDLERS = [
+        "portal.uploads.SizeLimitUploadHandler",
+        f"{__name__}.FullIncomingFolder",
+    ]
     assert_refused_and_nothing_kept(send(alice_api), stored)
 
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
-from portal.uploads import TemporaryFile
+from portal.uploads import UnnamedFileUploadHandler
 from tests.conftest import xray
 
 JSON = {"Accept": "application/json"}
@@ -33,11 +33,11 @@ def test_a_visitor_is_sent_to_sign_in(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/accounts/login/?next=/"
 
 
-def test_the_page_says_that_an_answer_is_no_diagnosis(as_alice: Client, model: ModelVersion) -> None:
+def test_the_page_says_that_an_answer_is_not_a_diagnosis(as_alice: Client, model: ModelVersion) -> None:
     page = as_alice.get("/")
     assert page.status_code == 200
-    assert "This is no diagnosis." in page.text
-    assert "cannot say that a bone is whole" in page.text
+    assert "This is not a diagnosis." in page.text
+    assert "cannot rule out a fracture" in page.text
 
 
 def test_several_files_are_received_at_once_and_named_each(as_alice: Client, model: ModelVersion) -> None:
@@ -94,17 +94,17 @@ def test_a_request_over_the_limit_is_413_before_it_is_read(
 
     answer = as_alice.post("/", huge(), headers=JSON)
     assert answer.status_code == 413
-    assert answer.json()["detail"] == "This is too large: up to 1 MB can be sent at once."
+    assert answer.json()["detail"] == "The upload is too large. The limit is 1 MB. Nothing was stored."
     page = as_alice.post("/", huge())
     assert page.status_code == 413
-    assert "This is too large: up to 1 MB can be sent at once." in page.text
+    assert "The upload is too large. The limit is 1 MB. Nothing was stored." in page.text
 
 
 def test_a_file_that_is_coming_in_has_no_name_that_a_killed_process_could_leave(
     settings: Any, tmp_path: Path
 ) -> None:
     settings.FILE_UPLOAD_TEMP_DIR = tmp_path
-    handler = TemporaryFile()
+    handler = UnnamedFileUploadHandler()
     handler.new_file("file", "x.dcm", "application/dicom", 9, None, {})
     handler.receive_data_chunk(b"a patient", 0)
     assert list(tmp_path.iterdir()) == []
@@ -128,7 +128,7 @@ def test_too_many_files_in_one_form_are_refused(as_alice: Client, model: ModelVe
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 2
     page = as_alice.post("/", {"file": [xray(), xray(), xray()]})
     assert page.status_code == 400
-    assert "Up to 2 files can be sent at once." in page.text
+    assert "Too many files. Upload at most 2 at a time. Nothing was stored." in page.text
     assert Radiograph.objects.count() == 0
 
 
@@ -141,7 +141,7 @@ def test_no_file_at_all_is_said(as_alice: Client, model: ModelVersion) -> None:
 def test_without_a_live_model_the_person_reads_why(as_alice: Client) -> None:
     answer = as_alice.post("/", {"file": xray()}, headers=JSON)
     assert answer.status_code == 503
-    assert answer.json()["detail"] == "No model is live yet. Please try again in a minute."
+    assert answer.json()["detail"] == "No model is live yet. Try again in a minute."
 
 
 def test_a_script_gets_the_row_that_it_shows(as_alice: Client, model: ModelVersion) -> None:

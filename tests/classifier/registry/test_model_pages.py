@@ -53,13 +53,13 @@ def test_the_list_marks_the_live_one_and_gives_figures_with_interval_and_n(
     assert 'Model 1</a> <span class="tag is-live">live</span>' in page
     assert 'Model 2</a> <span class="tag is-live">' not in page
     assert "Balanced accuracy 0.310" in page
-    assert "95 % interval 0.240 to 0.390; 132 test images" in page
+    assert "95% CI 0.240 to 0.390; n = 132 test images" in page
 
 
 def test_a_version_shows_all_that_is_known_of_it(as_tess: Client, candidate: ModelVersion) -> None:
     page = as_tess.get("/models/2/").text
     for words in (
-        "Figures on 132 test images in 92 groups",
+        "Performance on 132 test images in 92 groups",
         "0.310 (0.240 to 0.390)",
         candidate.checksum,
         "tiny_cnn",
@@ -68,8 +68,8 @@ def test_a_version_shows_all_that_is_known_of_it(as_tess: Client, candidate: Mod
         "Confusion matrix",
         "Calibration",
         'aria-label="Loss: Training from 2.200 to 2.000"',
-        "They were not compared yet.",
-        "This is no diagnosis.",
+        "Not compared yet.",
+        "This is not a diagnosis.",
     ):
         assert words in page
 
@@ -99,12 +99,12 @@ def test_a_comparison_shows_the_paired_difference_and_where_they_disagree(
     comparison = compare(candidate, model, num_left_out=2)
     page = " ".join(as_tess.get(f"/comparisons/{comparison.pk}/").text.split())
     for words in (
-        "No difference beyond chance",
+        "No significant difference",
         "\N{MINUS SIGN}0.050 (\N{MINUS SIGN}0.110 to +0.020)",
         "the same 132 test images in 92 groups",
-        "exact McNemar test: p&nbsp;= 0.267",
-        "2 test images are left out",
-        "They disagree on 1 image",
+        "Exact McNemar test: p&nbsp;= 0.267",
+        "2 test images were excluded",
+        "The models disagree on 1 image",
         "Model 1: Spiral fracture, 40",
         "path=Spiral%20Fracture%2FTrain%2F07%20%26%20more.png",
     ):
@@ -117,7 +117,7 @@ def test_a_comparison_is_asked_for_watched_and_shown_when_it_is_there(
     where = as_tess.post("/models/2/compare/").headers["Location"]
     comparison = Comparison.objects.get()
     assert where == f"/comparisons/{comparison.pk}/"
-    assert "Waits for the training worker." in as_tess.get(where).text
+    assert "Waiting for the training worker." in as_tess.get(where).text
     assert as_tess.get(f"{where}progress/", {"seen": "queued--0"}).status_code == 204
     Comparison.objects.update(state="failed", error="The two models have different classes.")
     assert as_tess.get(f"{where}progress/", {"seen": "queued--0"}).headers["HX-Refresh"] == "true"
@@ -131,7 +131,7 @@ def test_what_stands_the_comparison_is_promoted_without_a_reason(
 ) -> None:
     compare(candidate, model)
     page = as_tess.get("/models/2/promote/").text
-    assert "no difference beyond chance" in page
+    assert "no significant difference" in page
     assert " required" not in page[page.index('name="reason"') :].split(">")[0]
     answer = as_tess.post("/models/2/promote/", follow=True)
     assert "Model 2 is live" in answer.text
@@ -141,8 +141,8 @@ def test_what_stands_the_comparison_is_promoted_without_a_reason(
 @pytest.mark.parametrize(
     ("verdict", "objection"),
     [
-        ("worse", "Model 2 is worse than Model 1 beyond chance, on 132 test images."),
-        ("", "Model 2 was not measured on the same test images as Model 1, which is live."),
+        ("worse", "Model 2 is significantly worse than Model 1 on 132 test images."),
+        ("", "Model 2 has not been compared with the live model (Model 1) on the same test images."),
     ],
 )
 def test_the_gate_refuses_with_a_sentence_until_a_reason_is_written(
@@ -169,7 +169,7 @@ def test_rolling_back_asks_and_then_the_version_before_is_live_again(
     as_tess: Client, candidate: ModelVersion, model: ModelVersion
 ) -> None:
     assert "Roll back" not in as_tess.get("/models/").text
-    assert "There is nothing to roll back to" in as_tess.get("/models/roll-back/").text
+    assert "No earlier model" in as_tess.get("/models/roll-back/").text
     assert "No other model was live before" in as_tess.post("/models/roll-back/", follow=True).text
     as_tess.post("/models/2/promote/", {"reason": "Try it"})
     assert "Roll back to Model 1" in as_tess.get("/models/").text

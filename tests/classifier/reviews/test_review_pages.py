@@ -79,10 +79,10 @@ def test_there_is_nothing_to_review_before_there_is_an_answer(
 ) -> None:
     waiting = radiograph.predictions.get()
     assert "What do you see?" not in as_rita.get(f"/radiographs/{radiograph.id}/").text
-    assert as_rita.post(address(waiting), {"finding": "no_fracture"}).status_code == 400
+    assert as_rita.post(address(waiting), {"finding": "no_fracture"}).status_code == 409
     failed = fail(radiograph)
     assert "What do you see?" not in as_rita.get(f"/radiographs/{radiograph.id}/").text
-    assert as_rita.post(address(failed), {"finding": "no_fracture"}).status_code == 400
+    assert as_rita.post(address(failed), {"finding": "no_fracture"}).status_code == 409
     assert not Review.objects.exists()
 
 
@@ -94,14 +94,14 @@ def test_disagreement_is_shown_plainly_and_a_changed_mind_ends_it(
     prediction = finish(radiograph)
     as_rita.post(address(prediction), {"finding": "class:Spiral Fracture"})
     page = as_bob.post(address(prediction), {"finding": "no_fracture"}, follow=True).text
-    assert "The reviewers disagree:" in page
-    assert "rita says Spiral fracture" in page
-    assert "bob says No fracture" in page
+    assert "The reviewers disagree." in page
+    assert "rita: Spiral fracture" in page
+    assert "bob: No fracture" in page
     worklist = as_rita.get("/reviews/").text
     assert "Reviewers disagree" in worklist
     page = as_bob.post(address(prediction), {"finding": "class:Spiral Fracture"}, follow=True).text
-    assert "The reviewers disagree:" not in page
-    assert "changed since" in page
+    assert "The reviewers disagree." not in page
+    assert "superseded" in page
     assert radiograph.name not in as_rita.get("/reviews/").text
 
 
@@ -230,4 +230,4 @@ def test_a_selection_is_predicted_again_with_progress(
     assert "All 3 done" in as_alice.get(f"{batch}progress/", {"seen": seen[1]}).text
     assert as_bob.get(batch).status_code == 404
     again = as_alice.post("/predictions/again/", ids, follow=True)
-    assert "was asked about all of these already" in again.text
+    assert "has already received all of these X-rays" in again.text

@@ -105,10 +105,10 @@ def test_what_is_in_the_trash_is_not_on_the_worklist(alice: User, model: ModelVe
 @pytest.mark.parametrize(
     ("verdict", "class_name", "said"),
     [
-        ("class", "", "choose one of the classes"),
-        ("class", "Broken somehow", "choose one of the classes"),
-        ("no_fracture", ONE, "goes with the verdict"),
-        ("maybe", "", "A verdict is one of"),
+        ("class", "", "Choose one of the classes"),
+        ("class", "Broken somehow", "Choose one of the classes"),
+        ("no_fracture", ONE, "only be given with the verdict"),
+        ("maybe", "", "The verdict must be one of"),
     ],
 )
 def test_a_review_that_says_nothing_is_refused(

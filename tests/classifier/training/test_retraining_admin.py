@@ -1,4 +1,4 @@
-"""The retraining loop in the Django admin: listed, never edited where it lasts, with the actions one expects."""
+"""The retraining loop in the Django admin: its rows are read-only, and its actions work."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def as_root(root: User, client: Client) -> Client:
 
 @pytest.fixture
 def loop(root: User, alice: User, model: ModelVersion) -> TrainingRun:
-    """One row at least of each kind; a run that waits."""
+    """Creates at least one row of each model, and returns a queued run."""
     dataset = ready_dataset(created_by=root)
     compared(trained_version(dataset), model)
     say(root, answered(alice, model))
@@ -55,14 +55,14 @@ def address(kind: Any, action: str = "changelist", *arguments: Any) -> str:
 
 
 def act(client: Client, kind: Any, action: str, *things: Any) -> str:
-    """What the admin says after an action on these rows."""
+    """Runs an admin action on these rows and returns the message that it shows."""
     sent = {"action": action, "_selected_action": [thing.pk for thing in things]}
     answer = client.post(address(kind), sent, follow=True)
     return " ".join(str(message) for message in answer.context["messages"])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_each_is_listed_and_shown_and_not_changed_by_hand(
+def test_each_row_is_listed_and_shown_but_cannot_be_changed(
     as_root: Client, loop: TrainingRun, kind: Any
 ) -> None:
     thing = kind.objects.order_by("-pk")[0]
@@ -76,26 +76,26 @@ def test_each_is_listed_and_shown_and_not_changed_by_hand(
     assert kind.objects.filter(pk=thing.pk).exists()
 
 
-def test_whether_a_site_allows_training_is_set_here(as_root: Client) -> None:
+def test_an_admin_sets_whether_a_site_allows_training(as_root: Client) -> None:
     as_root.post(address(Site, "add"), {"name": "Ward 3", "allows_training": "on"})
 
     assert Site.objects.get().allows_training
 
 
 def test_a_run_is_canceled(as_root: Client, loop: TrainingRun) -> None:
-    assert act(as_root, TrainingRun, "cancel", loop) == f"{loop} is being stopped."
+    assert act(as_root, TrainingRun, "cancel", loop) == f"{loop} is being canceled."
     loop.refresh_from_db()
     assert loop.state == "canceled"
     assert "is finished" in act(as_root, TrainingRun, "cancel", loop)
 
 
-def test_a_model_is_promoted_past_the_same_gate(
+def test_a_promotion_passes_the_same_gate_as_in_the_portal(
     as_root: Client, loop: TrainingRun, model: ModelVersion
 ) -> None:
     good, unknown = ModelVersion.objects.get(number=2), trained_version(loop.dataset_version)
 
-    assert "was not measured on the same test images" in act(as_root, ModelVersion, "promote", unknown)
-    assert "choose one" in act(as_root, ModelVersion, "promote", good, unknown)
+    assert "has not been compared with the live model" in act(as_root, ModelVersion, "promote", unknown)
+    assert "Choose one model version" in act(as_root, ModelVersion, "promote", good, unknown)
     assert act(as_root, ModelVersion, "promote", good) == "Model 2 is live."
     assert ModelVersion.objects.live() == good
 
@@ -108,7 +108,7 @@ def test_the_live_model_is_asked_again(as_root: Client, loop: TrainingRun, model
     assert Prediction.objects.count() == 2
 
 
-def test_an_action_needs_its_permission(loop: TrainingRun, client: Client, alice: User) -> None:
+def test_an_action_requires_its_permission(loop: TrainingRun, client: Client, alice: User) -> None:
     alice.is_staff = True
     alice.save()
     client.force_login(alice)

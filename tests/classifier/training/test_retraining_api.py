@@ -1,4 +1,4 @@
-"""Each step of the retraining loop through the REST API, and who may take it."""
+"""Each step of the retraining loop through the REST API, and the permission that it requires."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def as_rita(db: None) -> APIClient:
 
 @pytest.fixture
 def things(model: ModelVersion, alice: User) -> dict[str, Any]:
-    """One of each, for addresses that name one."""
+    """One row of each model, for addresses with an id."""
     dataset = ready_dataset()
     version = trained_version(dataset)
     return {
@@ -96,7 +96,7 @@ def ask(client: APIClient, method: str, path: str, things: dict[str, Any]) -> An
 
 
 @pytest.mark.parametrize(("method", "path"), REVIEWERS + TRAINERS)
-def test_who_may_not_finds_nothing(
+def test_a_user_without_the_permission_gets_404(
     alice_api: APIClient, as_rita: APIClient, things: dict[str, Any], method: str, path: str
 ) -> None:
     assert ask(alice_api, method, path, things).status_code == 404
@@ -129,10 +129,12 @@ def test_a_review_is_recorded_and_listed(
     listed = as_rita.get(f"{API}/reviews/", {"radiograph": prediction.radiograph_id}).json()
     assert [row["comment"] for row in listed["results"]] == ["Look at the rim."]
     refused = as_rita.post(f"{API}/reviews/", {"prediction": prediction.id, "verdict": "class", "class": "?"})
-    assert (refused.status_code, refused.json()["detail"]) == (400, "Please choose one of the classes.")
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Choose one of the classes.")
 
 
-def test_the_worklist_says_why(as_rita: APIClient, alice: User, model: ModelVersion) -> None:
+def test_the_worklist_gives_the_reason_of_each_row(
+    as_rita: APIClient, alice: User, model: ModelVersion
+) -> None:
     sure, unsure = answered(alice, model, seed=1), answered(alice, model, abstained=True, seed=2)
 
     rows = as_rita.get(f"{API}/reviews/worklist/").json()["results"]
@@ -143,7 +145,7 @@ def test_the_worklist_says_why(as_rita: APIClient, alice: User, model: ModelVers
     ]
 
 
-def test_a_zip_is_sent_and_waits_for_its_audit(as_tara: APIClient, model: ModelVersion) -> None:
+def test_an_uploaded_zip_is_queued_for_its_audit(as_tara: APIClient, model: ModelVersion) -> None:
     content = zip_of({f"{name}/Train/1.png": b"x" for name in CLASSES})
 
     made = as_tara.post(f"{API}/dataset-versions/", {"file": zip_file(content)}, format="multipart")
@@ -152,7 +154,10 @@ def test_a_zip_is_sent_and_waits_for_its_audit(as_tara: APIClient, model: ModelV
     assert (made.json()["state"], made.json()["source"]) == ("queued", "zip")
     assert as_tara.get(made.headers["Location"]).json()["report"] == {}
     refused = as_tara.post(f"{API}/dataset-versions/", {"file": zip_file(b"no zip")}, format="multipart")
-    assert (refused.status_code, refused.json()["detail"]) == (400, "This file is no zip, or it is damaged.")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "This file is not a zip, or it is damaged.",
+    )
     neither = as_tara.post(f"{API}/dataset-versions/", {}, format="json")
     assert (neither.status_code, neither.json()["detail"]) == (
         400,
@@ -160,7 +165,7 @@ def test_a_zip_is_sent_and_waits_for_its_audit(as_tara: APIClient, model: ModelV
     )
 
 
-def test_a_version_from_reviews_names_its_parent(
+def test_a_version_from_reviews_has_its_parent(
     as_tara: APIClient, tara: User, alice: User, model: ModelVersion
 ) -> None:
     parent = ready_dataset()
@@ -203,7 +208,7 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
 
     refused = as_tara.post(address, {})
     assert refused.status_code == 409
-    assert "worse than Model 1 beyond chance" in refused.json()["detail"]
+    assert "significantly worse than Model 1" in refused.json()["detail"]
     made = as_tara.post(address, {"reason": "For a study."}).json()
     assert (made["model_version"], made["kind"], made["reason"]) == (
         version.number,
@@ -223,7 +228,7 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
     assert actions == ["rolled back", "promoted"]
 
 
-def test_a_comparison_is_asked_for(as_tara: APIClient, model: ModelVersion) -> None:
+def test_a_comparison_is_queued(as_tara: APIClient, model: ModelVersion) -> None:
     version = trained_version(ready_dataset())
 
     made = as_tara.post(f"{API}/model-versions/{version.number}/compare/")
@@ -234,7 +239,7 @@ def test_a_comparison_is_asked_for(as_tara: APIClient, model: ModelVersion) -> N
     assert as_tara.get(f"{API}/model-versions/{version.number}/").json()["comparison"] == shown["id"]
 
 
-def test_a_person_asks_again_about_their_own_x_rays_only(
+def test_a_user_can_predict_again_only_their_own_x_rays(
     alice_api: APIClient, bob_api: APIClient, alice: User, model: ModelVersion
 ) -> None:
     radiograph = answered(alice, trained_version(ready_dataset())).radiograph
@@ -257,11 +262,13 @@ def test_the_schedule_is_read_and_set(as_tara: APIClient, model: ModelVersion) -
 
 
 @pytest.mark.parametrize("path", ["dataset-versions", "training-runs", "model-versions", "comparisons"])
-def test_a_number_beyond_all_numbers_is_not_there(as_tara: APIClient, model: ModelVersion, path: str) -> None:
+def test_a_number_beyond_the_range_of_the_database_is_404(
+    as_tara: APIClient, model: ModelVersion, path: str
+) -> None:
     assert as_tara.get(f"{API}/{path}/{10**30}/").status_code == 404
 
 
-def test_the_audit_log_is_read_to_its_end_while_it_grows(
+def test_all_pages_of_the_audit_log_can_be_read_while_it_grows(
     as_tara: APIClient, tara: User, model: ModelVersion
 ) -> None:
     for number in range(120):
@@ -279,7 +286,7 @@ def test_the_audit_log_is_read_to_its_end_while_it_grows(
     "path",
     ["reviews", "reviews/worklist", "dataset-versions", "training-runs", "model-versions", "promotions"],
 )
-def test_a_list_costs_as_many_queries_with_many_rows_as_with_few(
+def test_a_longer_list_takes_no_more_queries(
     as_tara: APIClient,
     tara: User,
     alice: User,

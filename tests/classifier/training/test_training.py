@@ -70,11 +70,11 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"recipe": "secret sauce"}, "A recipe is one of"),
-        ({"start": "somewhere"}, "A run starts from one of"),
-        ({"epochs": 0}, "The epochs must lie between 1 and 500"),
-        ({"batch_size": 1000}, "The batch size must lie between 1 and 512"),
-        ({"seed": -1}, "The seed must lie between 0 and"),
+        ({"recipe": "secret sauce"}, "The recipe must be one of"),
+        ({"start": "somewhere"}, "The start must be one of"),
+        ({"epochs": 0}, "The value for epochs must be between 1 and 500"),
+        ({"batch_size": 1000}, "The value for batch size must be between 1 and 512"),
+        ({"seed": -1}, "The value for seed must be between 0 and"),
         ({"recipe": "probe"}, "cannot start from nothing: it needs weights"),
         ({"start": "pretrained"}, "no pretrained network fits it"),
         ({"recipe": "tiny", "start": "live"}, "cannot start from Model 1, which is another network"),
@@ -158,6 +158,21 @@ def test_a_canceled_run_that_its_worker_left_is_ended_by_the_next_worker(
     assert AuditEntry.objects.about(run).newest_first()[0].action == "training stopped"
 
 
+def test_a_canceled_run_whose_last_worker_died_is_canceled_by_the_sweep_and_not_failed(
+    ask: Callable[..., TrainingRun], tara: User
+) -> None:
+    run = ask()
+    for _ in range(3):
+        assert claim(run, seconds=-1)
+    cancel_training(user=tara, run=run)
+
+    sweep()
+
+    assert (fresh(run).state, fresh(run).error) == ("canceled", "")
+    assert AuditEntry.objects.about(run).newest_first()[0].action == "training stopped"
+    assert not Notification.objects.for_user(tara).exists()
+
+
 def test_a_worker_that_lost_its_claim_writes_nothing_more(ask: Callable[..., TrainingRun]) -> None:
     run = ask()
     late = claim(run, seconds=-1)
@@ -185,7 +200,7 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_with_a_reason_its_sta
 
     assert fresh(run).state == "failed"
     assert "ended three times in a row without any progress" in fresh(run).error
-    assert f"{run} failed." in Notification.objects.of(tara).get().text
+    assert f"{run} failed." in Notification.objects.for_user(tara).get().text
 
 
 def test_each_epoch_gives_a_run_three_more_attempts(ask: Callable[..., TrainingRun]) -> None:

@@ -50,14 +50,14 @@ def test_who_may_only_look_starts_cancels_and_sets_nothing(db: None) -> None:
         assert viewer.get(page).status_code == 200
     for page in (*ACTIONS, "/training/schedule/"):
         assert viewer.post(page).status_code == 404
-    assert "Cancel this run" not in viewer.get("/training/1/").text
-    assert "Save the schedule" not in viewer.get("/training/schedule/").text
+    assert "Cancel run" not in viewer.get("/training/1/").text
+    assert "Save schedule" not in viewer.get("/training/schedule/").text
 
 
 def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     dataset = make_dataset()
     page = as_tess.get(f"/training/start/?dataset_version={dataset.pk}").text
-    assert "A small network that learns in seconds" in page
+    assert "A small network that trains in seconds" in page
     chosen = {
         "dataset_version": dataset.pk,
         "recipe": "tiny",
@@ -78,11 +78,31 @@ def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     )
 
 
+def test_the_form_starts_a_run_as_it_is_first_shown(as_tess: Client) -> None:
+    dataset = make_dataset()
+    form = as_tess.get("/training/start/").context["form"]
+    shown = {field.name: field.value() for field in form if field.value() is not None}
+    assert as_tess.post("/training/start/", shown).status_code == 302
+    run = TrainingRun.objects.get()
+    assert (run.dataset_version, run.recipe, run.start) == (dataset, "efficient_top", "pretrained")
+
+
+def test_recipes_for_tests_and_comparisons_are_folded_up_until_one_is_chosen(as_tess: Client) -> None:
+    chosen = {"dataset_version": make_dataset().pk, "recipe": "tiny", "start": "live", "seed": "0"}
+    folded = as_tess.get("/training/start/").text
+    usual, _, others = folded.partition("<details>")
+    assert 'value="efficient_top"' in usual
+    assert 'value="tiny"' not in usual
+    assert 'value="tiny"' in others.partition("</details>")[0]
+    assert 'value="seed_cnn"' in others.partition("</details>")[0]
+    assert "<details open>" in as_tess.post("/training/start/", chosen).text
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"recipe": "secret"}, "Select a valid choice"),
-        ({"epochs": "0"}, "greater than or equal to 1"),
+        ({"epochs": "0"}, "The value for epochs must be between 1 and 500."),
         ({"recipe": "top"}, "cannot start from nothing: it needs weights."),
         ({"start": "live"}, "cannot start from Model 1, which is another network."),
         ({"dataset_version": "99"}, "Select a valid choice"),
@@ -99,7 +119,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(
 
 
 def test_without_a_data_set_the_form_says_what_to_do_first(as_tess: Client) -> None:
-    assert "There is no data set to learn from" in as_tess.get("/training/start/").text
+    assert "Upload a data set before you start training." in as_tess.get("/training/start/").text
 
 
 def test_a_waiting_run_says_what_it_waits_for(as_tess: Client) -> None:
@@ -107,11 +127,11 @@ def test_a_waiting_run_says_what_it_waits_for(as_tess: Client) -> None:
     first = make_run(dataset, state="running", started_at=timezone.now())
     second = make_run(dataset)
     third = make_run(dataset)
-    assert f"Waits for {first}, which runs now." in as_tess.get(f"/training/{second.pk}/").text
+    assert f"Waiting for {first}, which is running." in as_tess.get(f"/training/{second.pk}/").text
     overview = " ".join(as_tess.get("/training/").text.split())
-    assert f"Waits for {first}, which runs now." in overview
-    assert f"Waits for {first}, which runs now, and 1 more." in overview
-    assert f"Waits for {first}, which runs now, and 1 more." in as_tess.get(f"/training/{third.pk}/").text
+    assert f"Waiting for {first}, which is running." in overview
+    assert f"Waiting for {first}, which is running, and 1 more." in overview
+    assert f"Waiting for {first}, which is running, and 1 more." in as_tess.get(f"/training/{third.pk}/").text
 
 
 def test_a_running_run_shows_bars_curves_and_log_and_is_told_of_each_step_once(as_tess: Client) -> None:
@@ -153,8 +173,8 @@ def num_points(page: str) -> list[int]:
 def test_a_finished_run_links_to_its_model_and_a_failed_one_says_why(as_tess: Client) -> None:
     version = make_candidate()
     page = as_tess.get(f"/training/{version.training_run.pk}/").text
-    assert f'Made <a href="/models/{version.number}/">{version}</a>' in page
-    assert "Cancel this run" not in page
+    assert f'Created <a href="/models/{version.number}/">{version}</a>' in page
+    assert "Cancel run" not in page
     failed = make_run(version.training_run.dataset_version, state="failed", error="It ran out of memory.")
     assert "It ran out of memory." in as_tess.get(f"/training/{failed.pk}/").text
 
@@ -164,7 +184,7 @@ def test_a_run_is_canceled_once(as_tess: Client) -> None:
     assert "Canceled by tess" in as_tess.post(f"/training/{run.pk}/cancel/", follow=True).text
     assert "is finished" in as_tess.post(f"/training/{run.pk}/cancel/", follow=True).text
     begun = make_run(run.dataset_version, state="running", started_at=timezone.now())
-    assert "Being canceled" in as_tess.post(f"/training/{begun.pk}/cancel/", follow=True).text
+    assert "Canceling" in as_tess.post(f"/training/{begun.pk}/cancel/", follow=True).text
 
 
 def test_the_queries_of_the_list_do_not_grow_with_its_rows(as_tess: Client) -> None:
@@ -184,7 +204,7 @@ def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     answer = as_tess.post(
         "/training/schedule/", {"mode": "after_reviews", "num_reviews": "50", "recipe": "top"}, follow=True
     )
-    assert "The schedule is kept." in answer.text
+    assert "Schedule saved." in answer.text
     schedule = RetrainingSchedule.get()
     assert (schedule.mode, schedule.num_reviews, schedule.recipe) == ("after_reviews", 50, "top")
     wrong = as_tess.post("/training/schedule/", {"mode": "daily", "num_reviews": "0", "recipe": "top"})

@@ -1,4 +1,4 @@
-"""python -m ml, as people and the portal call it."""
+"""The command line: python -m ml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ml.__main__ import main
-from ml.data import negatives
+from ml.data import out_of_distribution_images
 from ml.data.manifests import Manifest
 from ml.serve.bundle import open_bundle
 from tests.ml.drawings import draw_bone
@@ -26,18 +26,18 @@ def bone(tmp_path: Path) -> Path:
     return path
 
 
-def test_predict_answers_a_line_a_file(
+def test_predict_writes_one_line_per_file(
     bone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = tmp_path / "letter.jpg"
-    broken.write_text("Dear radiologist")
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear radiologist")
     missing = tmp_path / "missing.png"
-    assert main(["predict", "--jsonl", str(bone), str(broken), str(missing)]) == 0
+    assert main(["predict", "--jsonl", str(bone), str(letter), str(missing)]) == 0
     answered, refused, absent = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert answered["file"] == str(bone)
     assert {"class", "confidence", "probabilities", "abstained", "in_distribution"} <= set(answered)
     assert sum(answered["probabilities"].values()) == pytest.approx(1)
-    assert refused == {"file": str(broken), "error": "The file is not a JPEG, PNG or DICOM image."}
+    assert refused == {"file": str(letter), "error": "The file is not a JPEG, PNG or DICOM image."}
     assert absent["error"] == "The file cannot be read: No such file or directory."
 
 
@@ -58,26 +58,26 @@ def test_predict_says_the_finding_first(bone: Path, capsys: pytest.CaptureFixtur
 
 def test_predict_gives_a_document_no_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "letter.png"
-    Image.fromarray(negatives.rendered(each=1)["document"][0]).save(path)
+    Image.fromarray(out_of_distribution_images.render_images(per_kind=1)["document"][0]).save(path)
     assert main(["predict", "--jsonl", str(path)]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["finding"], answer["fracture_probability"], answer["marks"]) == (None, None, [])
     assert (answer["kinds"], answer["body_part"]) == ([], None)
 
 
-def test_predict_fails_only_if_no_file_could_be_answered(
+def test_predict_fails_only_if_no_file_can_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(tmp_path / "missing.png")]) == 1
     assert "cannot be read" in capsys.readouterr().out
 
 
-def test_predict_says_that_it_is_no_diagnosis(bone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_says_that_it_is_not_a_diagnosis(bone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(bone)]) == 0
     assert "Not a diagnosis" in capsys.readouterr().out
 
 
-def test_a_broken_bundle_is_one_sentence(
+def test_a_broken_bundle_is_reported_in_one_sentence(
     bone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", "--bundle", str(tmp_path), str(bone)]) == 1
@@ -102,9 +102,9 @@ def test_a_stopped_training_resumes_with_the_same_command(drawn: Manifest, tmp_p
                 process.send_signal(signal.SIGTERM)
                 break
         process.stdout.read()
-        complaint = process.stderr.read()
-    assert process.returncode == 143, complaint
-    assert complaint == "Stopped; the same command resumes.\n"
+        message = process.stderr.read()
+    assert process.returncode == 143, message
+    assert message == "Training stopped. Run the same command again to resume.\n"
     assert not (tmp_path / "bundle").exists()
 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -116,10 +116,10 @@ def test_a_stopped_training_resumes_with_the_same_command(drawn: Manifest, tmp_p
     assert open_bundle(tmp_path / "bundle").classes == drawn.classes
 
 
-def test_an_unknown_recipe_is_one_sentence(
+def test_an_unknown_recipe_is_reported_in_one_sentence(
     drawn: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn.write(tmp_path / "manifest.csv")
     arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
     assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
-    assert "There is no recipe 'magic', only efficient_top, top" in capsys.readouterr().err
+    assert "Unknown recipe: 'magic'. Choose one of efficient_top, top" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`python -m ml audit` finds what is wrong with a data set and leaves a manifest that can be trusted."""
+"""The audit finds duplicates, conflicts and unreadable files, and writes a manifest without leakage."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def run(folder, out, *more):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Four pictures of each of three kinds, and everything that may be wrong with a published data set."""
+    """Four images of each of three kinds, with typical errors of a published data set."""
     root = tmp_path_factory.mktemp("data")
     for path in write_data_set(root, each=4):
         (path.parent / "Train").mkdir(exist_ok=True)
@@ -43,7 +43,7 @@ def audited(data, tmp_path_factory):
     return out, json.loads((out / "report.json").read_text()), Manifest.read(out / "manifest.csv", data)
 
 
-def test_every_readable_image_is_in_the_manifest_once_unless_its_label_is_contradicted(data, audited):
+def test_the_manifest_lists_every_readable_image_without_conflicting_labels_once(data, audited):
     _, report, manifest = audited
     listed = {item.path for item in manifest.items}
     dropped = {member["path"] for members in report["conflicts"] for member in members}
@@ -61,7 +61,7 @@ def test_every_readable_image_is_in_the_manifest_once_unless_its_label_is_contra
     assert report["num_kept"] == len(manifest.items) == 13
 
 
-def test_exact_and_near_duplicates_are_told_apart_and_stay_together(audited):
+def test_exact_and_near_duplicates_are_distinguished_and_in_one_group(audited):
     _, report, manifest = audited
     assert report["exact_duplicates"] == [["Oblique/Test/same-file.png", "Oblique/Train/00.png"]]
     near = {(pair["first"], pair["second"]): pair for pair in report["near_duplicates"]}
@@ -73,7 +73,7 @@ def test_exact_and_near_duplicates_are_told_apart_and_stay_together(audited):
     assert len(set(group.values())) == 11
 
 
-def test_what_cannot_be_read_or_is_no_image_is_named_with_the_reason(audited):
+def test_unreadable_files_are_listed_with_the_reason_and_other_files_are_ignored(audited):
     _, report, _ = audited
     (unreadable,) = report["unreadable"]
     assert unreadable["path"] == "Oblique/Train/torn.png"
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_or_is_no_image_is_named_with_the_reason(audited):
     assert report["ignored"] == ["Oblique/Train/notes.txt"]
 
 
-def test_leaks_of_the_published_split_are_counted(audited):
+def test_leakage_of_the_published_split_is_counted(audited):
     assert audited[1]["published_leaks"] == {
         "test_images": 2,
         "exact": 1,
@@ -91,7 +91,7 @@ def test_leaks_of_the_published_split_are_counted(audited):
     }
 
 
-def test_the_page_stands_alone(audited):
+def test_the_report_loads_no_other_files(audited):
     page = (audited[0] / "report.html").read_text()
     assert "<svg" in page
     assert page.count("data:image/jpeg;base64,") >= 15
@@ -100,7 +100,7 @@ def test_the_page_stands_alone(audited):
     assert "2 of its 2 test images (100 %)" in page
 
 
-def test_names_from_files_cannot_break_out_of_the_page(tmp_path):
+def test_file_names_are_escaped_in_the_report(tmp_path):
     write_data_set(tmp_path / "data", ["Oblique"], each=2)
     folder = tmp_path / "data" / "<script>alert(1)<"
     (tmp_path / "data" / "Oblique").rename(folder)
@@ -116,7 +116,9 @@ def test_the_same_audit_gives_the_same_manifest(data, audited, tmp_path):
     assert (tmp_path / "manifest.csv").read_bytes() == (audited[0] / "manifest.csv").read_bytes()
 
 
-def test_images_keep_their_side_and_join_a_tested_group_when_data_is_added(data, audited, tmp_path):
+def test_images_keep_their_split_and_copies_of_test_images_join_it_when_data_is_added(
+    data, audited, tmp_path
+):
     _, _, before = audited
     grown = tmp_path / "data"
     shutil.copytree(data, grown)
@@ -135,7 +137,7 @@ def test_images_keep_their_side_and_join_a_tested_group_when_data_is_added(data,
     assert after[f"{tested.label}/Train/a-new-copy.png"].group == after[tested.path].group
 
 
-def test_given_groups_stay_on_one_side(data, tmp_path):
+def test_known_groups_are_in_one_split(data, tmp_path):
     with (tmp_path / "groups.csv").open("w", newline="") as file:
         rows = [("Oblique/Train/02.png", "p1"), ("03.png", "p2"), ("Comminuted/Train/01.png", "p1")]
         csv.writer(file).writerows([("path", "group"), *rows[::2]])
@@ -155,14 +157,14 @@ def test_given_groups_stay_on_one_side(data, tmp_path):
         ("path,group\n02.png,p1\n", "or several"),
     ],
 )
-def test_groups_that_fit_no_image_are_refused(data, tmp_path, capsys, content, said):
+def test_groups_of_unknown_images_are_refused(data, tmp_path, capsys, content, said):
     (tmp_path / "groups.csv").write_text(content)
     assert run(data, tmp_path / "out", "--groups", tmp_path / "groups.csv") == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_events_tell_the_progress_as_json_lines(data, tmp_path, capsys):
+def test_progress_is_written_as_json_lines(data, tmp_path, capsys):
     assert run(data, tmp_path, "--jsonl") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {event["phase"] for event in events} == {"read", "compare"}

@@ -1,4 +1,4 @@
-"""DICOM: shown as its window says, refused unless it is one X-ray picture, never quoting the patient."""
+"""DICOM files are windowed, refused unless they are one X-ray, and their attributes are never quoted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
 def dicom(pixels: np.ndarray[Any, Any] | None = RAMP, **changes: Any) -> bytes:
-    """A computed radiograph with 12 bits stored; changes set (or with None remove) elements."""
+    """Returns a computed radiograph with 12 bits stored; `changes` set elements, or remove them with None."""
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = changes.pop("transfer_syntax", ExplicitVRLittleEndian)
@@ -60,7 +60,7 @@ def lookup_table(descriptor: list[int], entries: np.ndarray[Any, Any]) -> list[D
     return [item]
 
 
-def test_the_window_decides_what_is_black_and_white() -> None:
+def test_the_window_is_applied() -> None:
     image = read_image(dicom(WindowCenter=1000, WindowWidth=1001))
     assert image.format == "dicom"
     # PS3.3 C.11.2.1.2.1: (x - (c - 0.5)) / (w - 1) + 0.5
@@ -82,7 +82,7 @@ def test_rescale_comes_before_the_window() -> None:
     )
 
 
-def test_signed_values_are_shown_in_order() -> None:
+def test_signed_values_keep_their_order() -> None:
     pixels = read_image(dicom(RAMP.astype(np.int16) - 2048)).pixels
     assert (np.diff(pixels.ravel().astype(int)) >= 0).all()
     assert (pixels.min(), pixels.max()) == (0, 255)
@@ -103,7 +103,7 @@ def test_a_modality_lookup_table_is_applied() -> None:
     assert set(pixels[2048:]) == {255}
 
 
-def test_without_a_window_the_occurring_values_fill_the_range_but_not_the_padding() -> None:
+def test_without_a_window_the_range_of_the_values_without_padding_is_stretched() -> None:
     pixels = (RAMP // 4 + 1000).astype(np.uint16)
     pixels[0, :] = 0
     image = read_image(dicom(pixels, PixelPaddingValue=0))
@@ -111,19 +111,19 @@ def test_without_a_window_the_occurring_values_fill_the_range_but_not_the_paddin
     assert image.pixels.max() == 255
 
 
-def test_bytes_behind_the_picture_are_no_second_one() -> None:
+def test_bytes_after_the_pixels_are_ignored() -> None:
     np.testing.assert_array_equal(
         read_image(dicom(PixelData=RAMP.tobytes() * 3)).pixels, read_image(dicom()).pixels
     )
 
 
-def test_bits_that_are_no_part_of_the_picture_are_not_shown() -> None:
-    """Old devices drew an overlay, such as a name, into the bits above those that are stored."""
+def test_bits_above_bits_stored_are_ignored() -> None:
+    """Old devices store overlays, such as the patient's name, in the bits above Bits Stored."""
     drawn = RAMP | (np.indices(RAMP.shape).sum(axis=0) % 16 << 12).astype(np.uint16)
     np.testing.assert_array_equal(read_image(dicom(drawn)).pixels, read_image(dicom()).pixels)
 
 
-def test_eight_bits_without_a_window_are_left_alone() -> None:
+def test_eight_bits_without_a_window_are_not_changed() -> None:
     bone = draw_bone()
     np.testing.assert_array_equal(read_image(dicom(bone)).pixels, bone)
 
@@ -158,16 +158,20 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
         pytest.param(dicom(Modality="CT"), "its modality is CT", id="CT"),
         pytest.param(dicom(Modality=""), "its modality is not stated", id="no modality"),
         pytest.param(dicom(Modality="MEIER"), "its modality is unknown", id="a name as modality"),
-        pytest.param(dicom(None), "contains no picture", id="no pixels"),
-        pytest.param(dicom(BurnedInAnnotation="YES"), "shows who the patient is", id="burned-in name"),
-        pytest.param(dicom(PhotometricInterpretation="PALETTE COLOR"), "colours are stored", id="palette"),
-        pytest.param(dicom(PhotometricInterpretation="RGB"), "colours are stored", id="grey called colour"),
+        pytest.param(dicom(None), "contains no image", id="no pixels"),
+        pytest.param(dicom(BurnedInAnnotation="YES"), "declares burned-in annotations", id="burned-in name"),
+        pytest.param(
+            dicom(PhotometricInterpretation="PALETTE COLOR"), "colour format of the DICOM file", id="palette"
+        ),
+        pytest.param(
+            dicom(PhotometricInterpretation="RGB"), "colour format of the DICOM file", id="grey called colour"
+        ),
         pytest.param(
             dicom(SamplesPerPixel=3, PhotometricInterpretation="RGB"),
-            "16 bits a sample; 8 are supported, or 16 in grey",
+            "16 bits per sample; 8 are supported, and 16 in greyscale",
             id="colour of 16 bits",
         ),
-        pytest.param(dicom(BitsAllocated=32), "32 bits a sample", id="32 bits"),
+        pytest.param(dicom(BitsAllocated=32), "32 bits per sample", id="32 bits"),
         pytest.param(dicom(np.stack([RAMP, RAMP]), NumberOfFrames=2), "several frames", id="two frames"),
         pytest.param(dicom(Rows=50_000, Columns=50_000), "50000 x 50000 pixels", id="too many pixels"),
         pytest.param(
@@ -177,7 +181,7 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
         pytest.param(dicom()[:140], "not an X-ray", id="cut off in the header"),
     ],
 )
-def test_what_is_no_single_xray_is_refused_in_one_sentence(
+def test_other_files_than_single_xrays_are_refused_in_one_sentence(
     data: bytes, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -189,21 +193,21 @@ def test_what_is_no_single_xray_is_refused_in_one_sentence(
 
 def test_a_compressed_stream_of_another_size_than_its_header_says_is_refused() -> None:
     data = bytearray(compress(dicom(draw_bone()), "jpeg lossless"))
-    mark = data.index(b"\xff\xc3")
-    data[mark + 5 : mark + 7] = (100).to_bytes(2)
+    marker = data.index(b"\xff\xc3")
+    data[marker + 5 : marker + 7] = (100).to_bytes(2)
     with pytest.raises(ImageRefused, match="differ in size"):
         read_image(bytes(data))
 
 
-def test_a_compressed_stream_of_another_kind_than_any_is_refused() -> None:
+def test_an_unknown_kind_of_compressed_stream_is_refused() -> None:
     data = compress(dicom(draw_bone()), "jpeg lossless").replace(b"\xff\xd8\xff", b"\xff\xd7\xff")
     with pytest.raises(ImageRefused, match="cut off or damaged"):
         read_image(data)
 
 
-def test_a_compression_that_nothing_here_reads_is_refused() -> None:
+def test_an_unsupported_compression_is_refused() -> None:
     retired = compress(dicom(draw_bone()), "jpeg lossless").replace(b"1.2.4.70", b"1.2.4.52")
-    with pytest.raises(ImageRefused, match="compressed in a way that Callus does not read"):
+    with pytest.raises(ImageRefused, match="compression of the DICOM file is not supported"):
         read_image(retired)
 
 

@@ -1,4 +1,4 @@
-"""A manifest is what it was written as, and nothing that would leak can be read from one."""
+"""Manifests are read as they were written, and invalid or leaking ones are refused."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ def item(path="Oblique/1.png", group="g-1", split="train", label="Oblique"):
     return Item(path, "0" * 64, 100, 200, label, group, split)
 
 
-def test_a_manifest_reads_back_as_it_was_written_whatever_the_names(tmp_path):
+def test_a_manifest_with_unusual_names_is_read_as_it_was_written(tmp_path):
     odd = 'Oblique/a, "b"\né\u202e.png'
     written = Manifest.of(tmp_path, [item("Oblique/2.png", "g-2", "test"), item(odd)])
     written.write(tmp_path / "deep" / "manifest.csv")
     assert Manifest.read(tmp_path / "deep" / "manifest.csv", tmp_path) == written
 
 
-def test_the_checksum_does_not_depend_on_the_order_but_on_every_value():
+def test_the_checksum_depends_on_every_value_but_not_on_the_order():
     one, two = item("Oblique/1.png"), item("Oblique/2.png", "g-2", "test")
     root = Path("/nowhere")
     checksum = Manifest.of(root, [one, two]).checksum()
@@ -35,8 +35,8 @@ def test_subset_and_classes_are_in_canonical_order():
     assert manifest.classes == ["A", "B"]
 
 
-def test_a_group_on_two_sides_is_refused():
-    with pytest.raises(DatasetRefused, match="one side"):
+def test_a_group_in_two_splits_is_refused():
+    with pytest.raises(DatasetRefused, match="in one split"):
         Manifest.of(Path("/nowhere"), [item("a", split="train"), item("b", split="test")])
 
 
@@ -46,9 +46,9 @@ GOOD = "Oblique/1.png," + "a" * 64 + ",10,20,Oblique,g,train"
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (GOOD.replace("Oblique/1.png", "../1.png"), "no path inside"),
-        (GOOD.replace("Oblique/1.png", "/etc/passwd"), "no path inside"),
-        (GOOD.replace(",10,", ",-1,"), "numbers of pixels"),
+        (GOOD.replace("Oblique/1.png", "../1.png"), "not a path inside"),
+        (GOOD.replace("Oblique/1.png", "/etc/passwd"), "not a path inside"),
+        (GOOD.replace(",10,", ",-1,"), "must be positive integers"),
         (GOOD.replace("a" * 64, "abc"), "SHA-256"),
         (GOOD.replace(",train", ",holdout"), "holdout"),
         (GOOD.replace(",g,", ",,"), "no group"),
@@ -56,7 +56,7 @@ GOOD = "Oblique/1.png," + "a" * 64 + ",10,20,Oblique,g,train"
         (GOOD + "\n" + GOOD, "twice"),
     ],
 )
-def test_a_bad_row_is_refused_with_what_is_wrong(tmp_path, row, said):
+def test_an_invalid_row_is_refused_with_the_reason(tmp_path, row, said):
     path = tmp_path / "manifest.csv"
     path.write_text(f"path,sha256,width,height,label,group,split\n{row}\n")
     with pytest.raises(DatasetRefused, match=said):
@@ -64,7 +64,7 @@ def test_a_bad_row_is_refused_with_what_is_wrong(tmp_path, row, said):
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", None])
-def test_what_is_no_manifest_is_refused(tmp_path, content):
+def test_other_files_than_manifests_are_refused(tmp_path, content):
     path = tmp_path / "manifest.csv"
     if content is not None:
         path.write_bytes(content)
@@ -72,7 +72,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, content):
         Manifest.read(path, tmp_path)
 
 
-def test_classes_are_the_folders_names_and_published_parts_are_known(tmp_path):
+def test_classes_are_folder_names_and_folders_of_a_published_split_are_recognised(tmp_path):
     write_data_set(tmp_path, ["Oblique"], each=2)
     (tmp_path / "Not fractured" / "Train").mkdir(parents=True)
     (tmp_path / "Not fractured" / "Test").mkdir()
@@ -97,11 +97,11 @@ def test_classes_are_the_folders_names_and_published_parts_are_known(tmp_path):
 
 
 def test_an_empty_class_or_folder_is_refused(tmp_path):
-    with pytest.raises(DatasetRefused, match="no folder"):
+    with pytest.raises(DatasetRefused, match="does not exist"):
         read_class_folder(tmp_path / "missing")
-    with pytest.raises(DatasetRefused, match="no images"):
+    with pytest.raises(DatasetRefused, match="has no images"):
         read_class_folder(tmp_path)
     write_data_set(tmp_path, ["Oblique"], each=1)
     (tmp_path / "Spiral").mkdir()
-    with pytest.raises(DatasetRefused, match="'Spiral' holds no image"):
+    with pytest.raises(DatasetRefused, match="'Spiral' has no images"):
         read_class_folder(tmp_path)

@@ -1,4 +1,4 @@
-"""Groups stay whole, classes stay balanced, and nobody changes sides when data is added."""
+"""Groups stay whole, classes stay balanced, and images keep their splits when data is added."""
 
 import random
 from collections import Counter
@@ -31,7 +31,7 @@ def test_each_class_has_about_15_percent_for_test_and_for_validation(seed):
         assert 0.08 <= share["validation"] <= 0.22
 
 
-def test_the_seed_decides_and_the_order_does_not():
+def test_the_split_depends_on_the_seed_but_not_on_the_order():
     everything = groups(60)
     sides = dict(zip([group.identity for group in everything], split_groups(everything, 3), strict=True))
     turned = everything[::-1]
@@ -39,32 +39,32 @@ def test_the_seed_decides_and_the_order_does_not():
     assert split_groups(everything, 4) != split_groups(everything, 3)
 
 
-def test_groups_keep_their_side_when_others_come():
+def test_groups_keep_their_split_when_others_are_added():
     before = groups(200, "A") + groups(120, "B")
     after = before + groups(50, "C") + [Group(f"new-{index}", ("A",)) for index in range(60)]
     assert split_groups(after)[: len(before)] == split_groups(before)
 
 
-def test_sides_of_an_earlier_manifest_are_kept_exactly():
+def test_splits_of_an_earlier_manifest_are_kept():
     former = random.Random(5).choices(["train", "validation", "test"], k=50)
     before = [Group(f"old-{index}", ("A",), frozenset({side})) for index, side in enumerate(former)]
     assert split_groups(before + groups(30))[:50] == former
 
 
-def test_what_was_tested_on_is_tested_on_for_ever():
+def test_groups_with_test_images_stay_in_the_test_split():
     joined = Group("x", ("A", "A"), frozenset({"train", "validation", "test"}))
     assert split_groups([joined, *groups(10)])[0] == "test"
     assert split_groups([Group("x", ("A",), frozenset({"train", "validation"}))]) == ["validation"]
 
 
-def test_new_groups_make_up_for_what_former_sides_lack():
+def test_new_groups_balance_the_splits_of_an_earlier_manifest():
     former = [Group(f"old-{index}", ("A",), frozenset({"train"})) for index in range(40)]
     everything = former + groups(40, largest=1)
     assert shares(everything, split_groups(everything), "A")["test"] >= 0.1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_a_class_of_very_few_groups_is_trained_on_first(count):
+def test_a_class_of_very_few_groups_has_training_images(count):
     sides = Counter(split_groups(groups(count, largest=1)))
     assert sides["train"] >= 1
     if count >= 3:

@@ -1,4 +1,4 @@
-"""A bundle is whole or it is refused."""
+"""Bundles are verified when they are opened, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml.serve.bundle import BundleCorrupt, BundleIncompatible, open_bundle, writ
 FILES = {"model.keras": b"a model", "serving.tflite.gz": b"a graph"}
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_bundle_can_be_opened(tmp_path: Path) -> None:
     written = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A", "B"]})
     opened = open_bundle(tmp_path / "bundle")
     assert opened.classes == ["A", "B"]
@@ -21,7 +21,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_the_checksum_names_the_content(tmp_path: Path) -> None:
+def test_the_checksum_identifies_the_content(tmp_path: Path) -> None:
     first = write_bundle(tmp_path / "first", FILES, {"classes": ["A", "B"]})
     same = write_bundle(tmp_path / "same", FILES, {"classes": ["A", "B"]})
     other = write_bundle(tmp_path / "other", FILES, {"classes": ["A", "C"]})
@@ -30,28 +30,28 @@ def test_the_checksum_names_the_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.keras", "serving.tflite.gz", "card.json"])
-def test_a_changed_file_is_noticed(tmp_path: Path, name: str) -> None:
+def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     path = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]}).path
     content = bytearray((path / name).read_bytes())
     content[3] ^= 1
     (path / name).write_bytes(content)
-    with pytest.raises(BundleCorrupt, match=f"{name} is not the file that was written"):
+    with pytest.raises(BundleCorrupt, match=f"{name} has changed since it was written"):
         open_bundle(path)
 
 
 @pytest.mark.parametrize("name", ["model.keras", "card.json", "checksums.json"])
-def test_a_missing_file_is_noticed(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     path = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]}).path
     (path / name).unlink()
     with pytest.raises(BundleCorrupt, match=f"{name} cannot be read"):
         open_bundle(path)
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleCorrupt, match="cannot be read"):
         open_bundle(tmp_path)
     (tmp_path / "checksums.json").write_text(json.dumps({"../card.json": "0"}))
-    with pytest.raises(BundleCorrupt, match="is no bundle"):
+    with pytest.raises(BundleCorrupt, match="is not a bundle"):
         open_bundle(tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_a_path_outside_the_bundle_is_refused(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]}).path
     checksums = json.loads((path / "checksums.json").read_text())
     (path / "checksums.json").write_text(json.dumps({**checksums, "../secret": "0"}))
-    with pytest.raises(BundleCorrupt, match="no plain file name"):
+    with pytest.raises(BundleCorrupt, match="not a plain file name"):
         open_bundle(path)
 
 
@@ -72,12 +72,12 @@ def test_another_format_version_is_refused(tmp_path: Path, monkeypatch: pytest.M
         open_bundle(path)
 
 
-def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
+def test_a_bundle_replaces_a_bundle_but_no_other_folder(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle", FILES, {"classes": ["A"]})
     assert write_bundle(tmp_path / "bundle", FILES, {"classes": ["B"]}).classes == ["B"]
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "holiday.jpg").write_bytes(b"sun")
-    with pytest.raises(FileExistsError, match="is no bundle"):
+    with pytest.raises(FileExistsError, match="is not a bundle"):
         write_bundle(tmp_path / "photographs", FILES, {"classes": ["B"]})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "photographs"]
 

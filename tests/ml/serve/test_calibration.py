@@ -1,4 +1,4 @@
-"""Confidence means what it says, sets hold the truth as often as promised, unsure answers are withheld."""
+"""Confidences are calibrated, prediction sets have the stated coverage, and uncertain predictions abstain."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from ml.serve import calibration
 
 
 def drawn(n, seed, sharpness=1.0, classes=5):
-    """Logits and labels drawn from those very logits' probabilities: calibrated at temperature 1."""
+    """Returns logits, and labels drawn from their probabilities: calibrated at a temperature of 1."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(n, classes)) * 1.5
     probabilities = calibration.softmax(logits)
@@ -22,12 +22,12 @@ def test_softmax_sums_to_one_and_survives_large_logits():
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_temperature_undoes_scores_that_are_too_sharp_or_too_flat(sharpness):
+def test_temperature_corrects_overconfidence_and_underconfidence(sharpness):
     logits, labels = drawn(4000, seed=1, sharpness=sharpness)
     assert calibration.fit_temperature(logits, labels) == pytest.approx(sharpness, rel=0.08)
 
 
-def test_temperature_lowers_calibration_error_on_images_it_never_saw():
+def test_temperature_lowers_the_calibration_error_on_new_images():
     temperature = calibration.fit_temperature(*drawn(1000, seed=1, sharpness=3))
     logits, labels = drawn(2000, seed=2, sharpness=3)
     before = metrics.expected_calibration_error(labels, calibration.softmax(logits))
@@ -36,13 +36,13 @@ def test_temperature_lowers_calibration_error_on_images_it_never_saw():
     assert after < 0.04
 
 
-def test_temperature_stays_finite_when_every_answer_is_right_or_wrong():
+def test_temperature_is_bounded_when_every_prediction_is_right_or_wrong():
     logits = np.array([[9.0, 0.0], [9.0, 0.0]])
     assert calibration.MIN_TEMPERATURE <= calibration.fit_temperature(logits, np.array([0, 0])) < 1
     assert calibration.fit_temperature(logits, np.array([1, 1])) == pytest.approx(calibration.MAX_TEMPERATURE)
 
 
-def test_temperature_of_nothing_is_refused():
+def test_temperature_needs_images():
     with pytest.raises(ValueError, match="at least one image"):
         calibration.fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))
 
@@ -51,7 +51,7 @@ def coverage_of(sets, labels):
     return sets[np.arange(len(labels)), labels].mean()
 
 
-def test_prediction_sets_hold_the_truth_nine_times_in_ten_on_new_images():
+def test_prediction_sets_contain_the_true_class_of_90_percent_of_new_images():
     covered, sizes = [], []
     for seed in range(40):
         logits, labels = drawn(150, seed)
@@ -64,8 +64,8 @@ def test_prediction_sets_hold_the_truth_nine_times_in_ten_on_new_images():
     assert np.mean(sizes) < 4
 
 
-def test_groups_keep_the_promise_for_images_of_new_groups():
-    """Big groups of hard images must not be drowned by, nor drown, the many small easy ones."""
+def test_prediction_sets_have_the_stated_coverage_for_images_of_new_groups():
+    """Large groups and small groups have the same weight."""
     covered = []
     for seed in range(60):
         generator = np.random.default_rng(seed)
@@ -79,7 +79,7 @@ def test_groups_keep_the_promise_for_images_of_new_groups():
     assert 0.89 <= np.mean(covered) <= 0.94
 
 
-def test_too_few_groups_give_sets_of_all_classes():
+def test_sets_contain_all_classes_if_there_are_too_few_groups():
     probabilities, labels = np.tile([0.7, 0.2, 0.1], (30, 1)), np.zeros(30, dtype=int)
     assert calibration.conformal_threshold(probabilities, labels, groups=["one patient"] * 30) == 0
     assert calibration.prediction_sets(probabilities, 0).all()
@@ -98,14 +98,14 @@ def test_the_threshold_is_the_lowest_that_reaches_the_accuracy():
     assert point == calibration.OperatingPoint(threshold=0.6, coverage=0.8, accuracy=0.75, num_answered=4)
 
 
-def test_an_accuracy_out_of_reach_gives_the_best_there_is_and_says_so():
+def test_the_most_accurate_threshold_is_chosen_if_none_reaches_the_accuracy():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4]])
     point = calibration.choose_threshold(probabilities, np.array([0, 1]), target_accuracy=1.01)
     assert point.accuracy == 1.0
     assert point.threshold == 0.9
 
 
-def test_a_threshold_counts_groups_not_copies():
+def test_groups_have_equal_weight_in_the_choice_of_a_threshold():
     confidence = np.array([0.9] * 10 + [0.8])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     labels = np.array([0] * 10 + [1])

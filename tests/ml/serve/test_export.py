@@ -1,4 +1,4 @@
-"""Rounded weights are the same function, small, and identical in both files of a bundle."""
+"""Rounded weights compute the same function, and both files of a bundle contain the same weights."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from ml.networks import architectures
-from ml.serve.export import keras_file, round_weights, serving_graph
+from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.inference import open_graph
 
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """A network whose batch norm has seen something, with a filter that is dead and one that is negated."""
-    model = architectures.build("tiny_cnn", 32, 3)
+    """A network with batch normalization statistics, one dead filter and one with a negative gamma."""
+    model = architectures.build_network("tiny_cnn", 32, 3)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -30,30 +30,30 @@ def model() -> keras.Model:
     return model
 
 
-def test_rounding_hardly_changes_the_function_and_both_files_agree(model: keras.Model) -> None:
+def test_rounding_hardly_changes_the_predictions_and_both_files_agree(model: keras.Model) -> None:
     image = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
     before = model.predict_on_batch(image[np.newaxis])[0]
     round_weights(model)
     after = model.predict_on_batch(image[np.newaxis])[0]
     scale = np.abs(before).max()
     np.testing.assert_allclose(after, before, atol=5e-3 * scale)
-    served = open_graph(serving_graph(model, ("features",), mirror=False), "litert").run(image)
+    served = open_graph(export_litert(model, ("features",), flip=False), "litert").run(image)
     np.testing.assert_allclose(served["logits"], after, atol=1e-4 * scale)
     evidence = served["class_maps"].mean(axis=(0, 1)) + model.get_layer("logits").get_weights()[1]
     np.testing.assert_allclose(evidence, served["logits"], atol=1e-3 * scale)
 
 
-def test_mirroring_makes_the_answer_the_same_for_a_mirrored_picture(model: keras.Model) -> None:
-    graph = open_graph(serving_graph(model, ("relu_0", "features"), mirror=True), "litert")
+def test_test_time_flip_gives_the_same_prediction_for_a_flipped_image(model: keras.Model) -> None:
+    graph = open_graph(export_litert(model, ("relu_0", "features"), flip=True), "litert")
     image = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
-    straight, mirrored = graph.run(image), graph.run(np.ascontiguousarray(image[:, ::-1]))
-    np.testing.assert_allclose(straight["logits"], mirrored["logits"], atol=1e-4)
-    np.testing.assert_allclose(straight["class_maps"], mirrored["class_maps"][:, ::-1], atol=1e-4)
-    assert straight["features"].shape == (2 * 8 + 32,)
+    original, flipped = graph.run(image), graph.run(np.ascontiguousarray(image[:, ::-1]))
+    np.testing.assert_allclose(original["logits"], flipped["logits"], atol=1e-4)
+    np.testing.assert_allclose(original["class_maps"], flipped["class_maps"][:, ::-1], atol=1e-4)
+    assert original["features"].shape == (2 * 8 + 32,)
 
 
-def test_the_keras_file_is_packed_and_always_the_same(model: keras.Model) -> None:
-    content = keras_file(model)
-    assert content == keras_file(model)
+def test_the_keras_file_is_compressed_and_reproducible(model: keras.Model) -> None:
+    content = export_keras(model)
+    assert content == export_keras(model)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_LZMA}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.data import negatives
+from ml.data import out_of_distribution_images
 from ml.data.images import read_image
 from ml.serve.bundle import SHIPPED as SHIPPED_KIND
 from ml.serve.bundle import BundleIncompatible, open_bundle
@@ -81,7 +81,7 @@ def test_the_shipped_card_says_what_it_was_measured_on() -> None:
 
 
 def test_pictures_that_are_not_x_rays_get_no_finding(predictor: FindingPredictor) -> None:
-    pictures = negatives.rendered(each=3)
+    pictures = out_of_distribution_images.render_images(per_kind=3)
     for kind in ("document", "screen", "chart", "noise", "blank"):
         for found in predictor.predict(pictures[kind]):
             assert not found.recognised, kind

@@ -1,4 +1,4 @@
-"""A model from the first notebook answers as it did there."""
+"""An imported model of the original notebook predicts as in the notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.ml.drawings import draw_bone
 
 @pytest.fixture
 def notebook_model() -> keras.Sequential:
-    """The notebook's layers, smaller."""
+    """The layers of the notebook's model, but smaller."""
     keras.utils.set_random_seed(7)
     return keras.Sequential(
         [
@@ -32,7 +32,7 @@ def notebook_model() -> keras.Sequential:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_an_imported_model_answers_as_in_the_notebook(
+def test_an_imported_model_predicts_as_in_the_notebook(
     notebook_model: keras.Sequential, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook_model.save(tmp_path / "model.h5")
@@ -52,19 +52,19 @@ def test_an_imported_model_answers_as_in_the_notebook(
 
 
 @pytest.mark.parametrize("content", [b"", b"a letter", b"\x89HDF\r\n\x1a\n broken"])
-def test_what_is_no_model_is_refused_in_one_sentence(
+def test_other_files_than_models_are_refused_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     (tmp_path / "model.h5").write_bytes(content)
     assert main(["import-h5", str(tmp_path / "model.h5"), "--out", str(tmp_path / "bundle")]) == 1
-    assert "is no Keras model in HDF5" in capsys.readouterr().err
+    assert "is not a Keras HDF5 model" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_the_classes_must_be_as_many_as_the_model_has(
+def test_the_number_of_class_names_must_match_the_model(
     notebook_model: keras.Sequential, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook_model.save(tmp_path / "model.h5")
     assert main(["import-h5", str(tmp_path / "model.h5"), "--out", str(tmp_path / "bundle")]) == 1
-    assert "The model has 3 classes, and 10 are named." in capsys.readouterr().err
+    assert "The model has 3 classes, but 10 class names were given." in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Answers from a bundle: the same as Keras gives, calibrated, honest about what the model does not know."""
+"""Predictions agree with Keras, are calibrated, and name no class for images that are out of distribution."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from ml.data.images import read_image
 from ml.serve.bundle import SHIPPED, Bundle, open_bundle
 from ml.serve.calibration import softmax
 from ml.serve.inference import Predictor
-from ml.serve.preprocessing import InputSpec, prepare
+from ml.serve.preprocessing import InputSpec, preprocess
 from tests.ml.drawings import draw_bone
 
 BONES = [draw_bone(kind, seed) for kind in ("Transverse", "Comminuted") for seed in range(4)]
 
 
 def keras_probabilities(bundle: Bundle, pixels: np.ndarray) -> np.ndarray:
-    """The bundle's Keras model and card, without its serving graph."""
+    """Returns the probabilities computed with the bundle's Keras model and card, without its serving graph."""
     from ml.serve.export import load_keras
 
-    image = prepare(pixels, InputSpec(**bundle.card["input"]))
-    views = np.stack([image, image[:, ::-1]]) if bundle.card["recipe"]["mirror"] else image[np.newaxis]
+    image = preprocess(pixels, InputSpec(**bundle.card["input"]))
+    recipe = bundle.card["recipe"]
+    # The shipped card, which never changes, has the earlier name of the field.
+    flip = recipe["test_time_flip"] if "test_time_flip" in recipe else recipe["mirror"]
+    views = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
     logits = load_keras(bundle.file("model.keras")).predict_on_batch(views).mean(axis=0)
     return softmax(logits[np.newaxis], bundle.card["calibration"]["temperature"])[0]
 
@@ -63,7 +66,7 @@ def test_probabilities_are_ordered_and_sum_to_one() -> None:
         assert prediction.abstained == (values[0] < bundle.card["calibration"]["abstain_below"])
 
 
-def test_colour_and_grey_give_the_same_answer_and_so_does_a_batch() -> None:
+def test_colour_and_grey_images_give_the_same_prediction_alone_and_in_a_batch() -> None:
     predictor = Predictor(open_bundle(SHIPPED))
     grey, colour = predictor.predict([BONES[0], np.stack([BONES[0]] * 3, axis=-1)])
     assert grey.probabilities == colour.probabilities
@@ -80,28 +83,28 @@ def test_colour_and_grey_give_the_same_answer_and_so_does_a_batch() -> None:
     ],
     ids=["black", "white", "noise", "coloured noise"],
 )
-def test_what_is_no_x_ray_is_given_no_class(pixels: np.ndarray) -> None:
+def test_no_class_is_named_for_images_that_are_not_x_rays(pixels: np.ndarray) -> None:
     prediction = Predictor(open_bundle(SHIPPED)).predict([pixels])[0]
     assert not prediction.in_distribution
     assert prediction.class_name is None
     assert prediction.saliency is None
 
 
-def test_a_photograph_is_given_no_class() -> None:
+def test_no_class_is_named_for_a_photograph() -> None:
     from matplotlib.cbook import get_sample_data
 
     photograph = read_image(Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False))))
     assert Predictor(open_bundle(SHIPPED)).predict([photograph.pixels])[0].class_name is None
 
 
-def test_real_x_rays_are_given_a_class(shared: Path) -> None:
+def test_real_x_rays_are_in_distribution(shared: Path) -> None:
     predictor = Predictor(open_bundle(SHIPPED))
     paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[:100]
     predictions = [predictor.predict([read_image(path).pixels])[0] for path in paths]
     assert sum(prediction.in_distribution for prediction in predictions) >= 98
 
 
-def test_saliency_has_the_pictures_proportions() -> None:
+def test_saliency_has_the_aspect_ratio_of_the_image() -> None:
     for prediction, pixels in zip(Predictor(open_bundle(SHIPPED)).predict(BONES), BONES, strict=True):
         if prediction.saliency is None:
             continue
@@ -112,7 +115,7 @@ def test_saliency_has_the_pictures_proportions() -> None:
         assert prediction.saliency.max() in (0, 1)
 
 
-def test_a_model_without_calibration_images_still_answers(tiny_bundle: Bundle) -> None:
+def test_a_model_without_calibration_still_predicts(tiny_bundle: Bundle) -> None:
     card = {
         **tiny_bundle.card,
         "calibration": {"temperature": 1.0, "conformal_threshold": 0.0, "abstain_below": 0.0},
@@ -122,7 +125,7 @@ def test_a_model_without_calibration_images_still_answers(tiny_bundle: Bundle) -
     assert sorted(prediction.prediction_set) == sorted(tiny_bundle.classes)
 
 
-def test_predicting_imports_no_tensorflow() -> None:
+def test_predicting_does_not_import_tensorflow() -> None:
     code = """
 import sys
 from ml.serve.bundle import SHIPPED, open_bundle

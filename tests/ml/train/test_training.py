@@ -1,4 +1,4 @@
-"""Training is the same every time, survives being killed, and never looks at the test part."""
+"""Training is reproducible, resumes after being killed, and never uses the test split."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ import numpy as np
 import pytest
 
 from ml.data.manifests import Manifest
-from ml.events import Event, tell_json, tell_person
 from ml.networks.recipes import PRETRAINED, RECIPES, Recipe
-from ml.serve.bundle import REQUIRED, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
-from ml.serve.preprocessing import InputSpec, prepare
+from ml.progress import ProgressEvent, console_reporter, json_reporter
+from ml.serve.bundle import REQUIRED_FILES, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
+from ml.serve.preprocessing import InputSpec, preprocess
+from ml.train.cross_validation import RunOptions, train_model
 from ml.train.fitting import TrainingStopped
-from ml.train.input_pipeline import Examples, TrainingRefused, decode, plain_batches, training_batches
-from ml.train.learning import Run, learn
+from ml.train.input_pipeline import (
+    Examples,
+    TrainingRefused,
+    decode_images,
+    inference_batches,
+    training_batches,
+)
 from ml.train.release import images_learned_from, train
 
 TINY = RECIPES["tiny"]
-ONCE = replace(TINY, trunk=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=0.2)
+ONCE = replace(TINY, backbone_output=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=0.2)
 
 
 @pytest.mark.parametrize(
@@ -31,18 +37,18 @@ ONCE = replace(TINY, trunk=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=
         InputSpec(48, channels="rgb", fit="stretch", scale="0..1"),
     ],
 )
-def test_training_and_serving_see_identical_pixels(
+def test_training_and_serving_preprocess_images_identically(
     drawn: Manifest, drawn_pixels: list[np.ndarray], spec: InputSpec, tmp_path: Path
 ) -> None:
-    images = decode(drawn, drawn.items, spec, tmp_path, lambda event: None)
+    images = decode_images(drawn, drawn.items, spec, tmp_path, lambda event: None)
     targets = np.zeros((len(images), 2), np.float32)
     examples = Examples(images[np.newaxis], targets, np.arange(len(images)), spec)
-    seen = np.concatenate(list(plain_batches(examples, np.arange(len(images)))))
-    served = np.stack([prepare(pixels, spec) for pixels in drawn_pixels])
+    seen = np.concatenate(list(inference_batches(examples, np.arange(len(images)))))
+    served = np.stack([preprocess(pixels, spec) for pixels in drawn_pixels])
     np.testing.assert_array_equal(seen, served)
 
 
-def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manifest) -> None:
+def test_batches_depend_on_the_seed_and_the_epoch(drawn: Manifest) -> None:
     examples = Examples(
         np.random.default_rng(0).random((3, 40, 4, 4, 2)).astype(np.float16),
         np.eye(2, dtype=np.float32)[np.arange(40) % 2],
@@ -58,7 +64,7 @@ def test_the_same_seed_draws_the_same_batches_and_another_does_not(drawn: Manife
     assert not np.array_equal(drawn_with(1, 2), drawn_with(2, 2))
 
 
-def test_rare_classes_are_drawn_more_often_when_balanced() -> None:
+def test_balanced_sampling_draws_rare_classes_more_often() -> None:
     labels = np.array([0] * 90 + [1] * 10)
     targets = np.eye(2, dtype=np.float32)[labels]
     examples = Examples(np.zeros((1, 100, 2), np.float16), targets, np.arange(100), TINY.input)
@@ -79,9 +85,9 @@ def test_a_killed_run_resumes_to_the_bundle_of_an_uninterrupted_one(
 
     for _ in range(2):
         with pytest.raises(TrainingStopped):
-            train(TINY, drawn, tmp_path / "bundle", Run(tmp_path / "work", should_stop=killed))
+            train(TINY, drawn, tmp_path / "bundle", RunOptions(tmp_path / "work", should_stop=killed))
         assert not (tmp_path / "bundle").exists()
-    resumed = train(TINY, drawn, tmp_path / "bundle", Run(tmp_path / "work"))
+    resumed = train(TINY, drawn, tmp_path / "bundle", RunOptions(tmp_path / "work"))
     assert resumed.card == tiny_bundle.card
     assert resumed.checksum == tiny_bundle.checksum
 
@@ -97,9 +103,9 @@ def test_a_run_with_dropout_and_early_stopping_resumes_to_the_same_weights(
         return steps == 9
 
     with pytest.raises(TrainingStopped):
-        learn(ONCE, drawn, Run(tmp_path / "killed", seed=3, should_stop=killed))
-    resumed = learn(ONCE, drawn, Run(tmp_path / "killed", seed=3))
-    whole = learn(ONCE, drawn, Run(tmp_path / "whole", seed=3))
+        train_model(ONCE, drawn, RunOptions(tmp_path / "killed", seed=3, should_stop=killed))
+    resumed = train_model(ONCE, drawn, RunOptions(tmp_path / "killed", seed=3))
+    whole = train_model(ONCE, drawn, RunOptions(tmp_path / "whole", seed=3))
     assert resumed.progress == whole.progress
     for one, other in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -107,22 +113,24 @@ def test_a_run_with_dropout_and_early_stopping_resumes_to_the_same_weights(
 
 def test_the_epoch_of_the_lowest_validation_loss_is_kept(drawn: Manifest, tmp_path: Path) -> None:
     recipe = replace(ONCE, epochs=5, patience=2, learning_rate=0.3, head_learning_rate=0.3)
-    progress = learn(recipe, drawn, Run(tmp_path)).progress
+    progress = train_model(recipe, drawn, RunOptions(tmp_path)).progress
     losses = [figures["val_loss"] for figures in progress.history]
     assert progress.best_epoch == len(losses) - losses[::-1].index(min(losses))
     assert len(losses) == min(5, progress.best_epoch + 2)
 
 
-def test_the_test_part_teaches_nothing(drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_test_split_does_not_change_the_model(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     without = Manifest.of(drawn.root, [item for item in drawn.items if item.split != "test"])
-    alone = train(TINY, without, tmp_path / "alone", Run(tmp_path / "work"))
+    alone = train(TINY, without, tmp_path / "alone", RunOptions(tmp_path / "work"))
     for name in ("model.keras", "serving.tflite.gz", "distribution.npz"):
         assert tiny_bundle.file(name).read_bytes() == alone.file(name).read_bytes()
     assert tiny_bundle.card["calibration"] == alone.card["calibration"]
     assert "test" not in alone.card["figures"]
 
 
-def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> None:
+def test_the_model_is_accurate_and_its_card_has_the_metrics(tiny_bundle: Bundle) -> None:
     card = tiny_bundle.card
     held_out = card["figures"]["held_out"]
     assert held_out["n"] == 54
@@ -138,14 +146,14 @@ def test_the_model_learns_and_its_card_says_how_well(tiny_bundle: Bundle) -> Non
 
 
 def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
-    """The same model, made known as one that learned from other images."""
-    files = {name: bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"} | {
+    """Writes a copy of a bundle that lists other training images."""
+    files = {name: bundle.file(name).read_bytes() for name in REQUIRED_FILES if name != "card.json"} | {
         TRAINING_IMAGES: seen.encode()
     }
     return write_bundle(path, files, bundle.card).path
 
 
-def test_training_goes_on_from_another_bundle_with_another_class(
+def test_training_starts_from_a_bundle_with_fewer_classes(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     renamed = [
@@ -156,7 +164,7 @@ def test_training_goes_on_from_another_bundle_with_another_class(
     manifest = Manifest.of(drawn.root, regrouped)
     recipe = replace(ONCE, epochs=1, learning_rate=1e-9, head_learning_rate=1e-9)
     start = with_training_images(tiny_bundle, tmp_path / "start", "")
-    learned = learn(recipe, manifest, Run(tmp_path / "work", start=start))
+    learned = train_model(recipe, manifest, RunOptions(tmp_path / "work", start=start))
     from ml.serve.export import load_keras
 
     before = load_keras(tiny_bundle.file("model.keras")).get_layer("logits").get_weights()[0]
@@ -165,7 +173,7 @@ def test_training_goes_on_from_another_bundle_with_another_class(
     np.testing.assert_allclose(after[:, 1:], before, atol=1e-6)
 
 
-def test_a_bundle_owns_up_to_what_the_one_it_started_from_had_learned(
+def test_a_bundle_lists_the_training_images_of_the_bundle_it_started_from(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     learned_before = tiny_bundle.file(TRAINING_IMAGES).read_bytes()
@@ -182,77 +190,77 @@ def test_a_bundle_owns_up_to_what_the_one_it_started_from_had_learned(
         ({"path": "Transverse/missing.png"}, "cannot be read: No such file"),
     ],
 )
-def test_an_image_that_changed_or_vanished_is_named(
+def test_a_changed_or_missing_image_is_reported(
     drawn: Manifest, tmp_path: Path, change: dict[str, str], sentence: str
 ) -> None:
     changed = next(item for item in drawn.items if item.split == "train")
     items = [replace(item, **change) if item is changed else item for item in drawn.items]
     with pytest.raises(TrainingRefused, match=sentence):
-        learn(TINY, Manifest.of(drawn.root, items), Run(tmp_path))
+        train_model(TINY, Manifest.of(drawn.root, items), RunOptions(tmp_path))
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_weights_that_fit_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(TrainingRefused, match="does not fit the recipe 'top'"):
-        learn(
+def test_weights_of_another_network_are_refused(drawn: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(TrainingRefused, match="do not fit the recipe 'top'"):
+        train_model(
             RECIPES["top"],
             drawn,
-            Run(tmp_path, weights=PRETRAINED / "efficientnet_lite2.imagenet.weights.h5"),
+            RunOptions(tmp_path, weights=PRETRAINED / "efficientnet_lite2.imagenet.weights.h5"),
         )
 
 
 @pytest.mark.parametrize("recipe", [TINY, ONCE], ids=["cross-validated", "once"])
-def test_no_model_is_calibrated_with_what_its_start_had_learned_from(
+def test_training_images_of_the_starting_bundle_do_not_calibrate(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path, recipe: Recipe
 ) -> None:
     with pytest.raises(TrainingRefused, match="Start from the pretrained network instead"):
-        learn(recipe, drawn, Run(tmp_path / "work", start=tiny_bundle.path))
-    files = {name: tiny_bundle.file(name).read_bytes() for name in REQUIRED if name != "card.json"}
+        train_model(recipe, drawn, RunOptions(tmp_path / "work", start=tiny_bundle.path))
+    files = {name: tiny_bundle.file(name).read_bytes() for name in REQUIRED_FILES if name != "card.json"}
     unknown = write_bundle(tmp_path / "unknown", files, tiny_bundle.card).path
-    with pytest.raises(TrainingRefused, match="does not say which images it learned from"):
-        learn(recipe, drawn, Run(tmp_path / "work", start=unknown))
+    with pytest.raises(TrainingRefused, match="does not list the images that it was trained on"):
+        train_model(recipe, drawn, RunOptions(tmp_path / "work", start=unknown))
 
 
-def test_where_enough_other_images_are_held_out_those_calibrate(
+def test_images_of_groups_that_are_new_to_the_starting_bundle_calibrate(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     seen = drawn.subset("train")[0]
     views = [item for item in drawn.items if item.group == seen.group]
     assert len(views) > 1
     start = with_training_images(tiny_bundle, tmp_path / "start", f"{seen.sha256}\n")
-    learned = learn(replace(TINY, epochs=1), drawn, Run(tmp_path / "work", start=start))
+    learned = train_model(replace(TINY, epochs=1), drawn, RunOptions(tmp_path / "work", start=start))
     others = len(drawn.subset("train")) + len(drawn.subset("validation")) - len(views)
     assert len(learned.held_out.labels) == others
 
 
-def test_batch_norms_that_are_frozen_stay_as_they_came(drawn: Manifest, tmp_path: Path) -> None:
+def test_frozen_batch_normalization_keeps_its_statistics(drawn: Manifest, tmp_path: Path) -> None:
     from keras.layers import BatchNormalization
 
     for frozen in (True, False):
-        recipe = replace(ONCE, epochs=1, freeze_norms=frozen)
-        learned = learn(recipe, drawn, Run(tmp_path / str(frozen)))
+        recipe = replace(ONCE, epochs=1, freeze_batch_norm=frozen)
+        learned = train_model(recipe, drawn, RunOptions(tmp_path / str(frozen)))
         norms = [layer for layer in learned.model.layers if isinstance(layer, BatchNormalization)]
         moved = [not np.allclose(layer.get_weights()[2], 0) for layer in norms]
         assert moved == [not frozen] * len(norms)
 
 
-def test_events_are_json_lines_for_programs_and_a_line_an_epoch_for_logs() -> None:
+def test_progress_is_written_as_json_lines_or_as_one_line_per_epoch() -> None:
     program, log = io.StringIO(), io.StringIO()
     for step in (1, 2):
-        event = Event("train", 1, 5, step, 2, {"loss": 0.5}, 75.0)
-        tell_json(program)(event)
-        tell_person(log)(event)
+        event = ProgressEvent("train", 1, 5, step, 2, {"loss": 0.5}, 75.0)
+        json_reporter(program)(event)
+        console_reporter(log)(event)
     assert [json.loads(line)["step"] for line in program.getvalue().splitlines()] == [1, 2]
     assert log.getvalue() == "train 1/5  loss 0.500  1 min 15 s left\n"
 
 
-def test_the_original_network_has_its_published_number_of_parameters() -> None:
+def test_the_original_network_has_the_published_number_of_parameters() -> None:
     from ml.networks import architectures
 
-    assert architectures.build("seed_cnn", 256, 10).count_params() == 19_757_378
+    assert architectures.build_network("seed_cnn", 256, 10).count_params() == 19_757_378
 
 
-def test_the_shipped_bundle_is_whole() -> None:
+def test_the_shipped_bundle_is_complete_and_small() -> None:
     from ml.serve.bundle import SHIPPED
 
     bundle = open_bundle(SHIPPED)

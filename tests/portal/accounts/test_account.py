@@ -32,7 +32,7 @@ def test_a_closed_sign_up_says_so_and_makes_no_account(client: Client, db: None,
     settings.SIGN_UP = "closed"
     new = {"username": "carol", "password1": PASSWORD, "password2": PASSWORD}
     for answer in (client.get("/accounts/signup/"), client.post("/accounts/signup/", new)):
-        assert "Sign up is closed" in answer.text
+        assert "Sign-up is closed" in answer.text
     assert not User.objects.exists()
     assert "/accounts/signup/" not in client.get("/accounts/login/").text
 
@@ -68,7 +68,7 @@ def test_a_password_is_changed(as_alice: Client, alice: User) -> None:
 
 def test_a_forgotten_password_is_reset_by_mail_once(client: Client, alice: User) -> None:
     assert (
-        "Look into your mail"
+        "Check your email"
         in client.post("/accounts/password/reset/", {"email": alice.email}, follow=True).text
     )
     link = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
@@ -79,7 +79,7 @@ def test_a_forgotten_password_is_reset_by_mail_once(client: Client, alice: User)
     client.post(form.redirect_chain[-1][0], {"password1": new, "password2": new})
     alice.refresh_from_db()
     assert alice.check_password(new)
-    assert "This link does not work" in Client().get(link[1], follow=True).text
+    assert "This link is not valid" in Client().get(link[1], follow=True).text
 
 
 def test_a_token_is_shown_once_and_works(as_alice: Client, model: ModelVersion) -> None:

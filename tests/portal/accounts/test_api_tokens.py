@@ -40,12 +40,12 @@ def test_credentials_may_come_as_a_form_and_the_name_may_be_the_e_mail_address(a
     assert answer.status_code == 201
 
 
-def test_a_space_around_the_name_does_no_harm_and_is_no_name(alice: User) -> None:
+def test_spaces_around_the_name_are_ignored_and_a_name_of_spaces_is_wrong(alice: User) -> None:
     assert ask(APIClient(), " alice ").status_code == 201
     assert ask(APIClient(), " ").status_code == 401
 
 
-def test_the_token_is_kept_as_a_hash_and_no_cache_keeps_the_answer(alice: User) -> None:
+def test_only_a_hash_of_the_token_is_stored_and_no_cache_stores_the_response(alice: User) -> None:
     answer = ask(APIClient())
     token = answer.json()["token"]
     kept = AuthToken.objects.values().get()
@@ -63,7 +63,7 @@ def test_wrong_credentials_are_refused_with_the_same_sentence(
     assert answer["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_person_who_left_gets_no_token_and_the_old_ones_end(alice: User) -> None:
+def test_a_deactivated_user_gets_no_token_and_the_old_ones_stop_working(alice: User) -> None:
     token = ask(APIClient()).json()["token"]
     alice.is_active = False
     alice.save()
@@ -83,14 +83,14 @@ def test_a_person_who_left_gets_no_token_and_the_old_ones_end(alice: User) -> No
         {"username": "a" * 10_000, "password": "x"},
     ],
 )
-def test_credentials_that_are_none_are_refused_field_by_field(db: None, body: Any) -> None:
+def test_invalid_credentials_are_refused_field_by_field(db: None, body: Any) -> None:
     answer = APIClient().post(TOKENS, json.dumps(body), content_type="application/json")
     assert answer.status_code == 400
     assert set(answer.json()) == {"detail", "fields"}
     assert set(answer.json()["fields"]) <= {"username", "password"}
 
 
-def test_guessing_is_stopped_for_a_name_wherever_it_comes_from(alice: User) -> None:
+def test_guessing_a_password_is_throttled_by_name_from_any_address(alice: User) -> None:
     statuses = [
         APIClient(REMOTE_ADDR=f"192.0.2.{number}").post(TOKENS, {"username": "alice", "password": "guess"})
         for number in range(6)
@@ -100,23 +100,23 @@ def test_guessing_is_stopped_for_a_name_wherever_it_comes_from(alice: User) -> N
     assert ask(APIClient()).status_code == 429, "the right password is not tried either"
 
 
-def test_guessing_is_stopped_for_an_address_whatever_the_name(db: None) -> None:
+def test_guessing_a_password_is_throttled_by_address_for_any_name(db: None) -> None:
     answers = [ask(APIClient(), f"name{number}", "guess") for number in range(11)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
 
 
-def test_signing_in_rightly_is_never_throttled(alice: User) -> None:
+def test_correct_credentials_are_never_throttled(alice: User) -> None:
     assert {ask(APIClient()).status_code for _ in range(12)} == {201}
 
 
-def test_a_token_can_be_revoked_by_its_bearer_and_others_stay(alice: User) -> None:
+def test_a_token_can_revoke_itself_and_others_stay_valid(alice: User) -> None:
     first, second = (ask(APIClient()).json()["token"] for _ in range(2))
     assert with_token(first).delete(f"{TOKENS}current/").status_code == 204
     assert with_token(first).get(LIST).status_code == 401
     assert with_token(second).get(LIST).status_code == 200
 
 
-def test_a_token_expires_and_is_cleaned_up_when_the_next_is_made(alice: User) -> None:
+def test_a_token_expires_and_is_deleted_when_the_next_is_created(alice: User) -> None:
     token = ask(APIClient()).json()["token"]
     AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
     assert with_token(token).get(LIST).status_code == 401
@@ -146,7 +146,7 @@ def test_a_missing_or_wrong_token_is_401_with_a_sentence(db: None, header: str |
     assert answer.json()["detail"].endswith(".")
 
 
-def test_a_request_makes_one_query_for_its_token_however_many_there_are(alice: User) -> None:
+def test_a_request_makes_one_query_for_its_token(alice: User) -> None:
     def num_queries() -> int:
         _, token = AuthToken.objects.create(user=alice)
         with CaptureQueriesContext(connection) as queries:

@@ -97,14 +97,14 @@ def test_an_open_session_is_not_enough(as_alice: Client, alice: User, radiograph
 
 def test_the_page_says_what_is_kept(as_alice: Client) -> None:
     page = as_alice.get("/account/delete/").text
-    assert "pictures in data set versions that were made before" in page
+    assert "your X-rays in existing data set versions" in page
     assert "without your name" in page
 
 
 def test_the_only_admin_stays(client: Client, db: None) -> None:
     root = User.objects.create_superuser("root", password=PASSWORD)
     client.force_login(root)
-    assert "You are the only admin." in client.post("/account/delete/", {"password": PASSWORD}).text
+    assert "You are the only admin" in client.post("/account/delete/", {"password": PASSWORD}).text
     assert User.objects.filter(id=root.id).exists()
 
 
@@ -113,5 +113,5 @@ def test_who_promoted_a_model_stays_on_record(
 ) -> None:
     Promotion.objects.create(model_version=model, promoted_by=alice)
     page = as_alice.post("/account/delete/", {"password": PASSWORD})
-    assert "ask an admin to deactivate your account" in page.text
+    assert "Ask an admin to deactivate your account" in page.text
     assert Radiograph.objects.filter(owner=alice).count() == 1

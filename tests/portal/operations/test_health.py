@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def forget_earlier_checks() -> None:
-    health._remembered.clear()
+    health._results.clear()
 
 
 def every_queue_is_worked_on() -> None:
@@ -113,5 +113,5 @@ def test_the_status_page_is_for_admins_alone(client: Client) -> None:
     assert "Queue predict" in page
     assert "fails" not in page
     Canary.objects.update(done_at=timezone.now() - timedelta(hours=2))
-    health._remembered.clear()
-    assert "No test task came through since" in client.get("/status/").content.decode()
+    health._results.clear()
+    assert "No test task has arrived since" in client.get("/status/").content.decode()

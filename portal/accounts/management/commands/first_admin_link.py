@@ -7,9 +7,9 @@ from portal.accounts import first_admin
 
 
 class Command(BaseCommand):
-    help = "Print the link with which the first admin chooses a name and password."
+    help = "Print the link with which the first admin chooses a username and password."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not first_admin.is_needed():
-            raise CommandError("There is an admin already.")
+            raise CommandError("The portal already has an admin.")
         self.stdout.write(first_admin.make_link(settings.PUBLIC_URL or "http://127.0.0.1:8000"))

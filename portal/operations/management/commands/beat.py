@@ -7,7 +7,7 @@ from portal.operations import processes
 
 
 class Command(BaseCommand):
-    help = "Send the scheduled tasks. Run one."
+    help = "Run the scheduler, which sends the periodic tasks. Run only one."
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.environ["CALLUS_ROLE"] = "beat"

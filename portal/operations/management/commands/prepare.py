@@ -8,7 +8,7 @@ from portal.accounts.services import create_default_groups
 
 
 class Command(BaseCommand):
-    help = "Bring the database up to date and register the shipped model. Safe to run at each start."
+    help = "Migrate the database and register the shipped model. Can be run at each start."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)

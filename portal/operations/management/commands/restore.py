@@ -7,17 +7,17 @@ from portal.operations import restore
 
 
 class Command(BaseCommand):
-    help = "Put a backup back into an empty database and an empty storage."
+    help = "Restore a backup into an empty database and an empty storage."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            manifest = restore.read(options["file"])
+            manifest = restore.restore(options["file"])
         except (restore.RestoreRefused, OSError) as error:
             raise CommandError(str(error)) from error
         num_files = sum(name.startswith("files/") for name in manifest.sha256)
         self.stdout.write(
-            f"Restored {sum(manifest.rows.values())} rows and {num_files} files of {manifest.made_at}."
+            f"Restored {sum(manifest.rows.values())} rows and {num_files} files from the backup of {manifest.made_at}."
         )

@@ -14,11 +14,11 @@ from portal.accounts import first_admin
 from portal.operations import processes
 from portal.operations.supervisor import Child, supervise
 
-READY_WITHIN_SECONDS = 60
+READY_TIMEOUT_SECONDS = 60
 
 
 class Command(BaseCommand):
-    help = "Run the whole portal: web server, prediction worker, training worker and beat."
+    help = "Run the whole portal: web server, prediction worker, training worker and scheduler."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
@@ -28,46 +28,50 @@ class Command(BaseCommand):
         lock = self.take_lock()
         call_command("prepare")
         connections.close_all()
-        manage = [sys.executable, "manage.py"]
+        manage = [sys.executable, "-m", "portal"]
         children = [
             Child("The web server", [*manage, "web", "--bind", bind]),
             Child("The prediction worker", [*manage, "worker", "predict"]),
             Child("The training worker", [*manage, "worker", "train"]),
             Child("The scheduler", [*manage, "beat"]),
         ]
-        supervise(children, say=self.say, when_started=lambda: self.greet(bind))
+        supervise(children, report=self.report, on_started=lambda: self.print_links(bind))
         lock.close()
 
     def take_lock(self) -> IO[str]:
-        """Two sets of processes on one data folder would fight over it."""
+        """Locks the data folder, so that no second set of processes can use it."""
         lock = (settings.DATA_DIR / "up.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"Callus is already running on {settings.DATA_DIR}.") from None
+            raise CommandError(
+                f"Callus is already running with the data folder {settings.DATA_DIR}. Stop it first."
+            ) from None
         return lock
 
-    def greet(self, bind: str) -> None:
+    def print_links(self, bind: str) -> None:
+        """Prints the address of the portal and, if there is no admin yet, the link to create one."""
         address = f"http://{bind}"
-        if not answers(f"{address}/livez"):
-            self.say("The web server does not answer yet; its messages say why.")
+        if not wait_for(f"{address}/livez"):
+            self.report("The web server does not respond yet. See its log messages above.")
             return
-        self.say(f"Callus is ready: {settings.PUBLIC_URL or address}")
+        self.report(f"Callus is ready: {settings.PUBLIC_URL or address}")
         if first_admin.is_needed():
             link = first_admin.make_link(settings.PUBLIC_URL or address)
             connections.close_all()
-            self.say(f"Create the first admin with this link, which works once:\n{link}")
+            self.report(f"Open this link to create the first admin (it works once):\n{link}")
 
-    def say(self, message: str) -> None:
+    def report(self, message: str) -> None:
         self.stdout.write(message)
         self.stdout.flush()
 
 
-def answers(url: str) -> bool:
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
+def wait_for(url: str) -> bool:
+    """Returns whether the URL responds within READY_TIMEOUT_SECONDS."""
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - local address
                 return True
         except (URLError, OSError):
             time.sleep(0.1)

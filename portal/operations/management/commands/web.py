@@ -7,7 +7,7 @@ from portal.operations import processes
 
 
 class Command(BaseCommand):
-    help = "Serve the pages and the API."
+    help = "Run the web server for the pages and the API."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")

@@ -7,11 +7,13 @@ from portal.operations import processes
 
 
 class Command(BaseCommand):
-    help = "Run a worker: predict answers X-rays, train trains models."
+    help = "Run a worker for predictions (predict) or for training (train)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("role", choices=processes.WORKERS)
-        parser.add_argument("--name", default="", help="needed when several of one role run on one host")
+        parser.add_argument(
+            "--name", default="", help="required when several workers of one role run on one host"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.environ["CALLUS_ROLE"] = options["role"]

@@ -1,4 +1,4 @@
-"""What a hostile file does to its decoder stays in the process that reads it."""
+"""A malicious file affects only the decoder process that reads it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 from ml.data.image_limits import ImageRefused
 from tests.ml.compressed import SYNTAXES, compress
 from tests.ml.data.test_dicom import dicom
@@ -35,13 +35,13 @@ LARGE = encoded(Image.new("L", (8000, 8000)))
 
 @pytest.fixture(autouse=True)
 def _new_readers() -> Iterator[None]:
-    """Each test starts readers of its own, and leaves none behind that it has changed."""
+    """Stops the decoder processes after each test, because tests change them."""
     yield
-    quarantine.end_idle_readers()
+    sandbox.stop_idle_processes()
 
 
 def with_precision(syntax: str, frame_mark: bytes, bits: int) -> bytes:
-    """A DICOM file whose compressed stream claims this many bits a sample, which makes gdcm crash."""
+    """Returns a DICOM file whose compressed stream declares this many bits per sample, which crashes gdcm."""
     whole = bytearray(compress(dicom(BONE), syntax))
     whole[whole.index(frame_mark, whole.index(b"\xff\xd8\xff")) + 4] = bits
     return bytes(whole)
@@ -54,13 +54,13 @@ CRASHES = {
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_is_read_as_without_quarantine(kind: str, tmp_path: Path) -> None:
+def test_an_image_is_read_as_outside_of_the_sandbox(kind: str, tmp_path: Path) -> None:
     for picture in (BONE, np.stack([BONE, BONE // 2, BONE // 3], -1)):
         content = encoded(Image.fromarray(picture), kind)
         path = tmp_path / "x"
         path.write_bytes(content)
         for source in (content, path, io.BytesIO(content)):
-            read = quarantine.read_image(source)
+            read = sandbox.read_image(source)
             np.testing.assert_array_equal(read.pixels, images.read_image(content).pixels)
             assert read.format == kind.lower()
 
@@ -68,7 +68,7 @@ def test_a_picture_is_read_as_without_quarantine(kind: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_every_compression_of_dicom_is_read(syntax: str) -> None:
     expected = images.read_image(compress(dicom(BONE), "run lengths")).pixels.astype(int)
-    read = quarantine.read_image(compress(dicom(BONE), syntax))
+    read = sandbox.read_image(compress(dicom(BONE), syntax))
     assert read.format == "dicom"
     assert np.abs(read.pixels - expected).mean() < (3 if syntax == "jpeg" else 0.001)
 
@@ -76,12 +76,12 @@ def test_every_compression_of_dicom_is_read(syntax: str) -> None:
 @pytest.mark.parametrize("kind", CRASHES)
 def test_a_file_that_crashes_its_decoder_is_refused_and_the_next_one_is_read(kind: str) -> None:
     with pytest.raises(ImageRefused, match=r"damaged"):
-        quarantine.read_image(CRASHES[kind]())
-    assert quarantine.read_image(PNG).pixels.shape == BONE.shape
+        sandbox.read_image(CRASHES[kind]())
+    assert sandbox.read_image(PNG).pixels.shape == BONE.shape
 
 
-def test_the_crash_is_real() -> None:
-    """Else the test above would show nothing."""
+def test_the_files_crash_a_process_without_the_sandbox() -> None:
+    """Ensures that the previous test tests something."""
     code = "import sys; from ml.data.images import read_image; read_image(sys.stdin.buffer.read())"
     ends = [
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=make(), capture_output=True, check=False)
@@ -90,38 +90,40 @@ def test_the_crash_is_real() -> None:
     assert {-end.returncode for end in ends} <= {signal.SIGSEGV, signal.SIGABRT}
 
 
-def test_an_ordinary_refusal_is_told_as_it_is() -> None:
+def test_an_ordinary_refusal_is_passed_on() -> None:
     with pytest.raises(ImageRefused, match=r"^The file is not a JPEG, PNG or DICOM image\.$"):
-        quarantine.read_image(b"patient: bone")
+        sandbox.read_image(b"patient: bone")
     with pytest.raises(ImageRefused, match=r"^The file is empty\.$"):
-        quarantine.read_image(b"")
+        sandbox.read_image(b"")
 
 
-def test_a_path_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_opened_raises_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        quarantine.read_image(tmp_path / "nothing.png")
+        sandbox.read_image(tmp_path / "nothing.png")
 
 
 def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from ml.data import reader; reader.MAX_CPU_SECONDS = 0.05; reader.main()"
-    monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", code])
-    with pytest.raises(ImageRefused, match=r"^The file takes longer to read than a real picture does\.$"):
-        quarantine.read_image(LARGE)
+    code = (
+        "from ml.data import decoder_process; decoder_process.MAX_CPU_SECONDS = 0.05; decoder_process.main()"
+    )
+    monkeypatch.setattr(sandbox, "COMMAND", [sys.executable, "-c", code])
+    with pytest.raises(ImageRefused, match=r"^The file takes too long to read\.$"):
+        sandbox.read_image(LARGE)
 
 
-def test_a_file_that_would_never_be_read_to_its_end_is_refused_at_once() -> None:
-    """pydicom steps over the boxes before the picture, and on the spot over one whose length is 0."""
+def test_a_file_that_would_be_read_forever_is_refused_at_once() -> None:
+    """pydicom skips the boxes before the image, and loops forever at a box of length 0."""
     data = dcmread(io.BytesIO(compress(dicom(BONE), "jpeg 2000 lossless")))
     frame = next(generate_frames(data.PixelData, number_of_frames=1))
     data.PixelData = encapsulate([b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(8) + frame])
     endless = io.BytesIO()
     data.save_as(endless)
     with pytest.raises(ImageRefused, match=r"^The DICOM file is cut off or damaged\.$"):
-        quarantine.read_image(endless.getvalue())
+        sandbox.read_image(endless.getvalue())
 
 
 def test_a_file_that_would_fill_the_memory_is_refused() -> None:
-    """A DICOM file that inflates to 3 GB, and says so only behind a version of 5000 bytes."""
+    """A DICOM file that inflates to 3 GB; its transfer syntax comes after a value of 5000 bytes."""
     version, syntax = bytes(5000), DeflatedExplicitVRLittleEndian.encode() + b"\0"
     head = bytes(128) + b"DICM"
     head += struct.pack("<2H2s2xI", 2, 1, b"OB", len(version)) + version
@@ -129,19 +131,19 @@ def test_a_file_that_would_fill_the_memory_is_refused() -> None:
     squeezer = zlib.compressobj(wbits=-15)
     megabyte = squeezer.compress(bytes(1024**2)) + squeezer.flush(zlib.Z_FULL_FLUSH)
     bomb = megabyte * 3 * 1024 + squeezer.flush()
-    with pytest.raises(ImageRefused, match=r"^The file needs more memory than a real picture does\.$"):
-        quarantine.read_image(head + bomb)
+    with pytest.raises(ImageRefused, match=r"^The file needs too much memory to read\.$"):
+        sandbox.read_image(head + bomb)
 
 
-def test_a_reader_that_was_killed_is_replaced() -> None:
-    quarantine.read_image(PNG)
-    (reader,) = quarantine._idle
+def test_a_decoder_process_that_was_killed_is_replaced() -> None:
+    sandbox.read_image(PNG)
+    (reader,) = sandbox._idle
     reader.kill()
-    assert quarantine.read_image(PNG).pixels.shape == BONE.shape
+    assert sandbox.read_image(PNG).pixels.shape == BONE.shape
 
 
-class KillsItsReaderOnce(io.BytesIO):
-    """Sent half, it ends the process that waits for the rest."""
+class KillsItsDecoderOnce(io.BytesIO):
+    """A file that kills the process that reads it, once, when half of it has been sent."""
 
     reader = 0
 
@@ -154,37 +156,37 @@ class KillsItsReaderOnce(io.BytesIO):
         return super().read(size)
 
 
-def test_a_file_is_read_again_when_its_reader_is_killed_meanwhile() -> None:
-    quarantine.read_image(PNG)
-    (reader,) = quarantine._idle
+def test_a_file_is_read_again_when_its_decoder_process_is_killed() -> None:
+    sandbox.read_image(PNG)
+    (reader,) = sandbox._idle
     noise = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
-    file = KillsItsReaderOnce(encoded(Image.fromarray(noise)))
+    file = KillsItsDecoderOnce(encoded(Image.fromarray(noise)))
     file.reader = reader.pid
-    np.testing.assert_array_equal(quarantine.read_image(file).pixels, noise)
+    np.testing.assert_array_equal(sandbox.read_image(file).pixels, noise)
     assert reader.poll() is not None
 
 
-def test_a_reader_that_cannot_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quarantine, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
-    with pytest.raises(RuntimeError, match=r"Run `python -m ml.data.reader` to see why"):
-        quarantine.read_image(PNG)
+def test_a_decoder_process_that_cannot_start_is_not_reported_as_a_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
+    with pytest.raises(RuntimeError, match=r"Run `python -m ml.data.decoder_process` to see the reason"):
+        sandbox.read_image(PNG)
 
 
-def test_many_at_once_share_two_readers() -> None:
+def test_concurrent_reads_share_two_decoder_processes() -> None:
     pictures = [draw_bone(seed=seed) for seed in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        read = list(
-            pool.map(lambda picture: quarantine.read_image(encoded(Image.fromarray(picture))), pictures)
-        )
+        read = list(pool.map(lambda picture: sandbox.read_image(encoded(Image.fromarray(picture))), pictures))
     for expected, image in zip(pictures, read, strict=True):
         np.testing.assert_array_equal(image.pixels, expected)
-    assert len(quarantine._idle) <= quarantine.MOST_READERS
+    assert len(sandbox._idle) <= sandbox.MAX_PROCESSES
 
 
-def test_a_reader_knows_no_secret_and_ends_with_the_process_it_works_for() -> None:
+def test_a_decoder_process_has_no_secrets_and_exits_with_its_parent() -> None:
     code = (
-        "import sys; from ml.data import quarantine; quarantine.read_image(sys.stdin.buffer.read());"
-        "print(quarantine._idle[0].pid, flush=True); sys.stdout.close(); import time; time.sleep(60)"
+        "import sys; from ml.data import sandbox; sandbox.read_image(sys.stdin.buffer.read());"
+        "print(sandbox._idle[0].pid, flush=True); sys.stdout.close(); import time; time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],

@@ -1,6 +1,6 @@
-"""What one prediction costs in processor time, part by part: answers what is queued, in this process.
+"""Profiles the processor time of the parts of a prediction, with the queued predictions of a portal.
 
-benchmarks.throughput calls it, on one processor, with the settings of the portal that it started.
+benchmarks.throughput runs this module on one processor with the settings of the portal that it started.
 """
 
 import json
@@ -17,12 +17,12 @@ from classifier.radiographs import jobs  # noqa: E402
 from classifier.radiographs.models import Prediction, PredictionQuerySet  # noqa: E402
 from ml.serve import inference  # noqa: E402
 
-# Loads the model, connects, fills the caches.
+# Predictions that load the model, connect to the servers and fill the caches.
 WARM_UP = 5
 
 
 class Parts:
-    """Milliseconds by part; the time of a part within another counts to the inner one alone."""
+    """Processor time in milliseconds by part; nested parts are not counted in the outer one."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -48,13 +48,13 @@ class Parts:
 def main() -> None:
     parts = Parts()
     parts.time(jobs, "run_next_prediction", "log and the rest")
-    parts.time(PredictionQuerySet, "claim_fairest", "claim")
+    parts.time(PredictionQuerySet, "claim_next", "claim")
     for name in ("_answer", "read_image"):
         parts.time(jobs, name, "read")
-    for name in ("place", "prepare", "is_flat"):
+    for name in ("find_placement", "preprocess", "is_blank"):
         parts.time(inference, name, "preprocess")
     parts.time(inference.Predictor, "predict", "infer")
-    for place, name in ((inference, "class_activation"), (jobs, "encode_png")):
+    for place, name in ((inference, "class_activation_map"), (jobs, "encode_png")):
         parts.time(place, name, "heat map")
     parts.time(jobs, "write_answer", "write")
     number = -WARM_UP

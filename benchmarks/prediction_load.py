@@ -1,4 +1,4 @@
-"""A portal that is given X-rays and has them answered, again and again, by one worker or several."""
+"""Uploads X-rays to a portal and has them predicted by one or several workers."""
 
 import json
 import os
@@ -10,17 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from benchmarks.usage import Servers, each
+from benchmarks.resource_usage import Servers, usage_per_operation
 from tests.client import Client
 from tests.servers import ROOT, Portal
 
-SENDERS = 4
-# Answers before the clock starts.
+NUM_UPLOADERS = 4
+# Predictions before the measurement starts.
 WARM_UP = 10
-PATIENCE_SECONDS = 1200.0
+TIMEOUT_SECONDS = 1200.0
 
 
-class Answering:
+class PredictionLoad:
+    """The load of one portal: uploads, and predictions by different numbers of workers."""
+
     def __init__(self, portal: Portal, servers: Servers, images: int) -> None:
         self.portal = portal
         self.servers = servers
@@ -30,21 +32,21 @@ class Answering:
         self.client = Client(portal.url, "bench")
 
     def upload(self, contents: list[bytes]) -> dict[str, float]:
-        """What one of the uploads took."""
+        """Uploads X-rays, and returns the resources used for each."""
         web = self.portal.processes["web"].pid
         before = self.servers.look(web=web)
-        with ThreadPoolExecutor(SENDERS) as senders:
+        with ThreadPoolExecutor(NUM_UPLOADERS) as uploaders:
             list(
-                senders.map(
+                uploaders.map(
                     lambda number: self.client.upload(contents[number % len(contents)]), range(self.images)
                 )
             )
-        return each(before, self.servers.look(web=web), self.images)
+        return usage_per_operation(before, self.servers.look(web=web), self.images)
 
     def answer(self, workers: int) -> tuple[float, dict[str, float]]:
-        """Answers a second, and what one took.
+        """Returns the predictions per second, and the resources used for each prediction.
 
-        All X-rays are answered twice: the first time, each worker loads its model, some sooner than others.
+        All X-rays are predicted twice, because in the first round the workers load the model at different times.
         """
         self._queue_again()
         pids = {}
@@ -57,7 +59,7 @@ class Answering:
         self._queue_again()
         done, before = self._wait_for(WARM_UP), self.servers.look(**pids)
         self._wait_for(self.images)
-        took = each(before, self.servers.look(**pids), self.images - done)
+        took = usage_per_operation(before, self.servers.look(**pids), self.images - done)
         for name in pids:
             process = self.portal.processes.pop(name)
             process.terminate()
@@ -66,10 +68,10 @@ class Answering:
         return self._rate(), took
 
     def parts(self) -> dict[str, float]:
-        """Processor milliseconds of an answer, part by part."""
+        """Returns the processor time in milliseconds of each part of a prediction."""
         self._queue_again()
         done = subprocess.run(
-            ["taskset", "-c", "0", sys.executable, "-m", "benchmarks.parts"],
+            ["taskset", "-c", "0", sys.executable, "-m", "benchmarks.prediction_profile"],
             cwd=ROOT,
             env=self.portal.environment,
             stdout=subprocess.PIPE,
@@ -80,7 +82,7 @@ class Answering:
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def sizes(self) -> dict[str, float]:
-        """Bytes of an X-ray in the storage, and of a heat map in the database."""
+        """Returns the mean sizes in bytes of an X-ray's files and of its heat map in the database."""
         files = self.portal.data_dir / "files"
         found = {
             folder: statistics.mean(path.stat().st_size for path in (files / folder).rglob("*.*"))
@@ -90,7 +92,7 @@ class Answering:
         return {**found, "heat map": float(heat_map or 0)}
 
     def _queue_again(self) -> None:
-        """As after the upload: all wait, with a message each."""
+        """Queues all predictions with a message each, as after the uploads."""
         self._sql(
             "UPDATE radiographs_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
             "finished_at = NULL, lease_until = NULL, saliency = NULL, review_rank = NULL"
@@ -102,17 +104,17 @@ class Answering:
         )
 
     def _wait_for(self, number: int) -> int:
-        """Until so many are answered; how many are. It looks seldom: looking costs what is measured."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Waits for a number of predictions, and returns how many are done; polls rarely to use few resources."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             [(done,)] = self._sql("SELECT count(*) FROM radiographs_prediction WHERE state = 'succeeded'")
             if done >= number:
                 return int(done)
             time.sleep(0.3)
-        raise SystemExit(f"Waited in vain for {number} answers:\n{self.portal.console()[-2000:]}")
+        raise SystemExit(f"Timed out waiting for {number} predictions:\n{self.portal.console()[-2000:]}")
 
     def _rate(self) -> float:
-        """Answers a second after the first few, by when each was finished."""
+        """Returns the predictions per second after the warm-up, by the times when they finished."""
         finished = self._sql("SELECT extract(epoch FROM finished_at) FROM radiographs_prediction ORDER BY 1")
         return (len(finished) - WARM_UP) / float(finished[-1][0] - finished[WARM_UP - 1][0])
 

@@ -1,4 +1,4 @@
-"""What processes and servers used between two looks at them."""
+"""Measures the resources that processes and servers use."""
 
 import os
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(root: int) -> float:
-    """Of a process and all that came of it, those that ended included."""
+    """Returns the processor time of a process and its descendants, including those that have ended."""
     used = {}
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in brackets, may hold anything.
+            # The name of the process, in parentheses, may contain spaces.
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
@@ -39,7 +39,7 @@ class Servers:
     redis_pid: int
 
     def look(self, **processes: int) -> dict[str, float]:
-        """Counters by name; `processes` are further ones whose time is counted, by their ids."""
+        """Returns all counters by name, with the processor seconds of further processes, given by their ids."""
         with psycopg.connect(self.postgres_url) as connection:
             row = connection.execute(
                 "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') FROM pg_stat_database "
@@ -60,6 +60,6 @@ class Servers:
         }
 
 
-def each(before: dict[str, float], after: dict[str, float], number: int) -> dict[str, float]:
-    """What was used for each of a number of things, by name."""
+def usage_per_operation(before: dict[str, float], after: dict[str, float], number: int) -> dict[str, float]:
+    """Returns the difference of all counters, divided by a number of operations."""
     return {name: (after[name] - before[name]) / number for name in before}

@@ -1,6 +1,6 @@
-"""What it costs to read a picture in a process of its own (ml.data.quarantine): the time of both ways, in turns.
+"""Measures the time that reading an image in a decoder process (ml.data.sandbox) adds.
 
-python -m benchmarks.quarantine [--rounds 100]
+python -m benchmarks.sandbox [--rounds 100]
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ml.data import images, quarantine
+from ml.data import images, sandbox
 from tests.ml.data.test_dicom import dicom
 from tests.ml.data.test_images import encoded
 from tests.ml.drawings import draw_bone
@@ -27,12 +27,12 @@ def main() -> None:
         "JPEG, 2500 x 3000": encoded(Image.fromarray(large), "JPEG", quality=90),
         "DICOM, 2500 x 3000, 16 bits": dicom(large.astype(np.uint16) * 16),
     }
-    print("| file | in the same process | in quarantine | more |")
+    print("| file | in the same process | in the sandbox | difference |")
     print("|---|---|---|---|")
     for name, content in files.items():
-        quarantine.read_image(content)  # starts the reader
+        sandbox.read_image(content)  # starts the decoder process
         turns = [
-            (took(images.read_image, content), took(quarantine.read_image, content))
+            (took(images.read_image, content), took(sandbox.read_image, content))
             for _ in range(options.rounds)
         ]
         here, apart = (1000 * statistics.median(times) for times in zip(*turns, strict=True))

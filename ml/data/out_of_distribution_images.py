@@ -1,7 +1,4 @@
-"""Pictures that are no X-rays: rendered documents, screens, drawings, noise; and photographs.
-
-A model never learns from them. They measure whether the in-distribution score tells them apart.
-"""
+"""Images that are not X-rays, to measure the out-of-distribution score; models are never trained on them."""
 
 from __future__ import annotations
 
@@ -15,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]
 
+# Words for rendered documents.
 TEXT = """the patient was seen on monday and the report says that no change is needed until further
 notice invoice total account date reference page section amount due contract signed between both sides"""
 
-# Where scientific packages keep sample photographs, if they are installed.
+# Packages that contain sample photographs, and the folders inside them.
 SAMPLE_FOLDERS = (
     ("matplotlib", "mpl-data/sample_data"),
     ("skimage", "data"),
@@ -26,8 +24,16 @@ SAMPLE_FOLDERS = (
 )
 
 
-def rendered(each: int = 20, seed: int = 0) -> dict[str, list[Pixels]]:
-    """Returns pictures by kind, `each` of every kind: uint8, (H, W) or (H, W, 3)."""
+def render_images(per_kind: int = 20, seed: int = 0) -> dict[str, list[Pixels]]:
+    """Renders documents, screenshots, drawings, noise, charts and blank images.
+
+    Args:
+        per_kind: Number of images of each kind.
+        seed: Seed of the random generator.
+
+    Returns:
+        Images by kind, each uint8 (H, W) or (H, W, 3).
+    """
     makers: dict[str, Callable[[np.random.Generator], Pixels]] = {
         "document": _document,
         "screen": _screen,
@@ -36,27 +42,33 @@ def rendered(each: int = 20, seed: int = 0) -> dict[str, list[Pixels]]:
         "clouds": _clouds,
         "chart": _chart,
     }
-    pictures = {
-        kind: [make(np.random.default_rng([seed, number, index])) for number in range(each)]
+    images = {
+        kind: [make(np.random.default_rng([seed, number, index])) for number in range(per_kind)]
         for index, (kind, make) in enumerate(makers.items())
     }
-    pictures["blank"] = [np.full((300, 240), grey, np.uint8) for grey in np.linspace(0, 255, each)]
-    return pictures
+    images["blank"] = [np.full((300, 240), grey, np.uint8) for grey in np.linspace(0, 255, per_kind)]
+    return images
 
 
-def photographs(folder: Path | None = None) -> list[Pixels]:
-    """Returns photographs from a folder, or those that installed scientific packages ship, in colour
-    and in grey."""
+def load_photographs(folder: Path | None = None) -> list[Pixels]:
+    """Loads each photograph in colour and in greyscale.
+
+    Args:
+        folder: Folder with JPEG and PNG files; by default the samples of installed packages (SAMPLE_FOLDERS).
+
+    Returns:
+        Images, each uint8 (H, W) or (H, W, 3).
+    """
     folders = [folder] if folder else _sample_folders()
-    pictures = []
-    for path in sorted(path for place in folders for path in place.iterdir()):
+    photographs = []
+    for path in sorted(path for parent in folders for path in parent.iterdir()):
         if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
             try:
                 with Image.open(path) as image:
-                    pictures += [np.asarray(image.convert("RGB")), np.asarray(image.convert("L"))]
+                    photographs += [np.asarray(image.convert("RGB")), np.asarray(image.convert("L"))]
             except UnidentifiedImageError:
                 continue
-    return pictures
+    return photographs
 
 
 def _sample_folders() -> list[Path]:

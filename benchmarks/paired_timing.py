@@ -1,4 +1,4 @@
-"""Lets two databases take turns at the same pages and actions."""
+"""Times the same pages and actions on two databases alternately."""
 
 import statistics
 import time
@@ -11,12 +11,14 @@ from django.test.utils import CaptureQueriesContext
 
 from benchmarks.actions import actions
 from benchmarks.pages import PEOPLE, pages
-from benchmarks.promise import AT_ONCE, PROMISED
+from benchmarks.targets import MAX_RATIO, REQUESTS_PER_TURN
 from classifier.core.models import User
 
 
 @dataclass(frozen=True)
-class Thing:
+class TimedCall:
+    """A page or action on one database."""
+
     who: str
     name: str
     do: Callable[[], object]
@@ -24,8 +26,8 @@ class Thing:
 
 
 @dataclass
-class Measured:
-    """One thing done on few rows (first) and on many."""
+class Measurement:
+    """The times and queries of one page or action with few rows (first) and with many."""
 
     who: str
     name: str
@@ -41,13 +43,13 @@ class Measured:
         return self.medians[1] / self.medians[0]
 
     @property
-    def is_kept(self) -> bool:
-        return self.ratio <= PROMISED and self.queries[0] == self.queries[1]
+    def is_within_target(self) -> bool:
+        return self.ratio <= MAX_RATIO and self.queries[0] == self.queries[1]
 
     def row(self) -> list[object]:
         queries = " -> ".join(str(number) for number in dict.fromkeys(self.queries))
         few, many = (f"{median:.1f}" for median in self.medians)
-        ratio = f"{self.ratio:.2f}" if self.is_kept else f"**{self.ratio:.2f}**"
+        ratio = f"{self.ratio:.2f}" if self.is_within_target else f"**{self.ratio:.2f}**"
         return [self.who, self.name, queries, few, many, ratio]
 
 
@@ -56,8 +58,8 @@ def use(database: str) -> None:
     connection.settings_dict["NAME"] = database
 
 
-def things_to_do() -> list[Thing]:
-    """Who does what, on the database that is connected now."""
+def timed_calls() -> list[TimedCall]:
+    """Returns all pages and actions, for the database that is connected now."""
     clients = {name: Client(SERVER_NAME="localhost") for name in PEOPLE}
     for name, client in clients.items():
         client.force_login(User.objects.get(username=name))
@@ -70,34 +72,37 @@ def things_to_do() -> list[Thing]:
         return get
 
     return [
-        *(Thing(page.who, page.name, getting(page.person, page.address), page.is_timed) for page in pages()),
-        *(Thing(action.who, action.name, action.run, action.is_timed) for action in actions()),
+        *(
+            TimedCall(page.who, page.name, getting(page.person, page.address), page.is_timed)
+            for page in pages()
+        ),
+        *(TimedCall(action.who, action.name, action.run, action.is_timed) for action in actions()),
     ]
 
 
-def measure(databases: list[str], rounds: int) -> list[Measured]:
-    to_do = []
+def measure(databases: list[str], rounds: int) -> list[Measurement]:
+    calls = []
     for database in databases:
         use(database)
-        to_do.append([thing for thing in things_to_do() if thing.is_timed])
-    measured = []
-    for things in zip(*to_do, strict=True):
-        one = Measured(things[0].who, things[0].name)
+        calls.append([call for call in timed_calls() if call.is_timed])
+    measurements = []
+    for pair in zip(*calls, strict=True):
+        one = Measurement(pair[0].who, pair[0].name)
         for round_number in range(rounds):
-            for database, thing, times in zip(databases, things, one.milliseconds, strict=True):
+            for database, call, times in zip(databases, pair, one.milliseconds, strict=True):
                 use(database)
-                thing.do()  # connects anew
+                call.do()  # opens the connection
                 if round_number == 0:
                     with CaptureQueriesContext(connection) as queries:
-                        thing.do()
+                        call.do()
                     one.queries.append(len(queries))
-                times += [_milliseconds(thing) for _ in range(AT_ONCE)]
-        measured.append(one)
+                times += [_milliseconds(call) for _ in range(REQUESTS_PER_TURN)]
+        measurements.append(one)
         print("  ".join(str(cell) for cell in one.row()), flush=True)
-    return measured
+    return measurements
 
 
-def _milliseconds(thing: Thing) -> float:
+def _milliseconds(call: TimedCall) -> float:
     started = time.perf_counter()
-    thing.do()
+    call.do()
     return 1000 * (time.perf_counter() - started)

@@ -1,0 +1,96 @@
+"""Serializers of training runs, the retraining schedule and comparisons."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from classifier.core.api.serializers import NullableCharField, StrictIntegerField
+from classifier.core.queue import ahead_of
+from classifier.training.models import (
+    MAX_BATCH_SIZE,
+    MAX_EPOCHS,
+    MAX_REVIEWS,
+    MAX_SEED,
+    Comparison,
+    RetrainingSchedule,
+    TrainingRun,
+)
+from ml.networks.recipes import RECIPES
+
+
+class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
+    dataset_version = serializers.IntegerField(source="dataset_version_id")
+    start_version = serializers.IntegerField(
+        source="start_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the run starts from.",
+    )
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    is_canceling = serializers.BooleanField()
+    error = NullableCharField()
+
+    class Meta:
+        model = TrainingRun
+        fields = [
+            "id", "state", "dataset_version", "recipe", "start", "start_version", "epochs_asked", "batch_size",
+            "seed", "created_by", "created_at", "started_at", "finished_at", "is_canceling", "phase", "epoch",
+            "epochs", "step", "steps", "seconds_left", "error",
+        ]  # fmt: skip
+
+
+class OneTrainingRunSerializer(TrainingRunSerializer):
+    model_version = serializers.IntegerField(
+        source="model_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the run made.",
+    )
+    waits_for = serializers.SerializerMethodField(help_text="The work ahead of a queued run.")
+    history = serializers.JSONField(help_text="Metrics of each epoch.")
+
+    class Meta(TrainingRunSerializer.Meta):
+        fields = [*TrainingRunSerializer.Meta.fields, "model_version", "waits_for", "history", "log_tail"]
+
+    def get_waits_for(self, run: TrainingRun) -> list[str]:
+        return [str(work) for work in ahead_of(run)]
+
+
+class NewTrainingRunSerializer(serializers.Serializer[Any]):
+    dataset_version = StrictIntegerField()
+    recipe = serializers.ChoiceField(list(RECIPES))
+    start = serializers.ChoiceField(TrainingRun.Start.choices)
+    epochs = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_EPOCHS)
+    batch_size = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_BATCH_SIZE)
+    seed = StrictIntegerField(default=0, min_value=0, max_value=MAX_SEED)
+
+
+class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
+    recipe = NullableCharField()
+    last_outcome = NullableCharField()
+
+    class Meta:
+        model = RetrainingSchedule
+        fields = ["mode", "num_reviews", "recipe", "last_at", "last_outcome"]
+
+
+class NewScheduleSerializer(serializers.Serializer[Any]):
+    mode = serializers.ChoiceField(RetrainingSchedule.Mode.choices)
+    num_reviews = StrictIntegerField(default=100, min_value=1, max_value=MAX_REVIEWS)
+    recipe = serializers.ChoiceField(list(RECIPES), default="top")
+
+
+class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
+    candidate = serializers.IntegerField(source="candidate.number")
+    live = serializers.IntegerField(source="live.number")
+    dataset_version = serializers.IntegerField(source="dataset_version_id")
+    verdict = NullableCharField()
+    test_checksum = NullableCharField(help_text="Checksum of the test images that both were evaluated on.")
+    error = NullableCharField()
+
+    class Meta:
+        model = Comparison
+        fields = [
+            "id", "state", "candidate", "live", "dataset_version", "verdict", "num_images", "num_left_out",
+            "is_origin_known", "test_checksum", "result", "created_at", "finished_at", "error",
+        ]  # fmt: skip

@@ -1,0 +1,174 @@
+"""The API of training runs, the retraining schedule, comparisons, promoting and rolling back."""
+
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from classifier.core.api.permissions import HasPermission
+from classifier.core.api.schema import BODY, errors
+from classifier.core.api.serializers import validate
+from classifier.core.api.viewsets import ViewSet
+from classifier.core.permissions import PROMOTE, TRAIN, VIEW
+from classifier.datasets.models import DatasetVersion
+from classifier.registry.api import PromotionSerializer, ReasonSerializer
+from classifier.registry.models import ModelVersion, Promotion
+from classifier.training.api.serializers import (
+    ComparisonSerializer,
+    NewScheduleSerializer,
+    NewTrainingRunSerializer,
+    OneTrainingRunSerializer,
+    ScheduleSerializer,
+    TrainingRunSerializer,
+)
+from classifier.training.models import Comparison, RetrainingSchedule, TrainingRun, TrainingRunQuerySet
+from classifier.training.services import (
+    cancel_training,
+    promote_version,
+    request_comparison,
+    request_training,
+    roll_back,
+    set_schedule,
+)
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="training_run_list",
+        description="Lists all training runs, newest first.",
+        responses={200: TrainingRunSerializer(many=True), **errors(404)},
+    ),
+    retrieve=extend_schema(
+        operation_id="training_run_retrieve",
+        description="Returns one run with its progress, the metrics of each epoch and the end of its log.",
+        responses={200: OneTrainingRunSerializer, **errors(404)},
+    ),
+)
+class TrainingRunsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[TrainingRun]):
+    permission_classes = [HasPermission]
+    needs = {"list": VIEW, "create": TRAIN, "retrieve": VIEW, "cancel": TRAIN}
+
+    def get_queryset(self) -> TrainingRunQuerySet:
+        runs = TrainingRun.objects.select_related("start_version", "created_by")
+        if self.action == "list":
+            runs = runs.defer("history", "log_tail", "start_version__report")
+        return runs.newest_first()
+
+    def get_serializer_class(self) -> type[TrainingRunSerializer]:
+        return OneTrainingRunSerializer if self.action == "retrieve" else TrainingRunSerializer
+
+    @extend_schema(
+        operation_id="training_run_create",
+        request=NewTrainingRunSerializer,
+        responses={201: TrainingRunSerializer, **errors(*BODY, 404, 409)},
+    )
+    def create(self, request: Request) -> Response:
+        """Queues a training run. It starts when its turn comes and its data set version is ready."""
+        wanted = validate(NewTrainingRunSerializer, request.data)
+        dataset = get_object_or_404(DatasetVersion, id=wanted.pop("dataset_version"))
+        run = request_training(user=self.user, dataset_version=dataset, **wanted)
+        location = reverse("api_training_runs_detail", args=[run.pk])
+        return Response(self.get_serializer(run).data, status=201, headers={"Location": location})
+
+    @extend_schema(
+        operation_id="training_run_cancel",
+        request=None,
+        responses={200: TrainingRunSerializer, **errors(404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, id: int) -> Response:
+        """Cancels a run: at once if it is queued, within seconds if it is running."""
+        run = self.get_object()
+        cancel_training(user=self.user, run=run)
+        run.refresh_from_db()
+        return Response(self.get_serializer(run).data)
+
+
+class RetrainingScheduleViewSet(ViewSet[RetrainingSchedule]):
+    permission_classes = [HasPermission]
+    needs = {"retrieve": VIEW, "update": TRAIN}
+
+    @extend_schema(operation_id="schedule_retrieve", responses={200: ScheduleSerializer, **errors(404)})
+    def retrieve(self, request: Request) -> Response:
+        """Returns when the portal retrains automatically. It never promotes automatically."""
+        return Response(ScheduleSerializer(RetrainingSchedule.get()).data)
+
+    @extend_schema(
+        operation_id="schedule_set",
+        request=NewScheduleSerializer,
+        responses={200: ScheduleSerializer, **errors(*BODY, 404)},
+    )
+    def update(self, request: Request) -> Response:
+        """Changes when the portal retrains automatically."""
+        wanted = validate(NewScheduleSerializer, request.data)
+        return Response(ScheduleSerializer(set_schedule(user=self.user, **wanted)).data)
+
+
+@extend_schema_view(
+    retrieve=extend_schema(
+        operation_id="comparison_retrieve",
+        description=(
+            "Returns how two models compare on the same test images: paired differences with intervals, and where "
+            "they disagree."
+        ),
+        responses={200: ComparisonSerializer, **errors(404)},
+    )
+)
+class ComparisonsViewSet(RetrieveModelMixin, ViewSet[Comparison]):
+    queryset = Comparison.objects.select_related("candidate", "live")
+    serializer_class = ComparisonSerializer
+    permission_classes = [HasPermission]
+    needs = {"retrieve": VIEW}
+
+
+# What training adds to the addresses of model versions.
+class CandidatesViewSet(ViewSet[ModelVersion]):
+    queryset = ModelVersion.objects.all()
+    lookup_field = "number"
+    permission_classes = [HasPermission]
+    needs = {"promote": PROMOTE, "compare": TRAIN}
+
+    @extend_schema(
+        operation_id="model_version_promote",
+        request=ReasonSerializer,
+        responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def promote(self, request: Request, number: int) -> Response:
+        """Makes a model version live.
+
+        A reason is required when it is worse than the live model beyond chance, or was not evaluated on the same
+        test images.
+        """
+        wanted = validate(ReasonSerializer, request.data)
+        promotion = promote_version(user=self.user, version=self.get_object(), **wanted)
+        return Response(PromotionSerializer(promotion).data, status=201)
+
+    @extend_schema(
+        operation_id="model_version_compare",
+        request=None,
+        responses={201: ComparisonSerializer, **errors(404, 409)},
+    )
+    @action(detail=True, methods=["post"])
+    def compare(self, request: Request, number: int) -> Response:
+        """Queues a comparison with the live model on the same frozen test images."""
+        comparison = request_comparison(user=self.user, candidate=self.get_object())
+        return Response(ComparisonSerializer(comparison).data, status=201)
+
+
+class RollBackViewSet(ViewSet[Promotion]):
+    permission_classes = [HasPermission]
+    needs = {"create": PROMOTE}
+
+    @extend_schema(
+        operation_id="promotion_roll_back",
+        request=ReasonSerializer,
+        responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
+    )
+    def create(self, request: Request) -> Response:
+        """Makes the previous live version live again."""
+        promotion = roll_back(user=self.user, **validate(ReasonSerializer, request.data))
+        return Response(PromotionSerializer(promotion).data, status=201)

@@ -1,0 +1,155 @@
+"""Sample data for development: fictional users, drawn X-rays, made-up answers, and reviews."""
+
+import io
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from PIL import Image
+
+from classifier.core.models import Site, User
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.services import receive_radiograph
+from classifier.reviews.models import Review
+from classifier.reviews.services import record_review
+from tests.ml.drawings import BREAKS, draw_bone
+
+# Each user's group; the admin has all permissions.
+PEOPLE = {"alice": "", "rita": "Reviewers", "tess": "Trainers", "adam": "admin"}
+PASSWORD = "only-for-development"
+EMAIL_DOMAIN = "sample.invalid"
+NUM_RADIOGRAPHS = 30
+SIZE = (480, 672)
+BONES = ("wrist", "forearm", "tibia", "humerus", "ankle")
+PERIOD = timedelta(days=14)
+
+
+class Refused(Exception):
+    """The database holds other people's data; str(error) says so."""
+
+
+def is_needed() -> bool:
+    """Returns whether the database is empty.
+
+    Raises:
+        Refused: it holds users that fill() did not make.
+    """
+    if not User.objects.exists():
+        return True
+    if not User.objects.filter(username="alice", email=f"alice@{EMAIL_DOMAIN}").exists():
+        raise Refused("This data folder holds the data of a portal in use. Choose another one.")
+    return False
+
+
+def fill() -> None:
+    """Fills an empty, prepared portal with 30 X-rays of two weeks, answers and reviews."""
+    people = _people()
+    start = timezone.now() - PERIOD
+    for number in range(NUM_RADIOGRAPHS):
+        owner = people["tess" if number % 5 == 4 else "alice"]
+        receive_radiograph(owner=owner, upload=_drawing(number))
+    for number, prediction in enumerate(Prediction.objects.order_by("created_at")):
+        _answer(prediction, number, start + PERIOD * number / NUM_RADIOGRAPHS)
+    _review(people)
+
+
+def _people() -> dict[str, User]:
+    site = Site.objects.create(name="Sample clinic", allows_training=True)
+    people = {}
+    for name, group in PEOPLE.items():
+        is_admin = group == "admin"
+        user = User.objects.create_user(
+            name,
+            f"{name}@{EMAIL_DOMAIN}",
+            PASSWORD,
+            first_name=name.title(),
+            last_name="Sample",
+            site=site,
+            is_staff=is_admin,
+            is_superuser=is_admin,
+        )
+        if group and not is_admin:
+            user.groups.add(Group.objects.get(name=group))
+        people[name] = user
+    return people
+
+
+def _drawing(number: int) -> SimpleUploadedFile:
+    content = io.BytesIO()
+    pixels = draw_bone(BREAKS[number % len(BREAKS)], seed=number, size=SIZE)
+    Image.fromarray(pixels).save(content, "PNG", compress_level=1)
+    return SimpleUploadedFile(f"{BONES[number % len(BONES)]}-{number + 1:02}.png", content.getvalue())
+
+
+def _answer(prediction: Prediction, number: int, at: datetime) -> None:
+    """Writes an answer as the shipped model gives them. Its own would be "not a bone X-ray" for each drawing.
+
+    Of ten answers, one fails, one is out of distribution and two abstain.
+    """
+    Radiograph.objects.filter(id=prediction.radiograph_id).update(created_at=at)
+    prediction.created_at = prediction.started_at = at
+    prediction.finished_at = at + timedelta(seconds=0.3)
+    prediction.attempts = 1
+    if number % 10 == 8:
+        prediction.state, prediction.error = (
+            Prediction.State.FAILED,
+            "The stored image cannot be read any more.",
+        )
+    else:
+        random = np.random.default_rng(number)
+        classes = prediction.model_version.classes
+        shares = np.sort(random.dirichlet(np.full(len(classes), 0.3)))[::-1]
+        names = [classes[place] for place in random.permutation(len(classes))]
+        prediction.state = Prediction.State.SUCCEEDED
+        prediction.in_distribution = number % 10 != 9
+        prediction.abstained = number % 10 in (3, 6)
+        prediction.class_name = names[0] if prediction.in_distribution else ""
+        prediction.confidence = float(shares[0])
+        prediction.probabilities = [
+            {"class": name, "probability": float(share)} for name, share in zip(names, shares, strict=True)
+        ]
+        prediction.prediction_set = names[:3] if prediction.abstained else names[:1]
+        prediction.saliency = _saliency() if prediction.in_distribution else None
+        rank = Prediction.ReviewRank
+        prediction.review_rank = rank.UNSURE if prediction.abstained else rank.UNREVIEWED
+    prediction.save()
+
+
+def _saliency() -> bytes:
+    """Returns a picture with its maximum in the middle, where the drawings are broken, as PNG."""
+    y, x = np.mgrid[-1:1:84j, -1:1:60j]
+    heat = (255 * np.exp(-6 * (x**2 + y**2))).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(heat).save(content, "PNG")
+    return content.getvalue()
+
+
+def _review(people: dict[str, User]) -> None:
+    """Rita confirms, corrects or cannot assess two answers in three; Tess disagrees on some."""
+    answered = Prediction.objects.filter(state=Prediction.State.SUCCEEDED).select_related(
+        "radiograph", "model_version"
+    )
+    for number, prediction in enumerate(answered.order_by("created_at")):
+        classes = prediction.model_version.classes
+        other = classes[number % len(classes)]
+        if number % 3 == 0:
+            finding = prediction.class_name or other
+            record_review(
+                reviewer=people["rita"],
+                prediction=prediction,
+                verdict=Review.Verdict.CLASS,
+                class_name=finding,
+                comment="Seen in both views." if number % 2 else "",
+            )
+        elif number % 3 == 1:
+            verdict = Review.Verdict.NO_FRACTURE if number % 2 else Review.Verdict.NOT_ASSESSABLE
+            record_review(reviewer=people["rita"], prediction=prediction, verdict=verdict)
+        if number % 12 == 0:
+            record_review(
+                reviewer=people["tess"],
+                prediction=prediction,
+                verdict=Review.Verdict.NO_FRACTURE,
+                comment="No fracture line.",
+            )
