@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def round_weights(model: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             _round_with_convolution(layer)
-        elif isinstance(layer, keras.layers.Dense | keras.layers.Conv2D) and not _norm_after(layer):
+        elif isinstance(layer, (keras.layers.Dense, *CONVOLUTIONS)) and not _norm_after(layer):
             kernel, *bias = layer.get_weights()
             layer.set_weights([_rounded(layer, kernel), *(_float16(array) for array in bias)])
 
@@ -102,10 +102,27 @@ def export_litert(model: keras.Model, ood_layers: Sequence[str], flip: bool) -> 
             means["class_maps"] = (both["class_maps"][:1] + tf.reverse(both["class_maps"][1:], [2])) / 2
         return means
 
+    return _litert(network, served, tuple(model.input.shape[1:]))
+
+
+def export_finding(model: keras.Model, size: int, described_by: Sequence[str]) -> bytes:
+    """Returns the LiteRT graph of a finding network, gzipped, for one image, float32 (1, size, size, 3).
+
+    Its outputs: those of ml.networks.finding.build, and "features" (1, d), as in export_litert.
+    """
+    keras.utils.clear_session()
+    outputs = {**model.output, "features": _pool_layers(model, described_by)}
+    network = keras.Model(model.input, outputs, name="serving")
+    return _litert(network, lambda image: dict(network(image, training=False)), (size, size, 3))
+
+
+def _litert(
+    network: keras.Model, served: Callable[[tf.Tensor], dict[str, tf.Tensor]], shape: tuple[int, ...]
+) -> bytes:
+    """Returns a function of one image, with the weights of a network, as a gzipped LiteRT graph."""
     archive = keras.export.ExportArchive()
     archive.track(network)
-    shape = (1, *model.input.shape[1:])
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
+    signature = [keras.InputSpec(shape=(1, *shape), dtype="float32", name="image")]
     archive.add_endpoint("serve", served, input_signature=signature)
     with tempfile.TemporaryDirectory() as folder:
         with redirect_stdout(io.StringIO()):

@@ -68,7 +68,10 @@ def fit_and_measure(
 
 
 def fit(
-    features: NDArray[np.float32], folds: NDArray[np.int64], unseen: NDArray[np.bool_]
+    features: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    unseen: NDArray[np.bool_],
+    refusal_rate: float = REFUSAL_RATE,
 ) -> tuple[Distribution, NDArray[np.float64]]:
     """Fits the distribution of the features of in-distribution images.
 
@@ -76,7 +79,7 @@ def fit(
         features: (n, d) float32.
         folds: (n,) int. The score of an image is that of a distribution fitted to the other folds.
         unseen: (n,) bool, images that the layers below the features were not trained on. The
-            threshold refuses REFUSAL_RATE of them.
+            threshold refuses refusal_rate of them.
 
     Returns:
         The distribution fitted to all images, and the scores of the unseen ones, (unseen,) float64.
@@ -84,7 +87,7 @@ def fit(
     scores = np.zeros(len(features))
     for fold in np.unique(folds):
         scores[folds == fold] = _fit(features[folds != fold]).score(features[folds == fold])
-    threshold = float(np.quantile(scores[unseen], 1 - REFUSAL_RATE, method="higher"))
+    threshold = float(np.quantile(scores[unseen], 1 - refusal_rate, method="higher"))
     return replace(_fit(features), threshold=threshold), scores[unseen]
 
 

@@ -119,7 +119,7 @@ def _card(
             "bundle": open_bundle(run.start).checksum if run.start else None,
         },
         "origin": run.origin or {},
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -156,5 +156,6 @@ def images_learned_from(manifest: Manifest, start: Path | None) -> bytes | None:
     return "".join(f"{digest}\n" for digest in sorted(seen)).encode()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions that a card names."""
     return {"callus": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ml.__main__ import main
+from ml.data import out_of_distribution_images
 from ml.data.manifests import Manifest
 from ml.serve.bundle import open_bundle
 from tests.ml.drawings import draw_bone
@@ -38,6 +39,30 @@ def test_predict_writes_one_line_per_file(
     assert sum(answered["probabilities"].values()) == pytest.approx(1)
     assert refused == {"file": str(letter), "error": "The file is not a JPEG, PNG or DICOM image."}
     assert absent["error"] == "The file cannot be read: No such file or directory."
+
+
+def test_predict_says_the_finding_first(bone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--jsonl", str(bone)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["finding"] in ("fracture seen", "doubtful", "no fracture seen", None)
+    assert (answer["finding"] is None) == (answer["fracture_probability"] is None)
+    assert len(answer["marks"]) <= 3
+    for mark in answer["marks"]:
+        assert set(mark) == {"x", "y", "width", "height", "score"}
+    assert len(answer["kinds"]) <= 3
+    if answer["finding"] not in ("fracture seen", "doubtful"):
+        assert answer["kinds"] == []
+    assert answer["body_part"] in ("hand", "leg", "hip", "shoulder", "several", None)
+    assert isinstance(answer["kind_uncertain"], bool)
+
+
+def test_predict_gives_a_document_no_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "letter.png"
+    Image.fromarray(out_of_distribution_images.render_images(per_kind=1)["document"][0]).save(path)
+    assert main(["predict", "--jsonl", str(path)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["finding"], answer["fracture_probability"], answer["marks"]) == (None, None, [])
+    assert (answer["kinds"], answer["body_part"]) == ([], None)
 
 
 def test_predict_fails_only_if_no_file_can_be_read(

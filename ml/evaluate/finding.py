@@ -1,0 +1,161 @@
+"""Figures of the finding: how well it tells fractured X-rays apart, at the thresholds, and where it marks them.
+
+labels is (n,) bool (fractured), probabilities is (n,) float, groups is (n,) of any kind. Intervals are 95 % and
+come from a bootstrap of whole groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.data.findings import PARTS, Box, Xray
+from ml.data.images import read_image
+from ml.evaluate.metrics import estimate
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.serve.finding import Finding, FindingPredictor
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What was answered for n X-rays, and what is known of them.
+
+    probabilities: calibrated, (n,); NaN where the X-ray was not recognised.
+    seen, not_seen: the findings "fracture seen" and "no fracture seen", (n,).
+    hits: whether the centre of the first mark lies in a box, (n,); False without a mark.
+    """
+
+    xrays: Sequence[Xray]
+    probabilities: Floats
+    seen: Bools
+    not_seen: Bools
+    hits: Bools
+
+    @property
+    def labels(self) -> Bools:
+        return np.array([xray.fractured for xray in self.xrays])
+
+    @property
+    def recognised(self) -> Bools:
+        return ~np.isnan(self.probabilities)
+
+
+def answer(predictor: FindingPredictor, xrays: Sequence[Xray], tell: ProgressCallback) -> Answered:
+    """Answers X-rays from their files.
+
+    Raises:
+        ml.data.image_limits.ImageRefused: a file cannot be used.
+    """
+    remaining, findings = RemainingTime(len(xrays)), []
+    for number, xray in enumerate(xrays, start=1):
+        findings += predictor.predict([read_image(xray.path).pixels])
+        if number % 50 == 0 or number == len(xrays):
+            tell(ProgressEvent("answer", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
+    return Answered(
+        xrays,
+        np.array([np.nan if found.probability is None else found.probability for found in findings]),
+        np.array([found.finding == "fracture seen" for found in findings]),
+        np.array([found.finding == "no fracture seen" for found in findings]),
+        np.array([_first_mark_hits(found, xray.boxes) for found, xray in zip(findings, xrays, strict=True)]),
+    )
+
+
+def figures(answered: Answered) -> dict[str, Any]:
+    """Returns all figures: of all X-rays, without metal, and by body part.
+
+    An X-ray that was not recognised has no finding: it counts as neither seen nor "no fracture seen", and is left
+    out of the AUROC and of the calibration.
+    """
+    everything = np.ones(len(answered.xrays), bool)
+    found = {"all": _of(answered, everything)}
+    hardware = np.array([bool(xray.hardware) for xray in answered.xrays])
+    if any(xray.hardware is not None for xray in answered.xrays):
+        found["without_hardware"] = _of(answered, ~hardware)
+    for number, part in enumerate(PARTS):
+        shown = np.array([bool(xray.parts and xray.parts[number]) for xray in answered.xrays])
+        if shown.any():
+            found[part] = _of(answered, shown)
+    return found
+
+
+def auroc(labels: Bools, scores: Floats) -> float:
+    """Returns how often a fractured X-ray scores above an unfractured one; ties count half. NaN without both."""
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        return float("nan")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def sensitivity_at(labels: Bools, scores: Floats, specificity: float) -> float:
+    """Returns the share of fractured X-rays above the threshold that so many unfractured ones stay at or below."""
+    if not labels.any() or labels.all():
+        return float("nan")
+    threshold = np.quantile(scores[~labels], specificity, method="higher")
+    return float((scores[labels] > threshold).mean())
+
+
+def calibration_error(labels: Bools, probabilities: Floats, bins: int = BINS) -> float:
+    """Returns the mean distance of probability and frequency over equal bins of probability, weighted by X-rays."""
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    expected = np.bincount(place, weights=probabilities, minlength=bins)
+    found = np.bincount(place, weights=labels.astype(float), minlength=bins)
+    return float(np.abs(expected - found).sum() / max(count.sum(), 1))
+
+
+def _of(answered: Answered, chosen: Bools) -> dict[str, Any]:
+    labels, probabilities = answered.labels, answered.probabilities
+    groups = np.array([xray.group for xray in answered.xrays])
+    recognised, boxed = answered.recognised, np.array([bool(xray.boxes) for xray in answered.xrays])
+    scored, fractured, unfractured = chosen & recognised, chosen & labels, chosen & ~labels
+
+    def share(of: Bools, among: Bools) -> dict[str, Any]:
+        return _estimate(lambda i: float(of[among][i].mean()), groups[among])
+
+    def of_scores(statistic: Callable[[Bools, Floats], float]) -> dict[str, Any]:
+        return _estimate(lambda i: statistic(labels[scored][i], probabilities[scored][i]), groups[scored])
+
+    found: dict[str, Any] = {
+        "n": int(chosen.sum()),
+        "fractured": int(fractured.sum()),
+        "refused": int((chosen & ~recognised).sum()),
+        "auroc": of_scores(auroc),
+        "sensitivity_at_90_specificity": of_scores(lambda truth, score: sensitivity_at(truth, score, 0.90)),
+        "sensitivity_at_95_specificity": of_scores(lambda truth, score: sensitivity_at(truth, score, 0.95)),
+        "fracture_seen_among_fractured": share(answered.seen, fractured),
+        "fracture_seen_among_unfractured": share(answered.seen, unfractured),
+        "no_fracture_seen_among_fractured": share(answered.not_seen, fractured),
+        "no_fracture_seen_among_unfractured": share(answered.not_seen, unfractured),
+        "first_mark_in_a_box": share(answered.hits, fractured & boxed),
+        "calibration_error": of_scores(calibration_error),
+        "brier": of_scores(lambda truth, scores: float(np.mean((scores - truth) ** 2))),
+    }
+    return found
+
+
+def _estimate(statistic: Callable[[NDArray[np.intp]], float], groups: NDArray[Any]) -> dict[str, Any]:
+    if len(groups) == 0:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    found = estimate(statistic, groups, resamples=1000)
+    values = {"value": found.value, "low": found.low, "high": found.high}
+    return {**{name: None if np.isnan(value) else value for name, value in values.items()}, "n": found.n}
+
+
+def _first_mark_hits(finding: Finding, boxes: Sequence[Box]) -> bool:
+    if not finding.marks:
+        return False
+    mark = finding.marks[0]
+    x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
+    return any(left <= x <= left + width and top <= y <= top + height for left, top, width, height in boxes)

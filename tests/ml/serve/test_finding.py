@@ -1,0 +1,132 @@
+"""The finding as served: the shipped bundle, its marks and its words."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.data import out_of_distribution_images
+from ml.data.images import read_image
+from ml.serve.bundle import SHIPPED as SHIPPED_KIND
+from ml.serve.bundle import BundleIncompatible, open_bundle
+from ml.serve.finding import SHIPPED, FindingCalibration, FindingPredictor, map_score, peaks
+from ml.serve.preprocessing import InputSpec
+from tests.ml.drawings import draw_bone
+
+FRACATLAS = Path(__file__).parents[4] / "shared/data/fracatlas"
+
+
+@pytest.fixture(scope="module")
+def predictor() -> FindingPredictor:
+    return FindingPredictor(open_bundle(SHIPPED), "litert")
+
+
+def calibration(**changes: float) -> FindingCalibration:
+    values = {
+        "map_weight": 1.0,
+        "pooled_weight": 1.0,
+        "bias": 0.0,
+        "seen_from": 0.5,
+        "not_seen_below": 0.1,
+        "mark_from": 0.4,
+    }
+    return FindingCalibration(**{**values, **changes})
+
+
+def test_the_probability_decides_the_finding() -> None:
+    words = [calibration().name(probability) for probability in (0.09, 0.1, 0.49, 0.5)]
+    assert words == ["no fracture seen", "doubtful", "doubtful", "fracture seen"]
+
+
+def test_both_scores_raise_the_probability() -> None:
+    assert calibration().probability(0.0, 0.0) == pytest.approx(0.5)
+    assert calibration().probability(2.0, 0.0) > 0.5
+    assert calibration().probability(0.0, 2.0) > 0.5
+    assert calibration().probability(1e9, 1e9) == pytest.approx(1)
+
+
+def test_the_map_score_is_near_its_maximum() -> None:
+    scores = np.full((8, 8, 1), -20, np.float32)
+    scores[3, 4] = 5
+    assert map_score(scores) == pytest.approx(5, abs=1e-3)
+
+
+def test_marks_are_the_best_cells_and_stand_apart() -> None:
+    scores, boxes = np.full((16, 16), -5, np.float32), np.zeros((16, 16, 4), np.float32)
+    scores[4, 4], scores[4, 5], scores[12, 10] = 3, 2, 1
+    first, second, third = peaks(scores, boxes, 128)
+    assert (first.x + first.width / 2, first.y + first.height / 2) == (36, 36)
+    assert (second.x + second.width / 2, second.y + second.height / 2) == (84, 100)
+    assert first.score > second.score > third.score
+    assert (first.width, first.height) == (32, 32)
+
+
+def test_a_kind_bundle_does_not_answer_the_finding() -> None:
+    with pytest.raises(BundleIncompatible, match="whether a bone is broken"):
+        FindingPredictor(open_bundle(SHIPPED_KIND), "litert")
+
+
+def test_the_shipped_card_says_what_it_was_measured_on() -> None:
+    card = open_bundle(SHIPPED).card
+    assert card["answers"] == "finding"
+    held_out = card["figures"]["held_out"]
+    assert held_out["all"]["n"] > 1000
+    assert {"without_hardware", "hand", "leg", "hip", "shoulder"} <= set(held_out)
+    low, value, high = (held_out["all"]["auroc"][name] for name in ("low", "value", "high"))
+    assert low < value < high
+    assert "CC BY 4.0" in str(card["origin"])
+
+
+def test_pictures_that_are_not_x_rays_get_no_finding(predictor: FindingPredictor) -> None:
+    pictures = out_of_distribution_images.render_images(per_kind=3)
+    for kind in ("document", "screen", "chart", "noise", "blank"):
+        for found in predictor.predict(pictures[kind]):
+            assert not found.recognised, kind
+            assert (found.finding, found.probability, found.marks, found.body_part) == (None, None, (), None)
+
+
+def test_the_answer_does_not_change_between_calls(predictor: FindingPredictor) -> None:
+    bone = draw_bone()
+    assert predictor.predict([bone, bone])[0] == predictor.predict([bone])[0]
+
+
+def fracatlas(fractured: str, count: int) -> list[dict[str, str]]:
+    if not FRACATLAS.is_dir():
+        pytest.skip("needs ../shared/data/fracatlas")
+    with (FRACATLAS / "labels.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["fractured"] == fractured][:: 400 // count][:count]
+
+
+def test_marks_lie_on_real_fractures(predictor: FindingPredictor) -> None:
+    """These were trained on, so this holds the way from the map to the picture, not the model's skill."""
+    hits, rows = 0, fracatlas("1", 40)
+    for row in rows:
+        pixels = read_image(FRACATLAS / "images" / row["image"]).pixels
+        marks = predictor.predict([pixels])[0].marks
+        assert len(marks) <= 3
+        assert [mark.score for mark in marks] == sorted((mark.score for mark in marks), reverse=True)
+        for mark in marks:
+            assert 0 <= mark.x <= mark.x + mark.width <= pixels.shape[1]
+            assert 0 <= mark.y <= mark.y + mark.height <= pixels.shape[0]
+        boxes = [[float(value) for value in box.split()] for box in row["boxes"].split(";")]
+        if marks:
+            x, y = marks[0].x + marks[0].width / 2, marks[0].y + marks[0].height / 2
+            hits += any(b[0] <= x <= b[0] + b[2] and b[1] <= y <= b[1] + b[3] for b in boxes)
+    assert hits > len(rows) / 2
+
+
+def test_real_x_rays_are_recognised_and_their_part_is_named(predictor: FindingPredictor) -> None:
+    rows = fracatlas("0", 40)
+    pixels = [read_image(FRACATLAS / "images" / row["image"]).pixels for row in rows]
+    found = predictor.predict(pixels)
+    assert sum(answer.recognised for answer in found) >= 0.9 * len(found)
+    named = [(answer.body_part, row) for answer, row in zip(found, rows, strict=True) if answer.body_part]
+    right = sum(row["mixed"] == "1" if part == "several" else row[part] == "1" for part, row in named if part)
+    assert right > 0.8 * len(named)
+
+
+def test_the_input_is_larger_than_the_kinds() -> None:
+    assert InputSpec(**open_bundle(SHIPPED).card["input"]).size > 256

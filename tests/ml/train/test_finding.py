@@ -1,0 +1,153 @@
+"""Training of the finding: views with boxes, what cells should answer, and a small run from table to answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml.data.findings import Xray, read_xrays
+from ml.networks.finding import TINY_FRACTURE
+from ml.networks.recipes import XRAY_AUGMENTATION
+from ml.serve.bundle import Bundle
+from ml.serve.finding import FindingPredictor
+from ml.serve.inference import LiteRTGraph
+from ml.serve.preprocessing import InputSpec
+from ml.train.finding import cell_targets
+from ml.train.finding_release import FindingRun, logistic_regression, train_finding
+from ml.train.finding_views import fitted, vary
+from ml.train.fitting import TrainingStopped
+from ml.train.input_pipeline import TrainingRefused
+from tests.ml.drawings import draw_bone
+
+HEADER = "image,group,fractured,hand,leg,hip,shoulder,hardware,boxes\n"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Xray]:
+    """24 drawn X-rays, every second one broken; two at a time are one group."""
+    folder, rows = tmp_path_factory.mktemp("findings"), []
+    for number in range(24):
+        broken = number % 2 == 1
+        Image.fromarray(draw_bone("Transverse" if broken else "Whole", number)).save(folder / f"{number}.png")
+        rows.append(
+            f"{number}.png,g{number // 4},{int(broken)},0,1,0,0,0,{'50 90 60 40' if broken else ''}\n"
+        )
+    (folder / "labels.csv").write_text(HEADER + "".join(rows))
+    return read_xrays(folder / "labels.csv", folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(drawn: list[Xray], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("tiny-finding")
+    return train_finding(TINY_FRACTURE, drawn, folder / "bundle", FindingRun(folder / "work"))
+
+
+def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
+    pixels = np.full((100, 300), 40, np.uint8)
+    pixels[60:80, 200:240] = 255
+    Image.fromarray(pixels).save(tmp_path / "box.png")
+    xray = Xray(tmp_path / "box.png", "", "g", True, ((200.0, 60.0, 40.0, 20.0),))
+    image, ((x, y, width, height),) = fitted(xray, InputSpec(96))
+    rows, columns = np.nonzero(image[..., 0] > 200)
+    assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=0.6)
+    assert (width, height) == pytest.approx((40 * 96 / 300, 20 * 96 / 300))
+
+
+def test_boxes_follow_the_variation() -> None:
+    image = np.zeros((128, 128, 1), np.uint8)
+    image[40:50, 70:84] = 255
+    how = replace(XRAY_AUGMENTATION, gamma=0, contrast=0, brightness=0, noise=0)
+    for seed in range(10):
+        varied, ((x, y, _, _),) = vary(image, [(77, 45, 14, 10)], how, np.random.default_rng(seed))
+        rows, columns = np.nonzero(varied[..., 0] > 128)
+        assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=1.0)
+
+
+def test_the_same_seed_varies_in_the_same_way() -> None:
+    image = draw_bone(size=(96, 96))[..., np.newaxis]
+    one, other = (vary(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+def test_the_core_of_a_box_is_positive_and_its_rim_does_not_count() -> None:
+    classes, boxes = cell_targets([(64, 64, 40, 24)], 0, 0, 128)
+    assert classes[8, 8] == 1
+    assert classes[8, 5] == -1
+    assert classes[0, 0] == 0
+    right, down, log_width, log_height = boxes[8, 8]
+    assert (right * 32, down * 32) == pytest.approx((64 - 68, 64 - 68))
+    assert (32 * np.exp(log_width), 32 * np.exp(log_height)) == pytest.approx((40, 24))
+
+
+def test_even_a_tiny_box_has_a_positive_cell() -> None:
+    for x in np.arange(40, 56, 0.7):
+        assert (cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
+
+
+def test_a_part_of_a_view_has_its_own_cells() -> None:
+    whole, part = (
+        cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
+        cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
+    )
+    assert np.array_equal(whole[8:, 8:], part)
+
+
+def test_the_regression_finds_what_the_labels_follow() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(4000, 2)) * (5, 1)
+    labels = random.random(4000) < 1 / (1 + np.exp(-(0.4 * values[:, 0] - 1.0)))
+    first, second, bias = logistic_regression(values, labels)
+    assert (first, second, bias) == pytest.approx((0.4, 0, -1), abs=0.15)
+
+
+def test_the_regression_stays_finite_where_labels_are_separated() -> None:
+    values = np.arange(20.0)[:, np.newaxis]
+    assert np.isfinite(logistic_regression(values, values[:, 0] > 9)).all()
+
+
+def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
+    predictor = FindingPredictor(bundle, "litert")
+    found = predictor.predict([draw_bone("Transverse", seed) for seed in range(4)])
+    for answer in found:
+        assert answer.recognised == (answer.finding is not None)
+        assert answer.probability is None or 0 <= answer.probability <= 1
+    card = bundle.card
+    data = card["data"]
+    assert data["learned_from"]["images"] + data["held_out"]["images"] == 24
+    assert card["figures"]["held_out"]["all"]["n"] == data["held_out"]["images"]
+    assert card["calibration"]["not_seen_below"] <= card["calibration"]["seen_from"]
+    assert json.loads(bundle.file("card.json").read_text())["recipe"]["name"] == "tiny"
+
+
+def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
+    from ml.serve.export import load_keras
+
+    graph, model = LiteRTGraph(bundle.file("serving.tflite.gz")), load_keras(bundle.file("model.keras"))
+    image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
+    served, expected = graph.run(image), model(image[np.newaxis])
+    for name in ("map", "box", "finding", "part"):
+        assert served[name] == pytest.approx(expected[name].numpy()[0], abs=2e-2), name
+
+
+def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bundle, tmp_path: Path) -> None:
+    stops = iter([False] * 30 + [True] + [False] * 1000)
+    run = FindingRun(tmp_path / "work", should_stop=lambda: next(stops))
+    with pytest.raises(TrainingStopped):
+        train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", run)
+    resumed = train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", FindingRun(tmp_path / "work"))
+    image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
+    one, other = (LiteRTGraph(of.file("serving.tflite.gz")).run(image) for of in (bundle, resumed))
+    for name in ("map", "box", "finding", "part"):
+        # Sums of several threads round differently.
+        assert one[name] == pytest.approx(other[name], abs=2e-2), name
+
+
+def test_too_few_fractures_are_refused(drawn: list[Xray], tmp_path: Path) -> None:
+    whole = [xray for xray in drawn if not xray.fractured]
+    with pytest.raises(TrainingRefused, match="fractured"):
+        train_finding(TINY_FRACTURE, whole, tmp_path / "bundle", FindingRun(tmp_path / "work"))
