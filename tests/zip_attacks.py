@@ -190,7 +190,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 LIES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "larger than it says": (lambda: patched(SIZE, 10), "A/1.png' is"),
+    "larger than it says": (lambda: patched(SIZE, 10), "'A/1.png' cannot be unpacked"),
     "smaller than it says": (lambda: patched(SIZE, len(IMAGE) + 10), "'A/1.png' is"),
     "another name inside": (
         lambda: zip_of(good()).replace(b"A/1.png", b"../x.pn", 1),

@@ -74,7 +74,7 @@ def write(target: Path) -> Manifest:
         FileExistsError: there is a file already.
     """
     if target.exists():
-        raise FileExistsError(f"{target} exists already.")
+        raise FileExistsError(f"{target} already exists.")
     with whole_file(target, mode=0o600) as aside, zipfile.ZipFile(aside, "w") as archive:
         return _write_all(archive)
 

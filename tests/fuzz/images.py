@@ -10,14 +10,14 @@ from ml.data.images import read_image
 from tests.fuzz import seeds
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.mutations import mutate
-from tests.fuzz.watch import is_one_sentence
+from tests.fuzz.watch import is_error_text
 
 
 def read(content: bytes) -> tuple[str, str]:
     try:
         pixels = read_image(content).pixels
     except ImageRefused as refused:
-        return ("refused" if is_one_sentence(str(refused)) else "wrong"), str(refused)
+        return ("refused" if is_error_text(str(refused)) else "wrong"), str(refused)
     except MemoryError:
         return "refused", TOO_MUCH_MEMORY
     height, width, *colours = pixels.shape

@@ -54,8 +54,11 @@ def watch(do: Doing, contents: Iterable[bytes], limit: Callable[[], None]) -> It
         yield Outcome(*_end(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def is_one_sentence(said: str) -> bool:
-    return bool(re.fullmatch(r"['\"A-Z].{10,1000}\.", said)) and said.isprintable() and ". " not in said
+def is_error_text(said: str) -> bool:
+    """Returns whether it is one sentence that says what is wrong, and at most one more that says what to do."""
+    sentences = re.split(r"(?<=\.) (?=['\"A-Z])", said)
+    whole = all(re.fullmatch(r"['\"A-Z].{10,1000}\.", sentence) for sentence in sentences)
+    return whole and len(sentences) <= 2 and said.isprintable()
 
 
 def _end(status: int) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from classifier.datasets.zip_intake import read_contents, unpack
 from tests.data_sets import zip_of
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.mutations import BLIND, ODD_LONGS, ODD_NUMBERS
-from tests.fuzz.watch import is_one_sentence
+from tests.fuzz.watch import is_error_text
 
 MAX_ADDRESS_BYTES = 512 * 1024**2
 # What may lie in the folder at the end: the largest of these zips unpacked, and what mutations add.
@@ -138,7 +138,7 @@ def read(content: bytes) -> tuple[str, str]:
             contents = read_contents(file)
             unpack(file, contents, images, lambda number: None)
         except ZipRefused as refused:
-            outcome = ("refused" if is_one_sentence(str(refused)) else "wrong"), str(refused)
+            outcome = ("refused" if is_error_text(str(refused)) else "wrong"), str(refused)
         else:
             outcome = "read", f"{len(contents.entries)} images"
         made = list(Path(root).rglob("*"))

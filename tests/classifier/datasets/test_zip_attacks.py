@@ -12,7 +12,7 @@ from classifier.core.models import AuditEntry
 from classifier.datasets.jobs.build import build_dataset
 from classifier.datasets.models import DatasetVersion
 from tests.data_sets import zip_of
-from tests.fuzz.watch import is_one_sentence
+from tests.fuzz.watch import is_error_text
 from tests.people import api_client
 from tests.retraining import person, zip_file
 from tests.zip_attacks import ATTACKS, IMAGE, LIES, good
@@ -51,7 +51,7 @@ def test_what_the_table_of_contents_shows_is_refused_at_the_door(
     assert answer.status_code == 400
     assert list(answer.json()) == ["detail"]
     assert said in answer.json()["detail"]
-    assert is_one_sentence(answer.json()["detail"])
+    assert is_error_text(answer.json()["detail"])
     assert (DatasetVersion.objects.count(), AuditEntry.objects.count(), left()) == (0, 0, [])
 
 
@@ -66,13 +66,13 @@ def test_what_shows_only_while_unpacking_is_refused_by_the_worker(
     dataset = DatasetVersion.objects.get()
     assert dataset.state == "failed"
     assert said in dataset.error
-    assert is_one_sentence(dataset.error)
+    assert is_error_text(dataset.error)
     assert left() == []
     assert not list(tmp_path.glob("*.png")), "nothing was unpacked outside"
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(("A",), "no class 'B'"), (("A", "B", "C"), "a class 'C' that is not known here")]
+    ("names", "said"), [(("A",), "lacks the class 'B'"), (("A", "B", "C"), "the unknown class 'C'")]
 )
 def test_a_class_that_is_missing_or_unknown_is_refused_unless_new_ones_are_meant(
     as_tara: APIClient, left: Callable[[], list[Path]], names: tuple[str, ...], said: str
@@ -81,7 +81,7 @@ def test_a_class_that_is_missing_or_unknown_is_refused_unless_new_ones_are_meant
     answer = send(as_tara, zip_of({f"{name}/1.png": IMAGE for name in names}), new_classes="false")
     assert answer.status_code == 400
     assert said in answer.json()["detail"]
-    assert is_one_sentence(answer.json()["detail"])
+    assert is_error_text(answer.json()["detail"])
     assert (DatasetVersion.objects.count(), left()) == (1, [])
 
 

@@ -52,9 +52,9 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: encoded(Image.fromarray(BONE)).replace(b"IDAT", b"IDAX"),
         "The PNG file is damaged",
     ),
-    "bomb": ("x.png", lambda: png_with_header(50_000, 50_000), "The picture is 50000 x 50000 pixels"),
+    "bomb": ("x.png", lambda: png_with_header(50_000, 50_000), "The image is 50000 x 50000 pixels"),
     "tiny": ("x.png", lambda: encoded(Image.new("L", (8, 8))), "each side must be at least"),
-    "animated": ("x.png", animated, "The picture is animated"),
+    "animated": ("x.png", animated, "The image is animated"),
     "dicom without pixels": ("x.dcm", lambda: dicom(None), "The DICOM file contains no image."),
     "dicom of several frames": (
         "x.dcm",

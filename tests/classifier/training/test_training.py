@@ -245,7 +245,7 @@ def test_a_run_of_which_ml_refuses_the_data_fails_with_its_sentence_and_is_not_t
     run_training(run.pk)
 
     assert fresh(run).state == "failed"
-    assert "one class only" in fresh(run).error
+    assert "only one class" in fresh(run).error
     assert fresh(run).attempts == 1
     assert not (tmp_path / "var" / "runs" / str(run.pk)).exists()
 

@@ -174,7 +174,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(backup: Path, tmp_path: 
                 picture = info.filename.endswith(".png")
                 after.writestr(info, content[:-1] + b"!" if picture else content)
     sentence = {
-        "changed": "The backup is damaged: files/",
+        "changed": "The backup is damaged: the checksum of files/",
         "cut off": "is not a backup, or it is incomplete",
         "no backup": "is not a Callus backup",
     }[damage]
