@@ -260,7 +260,7 @@ API_WRITES_PER_MINUTE = env.number("API_WRITES_PER_MINUTE", 1200)
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=env.number("TOKEN_DAYS", 30))}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Callus",
-    "DESCRIPTION": "Classifies the type of fracture on X-rays. An answer is not a diagnosis.",
+    "DESCRIPTION": "Classifies the kind of fracture on X-rays. An answer is not a diagnosis.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1/",

@@ -41,7 +41,7 @@ class Review(models.Model):
     """
 
     class Verdict(models.TextChoices):
-        CLASS = "class", "this type of fracture"
+        CLASS = "class", "this kind of fracture"
         NO_FRACTURE = "no_fracture", "no fracture"
         NOT_ASSESSABLE = "not_assessable", "not assessable"
 

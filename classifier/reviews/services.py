@@ -30,7 +30,7 @@ def record_review(
     if verdict == Review.Verdict.CLASS and class_name not in reviewable_classes(prediction):
         raise ReviewRefused("Choose one of the classes.")
     if verdict != Review.Verdict.CLASS and class_name:
-        raise ReviewRefused("A class can only be given with the verdict “this type of fracture”.")
+        raise ReviewRefused("A class can only be given with the verdict “this kind of fracture”.")
     with transaction.atomic():
         review = Review.objects.create(
             radiograph=prediction.radiograph,

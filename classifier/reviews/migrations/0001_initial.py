@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Review',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('verdict', models.CharField(choices=[('class', 'this type of fracture'), ('no_fracture', 'no fracture'), ('not_assessable', 'not assessable')], max_length=20)),
+                ('verdict', models.CharField(choices=[('class', 'this kind of fracture'), ('no_fracture', 'no fracture'), ('not_assessable', 'not assessable')], max_length=20)),
                 ('class_name', models.CharField(blank=True, max_length=100)),
                 ('comment', models.CharField(blank=True, max_length=2000)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
