@@ -143,7 +143,7 @@ class Maker:
         )
         if self.random.random() < FAILED:
             prediction.state = Prediction.State.FAILED
-            prediction.error = "The stored image cannot be read any more."
+            prediction.error = "The stored image can no longer be read. Upload the X-ray again."
             return prediction
         for name, value in self.random.choice(self.answers).items():
             setattr(prediction, name, value)

@@ -95,7 +95,7 @@ def _answer(prediction: Prediction, number: int, at: datetime) -> None:
     if number % 10 == 8:
         prediction.state, prediction.error = (
             Prediction.State.FAILED,
-            "The stored image cannot be read any more.",
+            "The stored image can no longer be read. Upload the X-ray again.",
         )
     else:
         random = np.random.default_rng(number)

@@ -167,7 +167,7 @@ def watch(
     take: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: {},
     look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow a command to its end: its progress goes to the held row, a wish to stop it is looked for.
+    """Follow a command to its end: saves its progress to the row, and checks whether it was canceled.
 
     Args:
         phase: until it names one itself.

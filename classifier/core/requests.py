@@ -35,7 +35,7 @@ def signed_in(page: Page) -> Page:
 
 
 def may(permission: str) -> Callable[[Page], Page]:
-    """The page for those who hold this permission; for others nothing is there."""
+    """The page for those who hold this permission; others get 404."""
 
     def guard(page: Page) -> Page:
         @wraps(page)

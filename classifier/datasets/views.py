@@ -36,20 +36,20 @@ FINDINGS = (
     (
         "conflicts",
         "Copies under different labels",
-        "All of them are left out: nobody here can say which label is right.",
+        "All are left out, because the correct label is unknown.",
     ),
     ("exact_duplicates", "Exact copies", "They stay, on one side of the split."),
     (
         "near_duplicates",
         "Near copies",
-        "Pictures that show one picture; they stay, on one side of the split.",
+        "Resized, cropped or re-encoded copies. They are kept in the same part of the split.",
     ),
     (
         "mixed_groups",
         "Views of one source with different labels",
         "They stay, on one side of the split: several views may show different fractures.",
     ),
-    ("ignored", "Files that are no images", "They are ignored."),
+    ("ignored", "Files that are not images", "They are ignored."),
 )
 
 

@@ -45,11 +45,11 @@ def _answer(prediction: Prediction) -> Answer:
         return predictor(prediction.model_version_id).predict([pixels])[0]
     except (ImageRefused, FileNotFoundError) as error:
         log.exception("Prediction %s: its image cannot be read", prediction.id)
-        raise Refused("The stored image cannot be read any more.") from error
+        raise Refused("The stored image can no longer be read. Upload the X-ray again.") from error
     except BundleError as error:
         log.exception("Prediction %s: its model cannot be loaded", prediction.id)
         raise Refused(
-            "The model for this answer cannot be loaded. Please tell the person who runs this portal."
+            "The model for this answer cannot be loaded. Contact the admin of this portal."
         ) from error
 
 

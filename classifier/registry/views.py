@@ -115,4 +115,4 @@ def _reliability(report: dict[str, Any]) -> charts.Chart | None:
         )
         for key, name, style in (("before", "Before calibration", "second"), ("after", "Calibrated", "first"))
     ]
-    return charts.reliability("Share that is right", "Confidence", series)
+    return charts.reliability("Accuracy", "Confidence", series)

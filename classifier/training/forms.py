@@ -96,7 +96,7 @@ class PromotionForm(forms.Form):
         required=False,
         max_length=500,
         widget=forms.Textarea({"rows": 3}),
-        help_text="It is kept, with your name, on the page of promotions.",
+        help_text="Shown with your name on the Promotions page.",
     )
 
     def __init__(self, *args: Any, is_reason_needed: bool, **kwargs: Any) -> None:

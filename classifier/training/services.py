@@ -65,7 +65,7 @@ def request_training(
         run.save(force_insert=True)
         AuditEntry.objects.record(
             actor=user,
-            action="training asked for",
+            action="training requested",
             about=run,
             data_set=dataset_version.pk,
             recipe=recipe,
@@ -98,17 +98,17 @@ def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:
     if start == TrainingRun.Start.PRETRAINED:
         if not recipe.pretrained:
             raise TrainingRefused(
-                f"The recipe {recipe.name} starts from nothing: no pretrained network fits it."
+                f"The recipe {recipe.name} has no pretrained weights. Choose to start from scratch."
             )
         return None
     if start == TrainingRun.Start.SCRATCH:
         if recipe.pretrained:
-            raise TrainingRefused(f"The recipe {recipe.name} cannot start from nothing: it needs weights.")
+            raise TrainingRefused(f"The recipe {recipe.name} cannot start from scratch: it needs pretrained weights.")
         return None
     shipped = ModelVersion.objects.filter(source=ModelVersion.Source.SHIPPED).newest_first().first()
     version = ModelVersion.objects.live() if start == TrainingRun.Start.LIVE else shipped
     if version is None:
-        raise NotAllowedNow("There is no such model to start from yet.")
+        raise NotAllowedNow("No such model exists yet. Choose other starting weights.")
     if not fits(recipe, version):
         raise TrainingRefused(
             f"The recipe {recipe.name} cannot start from {version}, which is another network."
@@ -130,7 +130,7 @@ def cancel_training(*, user: User, run: TrainingRun) -> None:
         ended = not_begun.update(state=TrainingRun.State.CANCELED, finished_at=now, **asked)
         # What a worker left behind is cleaned up by a worker: the message wakes one.
         if not ended and not unfinished.filter(cancel_requested_at=None).update(send_at=now, **asked):
-            raise NotAllowedNow(f"{run} is finished, or being stopped already.")
+            raise NotAllowedNow(f"{run} has finished or is already being canceled.")
         AuditEntry.objects.record(actor=user, action="training canceled", about=run)
 
 
@@ -152,7 +152,7 @@ def request_comparison(
     run = getattr(candidate, "training_run", None)
     dataset = dataset_version or (run.dataset_version if run else DatasetVersion.objects.newest())
     if dataset is None or dataset.state != DatasetVersion.State.SUCCEEDED:
-        raise NotAllowedNow("There is no data set version with test images to compare them on.")
+        raise NotAllowedNow("There is no data set with test images for the comparison. Create one first.")
     under_way = Comparison.objects.unfinished().filter(
         candidate=candidate, live=live, dataset_version=dataset
     )
@@ -163,7 +163,7 @@ def request_comparison(
             candidate=candidate, live=live, dataset_version=dataset, created_by=user
         )
         AuditEntry.objects.record(
-            actor=user, action="comparison asked for", about=comparison, data_set=dataset.pk
+            actor=user, action="comparison requested", about=comparison, data_set=dataset.pk
         )
         send_on_commit(compare, comparison.pk)
     return comparison
@@ -190,7 +190,7 @@ def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> P
         judgement = gate.judge(version, live)
         if judgement.objection and not reason:
             raise PromotionRefused(
-                f"{judgement.objection} To promote it all the same, write a reason; it is kept."
+                f"{judgement.objection} To promote it anyway, give a reason. The reason is recorded."
             )
         promotion = Promotion.objects.create(
             kind=Promotion.Kind.PROMOTE,
@@ -238,7 +238,7 @@ def roll_back(*, user: User, reason: str = "") -> Promotion:
 
 
 class ScheduleRefused(CallusError):
-    message = "This schedule cannot be kept."
+    message = "This schedule is not valid and was not saved."
 
 
 def set_schedule(*, user: User, mode: str, recipe: str = "", num_reviews: int = 100) -> RetrainingSchedule:

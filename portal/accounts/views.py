@@ -39,7 +39,7 @@ def create_token(request: UserRequest) -> HttpResponse:
 @require_POST
 def revoke_token(request: UserRequest, token_key: str) -> HttpResponse:
     get_object_or_404(AuthToken, user=request.user, token_key=token_key).delete()
-    messages.success(request, "The token is revoked: programs that use it are refused from now on.")
+    messages.success(request, "Token revoked. Programs that use it can no longer sign in.")
     return redirect("account")
 
 
@@ -83,7 +83,7 @@ def delete_own_account(request: UserRequest) -> HttpResponse:
     except NotAllowedNow as error:
         return render(request, "accounts/account_delete.html", {"error": error}, status=error.status)
     logout(request)
-    messages.success(request, "Your account and your X-rays are gone.")
+    messages.success(request, "Your account and all your X-rays have been deleted.")
     return redirect("account_login")
 
 

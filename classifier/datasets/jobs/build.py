@@ -95,11 +95,11 @@ def _audit(dataset: DatasetVersion, hold: Hold, folder: Path) -> tuple[Manifest,
 def _check(manifest: Manifest, images: Path) -> None:
     same = DatasetVersion.objects.filter(checksum=manifest.checksum()).first()
     if same is not None:
-        raise DatasetRefused(f"These images with these labels are {same} already.")
+        raise DatasetRefused(f"{same} already contains exactly these images and labels.")
     empty = {folder.name for folder in images.iterdir()} - {item.label for item in manifest.subset("train")}
     if empty:
         raise DatasetRefused(
-            f"The class {min(empty)!r} has no image left to learn from: they are too few, unreadable, or contradicted."
+            f"The class {min(empty)!r} has no training images left: its images are too few, unreadable or have conflicting labels."
         )
 
 

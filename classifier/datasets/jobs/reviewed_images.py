@@ -16,7 +16,7 @@ class LeftOut(StrEnum):
     SITE = "site_does_not_allow"
     DISAGREEMENT = "reviewers_disagree"
     NOT_ASSESSABLE = "not_assessable"
-    NO_FRACTURE = "no_fracture_is_no_class"
+    NO_FRACTURE = "no_class_for_no_fracture"
     OTHER_CLASS = "not_a_class_of_this_data_set"
 
 

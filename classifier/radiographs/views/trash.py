@@ -40,7 +40,7 @@ def restore(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
 @require_POST
 def remove(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
     delete_radiographs([_own(request, radiograph_id)])
-    messages.success(request, "The X-ray is gone for good.")
+    messages.success(request, "X-ray deleted permanently.")
     return redirect("trash")
 
 

@@ -79,7 +79,7 @@ class FairTest:
         kept = [item for item in test if item.group not in groups]
         if not kept:
             raise DatasetRefused(
-                "The models can be compared on no test image: one of them learned from all of them."
+                "The models cannot be compared: one of them was trained on all of these test images."
             )
         rest = [item for item in manifest.items if item.split != "test"]
         fair = Manifest.of(manifest.root, [*kept, *rest])

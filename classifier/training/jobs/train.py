@@ -84,7 +84,7 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
             comparison.save()
         made = {"same_as": same_as} if same_as else {"trained_version": version}
         hold.finish(TrainingRun.State.SUCCEEDED, phase="", seconds_left=0, **made)
-        outcome = f"gave {version} again, bit for bit" if same_as else f"made {version}"
+        outcome = f"reproduced {version} exactly" if same_as else f"created {version}"
         AuditEntry.objects.record(actor=None, action="training finished", about=run, outcome=outcome)
         run.notify_creator(f"{run} {outcome}.")
 

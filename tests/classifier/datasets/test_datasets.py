@@ -113,7 +113,7 @@ def test_a_zip_becomes_an_audited_version_and_the_same_images_are_no_second_one(
 
     again = build(send(tara, content))
     assert again.state == "failed"
-    assert again.error == f"These images with these labels are Data set {dataset.pk} already."
+    assert again.error == f"Data set {dataset.pk} already contains exactly these images and labels."
     assert len(kept()) == 2
 
 
@@ -159,7 +159,7 @@ def test_a_class_of_which_nothing_is_left_is_refused(tara: User) -> None:
     dataset = build(send(tara, zip_of(files), new_classes=True))
 
     assert dataset.state == "failed"
-    assert "The class 'B' has no image left to learn from" in dataset.error
+    assert "The class 'B' has no training images left" in dataset.error
 
 
 def test_a_changed_archive_is_noticed(tara: User, tmp_path: Path, files: Path) -> None:
@@ -213,7 +213,7 @@ class TestReviewed:
             "site_does_not_allow": 1,
             "reviewers_disagree": 1,
             "not_assessable": 1,
-            "no_fracture_is_no_class": 1,
+            "no_class_for_no_fracture": 1,
         }
         with_whole, _ = reviewed_images([*CLASSES, "Not fractured"])
         assert "Not fractured" in {image.label for image in with_whole}

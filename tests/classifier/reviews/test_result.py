@@ -103,7 +103,7 @@ def test_a_failed_answer_says_why_and_can_be_asked_for_again(
     as_alice: Client, radiograph: Radiograph
 ) -> None:
     fail(radiograph)
-    assert "The stored image cannot be read any more." in page_of(as_alice, radiograph)
+    assert "The stored image can no longer be read. Upload the X-ray again." in page_of(as_alice, radiograph)
     answer = as_alice.post(f"/radiographs/{radiograph.id}/retry/")
     assert answer.headers["Location"] == f"/radiographs/{radiograph.id}/"
     assert radiograph.predictions.get().state == "queued"

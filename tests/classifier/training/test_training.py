@@ -75,7 +75,7 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
         ({"epochs": 0}, "The value for epochs must be between 1 and 500"),
         ({"batch_size": 1000}, "The value for batch size must be between 1 and 512"),
         ({"seed": -1}, "The value for seed must be between 0 and"),
-        ({"recipe": "probe"}, "cannot start from nothing: it needs weights"),
+        ({"recipe": "probe"}, "cannot start from scratch: it needs pretrained weights"),
         ({"start": "pretrained"}, "no pretrained network fits it"),
         ({"recipe": "tiny", "start": "live"}, "cannot start from Model 1, which is another network"),
     ],

@@ -103,7 +103,7 @@ def test_recipes_for_tests_and_comparisons_are_folded_up_until_one_is_chosen(as_
     [
         ({"recipe": "secret"}, "Select a valid choice"),
         ({"epochs": "0"}, "The value for epochs must be between 1 and 500."),
-        ({"recipe": "top"}, "cannot start from nothing: it needs weights."),
+        ({"recipe": "top"}, "cannot start from scratch: it needs pretrained weights."),
         ({"start": "live"}, "cannot start from Model 1, which is another network."),
         ({"dataset_version": "99"}, "Select a valid choice"),
     ],

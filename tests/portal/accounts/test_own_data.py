@@ -75,7 +75,7 @@ def test_an_account_goes_with_all_that_is_its_own(
     )
     with django_capture_on_commit_callbacks(execute=True):
         page = as_alice.post("/account/delete/", {"password": PASSWORD}, follow=True)
-    assert "Your account and your X-rays are gone." in page.text
+    assert "Your account and all your X-rays have been deleted." in page.text
     assert not User.objects.filter(username="alice").exists()
     assert list(Radiograph.objects.all()) == [theirs]
     assert AuthToken.objects.count() == 0
