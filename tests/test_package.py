@@ -1,6 +1,7 @@
 """The wheel, installed where nothing that only training needs is, and what a user does with it."""
 
 import importlib.metadata
+import json
 import re
 import shutil
 import subprocess
@@ -92,6 +93,14 @@ def test_it_serves_pages_with_style_and_answers_x_rays(portal: Portal) -> None:
     answer = alice.wait_for_answer(alice.upload(png(draw_bone()))["prediction"]["id"])
     assert answer["state"] == "succeeded", answer
     assert alice.get("schema/?format=json")["info"]["version"] == ml.__version__
+
+
+def test_it_predicts_with_both_shipped_models(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "bone.png").write_bytes(png(draw_bone()))
+    command = [programs / "callus-ml", "predict", "bone.png", "--jsonl"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert {"finding", "marks", "kinds", "class", "probabilities"} <= answer.keys()
 
 
 def test_training_without_tensorflow_is_refused_with_one_sentence(programs: Path, tmp_path: Path) -> None:

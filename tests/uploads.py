@@ -58,5 +58,8 @@ def finish(radiograph: Radiograph, **fields: Any) -> Prediction:
 
 def fail(radiograph: Radiograph) -> Prediction:
     return finish(
-        radiograph, state="failed", error="The stored image can no longer be read. Upload the X-ray again.", probabilities=[]
+        radiograph,
+        state="failed",
+        error="The stored image can no longer be read. Upload the X-ray again.",
+        probabilities=[],
     )

@@ -1,4 +1,7 @@
-"""The permissions for reviewing and retraining, and the default groups that have them."""
+"""The permissions for reviewing and retraining, and the default groups that have them.
+
+Which X-rays a user may see is decided by the querysets of classifier.radiographs.models.
+"""
 
 VIEW = "registry.view_model"
 REVIEW = "radiographs.review_radiograph"

@@ -1,4 +1,7 @@
-"""Sends messages that wake workers, and lists the jobs ahead of a queued one."""
+"""Sends messages that wake workers, and lists the jobs ahead of a queued one.
+
+The rows are claimed in classifier.core.models, and held by a lease in classifier.core.jobs.
+"""
 
 import logging
 from typing import Any

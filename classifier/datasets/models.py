@@ -1,3 +1,5 @@
+"""Data set versions."""
+
 from functools import partial
 from typing import Any
 
@@ -72,7 +74,7 @@ class DatasetVersion(QueuedWork):
     samples = models.JSONField(default=dict)
     # Audit report: report.json of `python -m ml audit`.
     report = models.JSONField(default=dict)
-    # Number of reviewed radiographs by outcome: {"added": n, "disagreement": n, ...}
+    # Number of reviewed radiographs by outcome: {"used": n, "reviewers_disagree": n, ...}
     reviewed = models.JSONField(default=dict)
 
     objects = DatasetVersionQuerySet.as_manager()

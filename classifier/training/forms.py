@@ -1,3 +1,5 @@
+"""The forms of training runs, the schedule and promotions."""
+
 from typing import Any
 
 from django import forms

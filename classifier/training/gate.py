@@ -1,4 +1,7 @@
-"""The promotion gate, which checks a candidate before it goes live."""
+"""The promotion gate: what speaks against making a candidate the live model.
+
+services.promote_version asks it, and refuses an objection unless a reason is given.
+"""
 
 from dataclasses import dataclass
 

@@ -1,3 +1,5 @@
+"""Requests training runs and comparisons, cancels runs, promotes, rolls back, and sets the schedule."""
+
 from collections.abc import Iterable
 
 from django.db import transaction
@@ -103,7 +105,9 @@ def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:
         return None
     if start == TrainingRun.Start.SCRATCH:
         if recipe.pretrained:
-            raise TrainingRefused(f"The recipe {recipe.name} cannot start from scratch: it needs pretrained weights.")
+            raise TrainingRefused(
+                f"The recipe {recipe.name} cannot start from scratch: it needs pretrained weights."
+            )
         return None
     shipped = ModelVersion.objects.filter(source=ModelVersion.Source.SHIPPED).newest_first().first()
     version = ModelVersion.objects.live() if start == TrainingRun.Start.LIVE else shipped

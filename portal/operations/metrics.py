@@ -79,9 +79,15 @@ def _recent() -> Iterator[Metric]:
         label="state",
     )
     yield _gauge(
-        "callus_predictions_retried_5m", "Predictions finished within five minutes after more than one attempt.", [("", recent.retried)]
+        "callus_predictions_retried_5m",
+        "Predictions finished within five minutes after more than one attempt.",
+        [("", recent.retried)],
     )
-    yield _gauge("callus_prediction_attempts_5m", "Attempts of the predictions finished within five minutes.", [("", recent.attempts)])
+    yield _gauge(
+        "callus_prediction_attempts_5m",
+        "Attempts of the predictions finished within five minutes.",
+        [("", recent.attempts)],
+    )
     at_most = [(str(seconds), float(number)) for seconds, number in recent.at_most.items()]
     yield HistogramMetricFamily(
         "callus_prediction_seconds_5m",

@@ -12,7 +12,10 @@ ERRORS = {
     ),
     401: ("There is no valid token.", "This token is not valid or has expired."),
     404: ("It does not exist, or you may not see it.", "There is nothing at this address that you may see."),
-    409: ("It cannot be done in the present state.", "Training run 3 has finished or is already being canceled."),
+    409: (
+        "It cannot be done in the present state.",
+        "Training run 3 has finished or is already being canceled.",
+    ),
     413: ("The request is too large.", "This request is too large: a file may have up to 200 MB."),
     415: (
         "The body has a media type that is not accepted here.",

@@ -1,3 +1,5 @@
+"""The history of a user's X-rays: search, live updates, and moving X-rays to the trash."""
+
 from uuid import UUID
 
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""The live model asked about X-rays that an earlier one answered, in the background."""
+"""Requests new predictions from the live model, for one X-ray or a selection."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What a person deleted and can still restore."""
+"""The trash of one user: list, restore, delete permanently. portal.operations.purge empties it after TRASH_DAYS."""
 
 from datetime import timedelta
 from uuid import UUID

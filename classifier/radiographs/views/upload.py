@@ -1,4 +1,4 @@
-"""The first page: X-rays go in."""
+"""The upload page."""
 
 from __future__ import annotations
 

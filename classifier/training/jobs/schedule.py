@@ -1,3 +1,5 @@
+"""Starts a data set and a training run when the retraining schedule is due."""
+
 import calendar
 from datetime import datetime
 

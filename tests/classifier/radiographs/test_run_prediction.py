@@ -142,7 +142,10 @@ def test_an_image_that_cannot_be_read_any_more_fails_with_a_reason(
         image.write_bytes(image.read_bytes()[:1000])
     run_next_prediction()
     queued.refresh_from_db()
-    assert (queued.state, queued.error) == (State.FAILED, "The stored image can no longer be read. Upload the X-ray again.")
+    assert (queued.state, queued.error) == (
+        State.FAILED,
+        "The stored image can no longer be read. Upload the X-ray again.",
+    )
     assert queued.finished_at is not None
 
 

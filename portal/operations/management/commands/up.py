@@ -1,3 +1,5 @@
+"""manage.py up: the web server, both workers and the scheduler as one supervised group of processes."""
+
 import fcntl
 import sys
 import time
