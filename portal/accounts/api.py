@@ -103,7 +103,7 @@ def _authenticate(request: Request, username: str, password: str) -> User:
         raise AuthenticationFailed("The name or the password is wrong.")
     if is_mfa_enabled(user):
         raise AuthenticationFailed(
-            "This account uses two-factor authentication. Sign in on the website and create a token on the Account page."
+            "This account uses two-factor authentication. Sign in on the website and create a token under Account."
         )
     found: User = user
     return found

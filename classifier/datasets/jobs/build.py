@@ -99,7 +99,8 @@ def _check(manifest: Manifest, images: Path) -> None:
     empty = {folder.name for folder in images.iterdir()} - {item.label for item in manifest.subset("train")}
     if empty:
         raise DatasetRefused(
-            f"The class {min(empty)!r} has no training images left: its images are too few, unreadable or have conflicting labels."
+            f"The class {min(empty)!r} has no training images left: "
+            "its images are too few, unreadable or have conflicting labels."
         )
 
 

@@ -95,7 +95,7 @@ def test_with_a_second_factor_the_password_alone_opens_nothing(
     assert client.get("/radiographs/").status_code == 302
     token = client.post("/api/v1/tokens/", {"username": "alice", "password": PASSWORD}, "application/json")
     assert token.status_code == 401
-    assert "second factor" in token.json()["detail"]
+    assert "two-factor authentication" in token.json()["detail"]
     client.post("/accounts/2fa/authenticate/", {"code": code()})
     assert is_signed_in(client)
 
