@@ -1,7 +1,7 @@
-"""Evaluate a finding bundle on X-rays that it did not learn from.
+"""Evaluate a finding bundle on X-rays that it was not trained on.
 
-Written to --out: JSON with each figure's value, 95 % interval and n, of all X-rays, without metal and by body
-part. X-rays that the bundle learned from are counted in "learned_from".
+Writes JSON with the value, 95% confidence interval and n of each metric, for all X-rays, for those without hardware
+and for each body part. "learned_from" is the number of X-rays that the bundle was trained on.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, help="labels.csv: image, group, fractured, boxes and more")
-    parser.add_argument("--images", type=Path, required=True, help="the images' folder")
-    parser.add_argument("--bundle", type=Path, help="instead of the shipped one")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the JSON goes; default: standard output"
+        "labels", type=Path, help="CSV table with the columns image, group, fractured and boxes"
     )
-    parser.add_argument("--engine", choices=("auto", "litert", "openvino"), default="auto")
+    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="folder of the images")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="folder of the bundle (default: the shipped bundle)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="file for the JSON (default: standard output)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "litert", "openvino"),
+        default="auto",
+        help="inference engine (default: auto)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,11 +44,11 @@ def run(options: argparse.Namespace) -> int:
         bundle = open_bundle(options.bundle or SHIPPED)
         xrays = read_xrays(options.labels, options.images)
         found = figures(answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr)))
-        seen = bundle.file(TRAINING_IMAGES)
-        learned = set(seen.read_text(encoding="ascii").split()) if seen.exists() else set()
+        listed = bundle.file(TRAINING_IMAGES)
+        training_digests = set(listed.read_text(encoding="ascii").split()) if listed.exists() else set()
         facts = {
             "bundle": bundle.checksum,
-            "learned_from": sum(xray.sha256 in learned for xray in xrays),
+            "learned_from": sum(xray.sha256 in training_digests for xray in xrays),
             "figures": found,
         }
         text = json.dumps(facts, indent=1) + "\n"

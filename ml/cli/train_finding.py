@@ -1,7 +1,7 @@
-"""Train the finding (is a bone broken, and where) on X-rays with boxes and write it as a bundle.
+"""Train a network that detects and localises fractures on X-rays with boxes, and write it as a bundle.
 
-The same command with the same --work resumes a run that was stopped or killed. --work needs 5 GB for
-FracAtlas.
+A run that was stopped or killed resumes when the same command runs again with the same --work. The folder needs
+5 GB for FracAtlas.
 """
 
 from __future__ import annotations
@@ -19,15 +19,30 @@ from ml.native_stderr import suppress_native_stderr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, help="labels.csv: image, group, fractured, boxes and more")
-    parser.add_argument("--images", type=Path, required=True, help="the images' folder")
-    parser.add_argument("--out", type=Path, required=True, help="where the bundle is written")
-    parser.add_argument("--recipe", default="fracture", help="see ml/networks/finding.py")
-    parser.add_argument("--weights", type=Path, help="pretrained weights instead of the recipe's")
-    parser.add_argument("--work", type=Path, help="keeps checkpoints, so that the same command resumes")
-    parser.add_argument("--origin", type=Path, help="JSON with licences and attributions, for the card")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jsonl", action="store_true", help="events as JSON lines on standard output")
+    parser.add_argument(
+        "labels", type=Path, help="CSV table with the columns image, group, fractured and boxes"
+    )
+    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="folder of the images")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the bundle")
+    parser.add_argument(
+        "--recipe", default="fracture", help="name of a recipe in ml/networks/finding.py (default: fracture)"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="pretrained weights to start from (default: those of the recipe)",
+    )
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="folder for checkpoints (default: temporary)"
+    )
+    parser.add_argument(
+        "--origin", type=Path, metavar="FILE", help="JSON with licences and attributions for the card"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--jsonl", action="store_true", help="write progress as JSON lines to standard output"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,11 +66,11 @@ def run(options: argparse.Namespace) -> int:
         stopped = True
 
     signal.signal(signal.SIGTERM, stop)
-    tell = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stdout)
+    on_progress = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stdout)
     try:
         if options.recipe not in FINDING_RECIPES:
             known = ", ".join(FINDING_RECIPES)
-            raise TrainingRefused(f"There is no recipe {options.recipe!r}, only {known}.")
+            raise TrainingRefused(f"Unknown recipe: {options.recipe!r}. Choose one of {known}.")
         recipe = FINDING_RECIPES[options.recipe]
         xrays = read_xrays(options.labels, options.images)
         origin = json.loads(options.origin.read_text(encoding="utf-8")) if options.origin else None
@@ -65,12 +80,12 @@ def run(options: argparse.Namespace) -> int:
                 seed=options.seed,
                 weights=options.weights,
                 origin=origin,
-                tell=tell,
+                on_progress=on_progress,
                 should_stop=lambda: stopped,
             )
             bundle = train_finding(recipe, xrays, options.out, run)
     except TrainingStopped:
-        print("Stopped; the same command resumes.", file=sys.stderr)
+        print("Training stopped. Run the same command again to resume.", file=sys.stderr)
         return 143
     except (TrainingRefused, DatasetRefused, BundleError, OSError, json.JSONDecodeError) as error:
         print(error, file=sys.stderr)

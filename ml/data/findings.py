@@ -1,4 +1,4 @@
-"""X-rays with a finding: fractured or not, boxes, body parts and metal, as the FracAtlas table lists them."""
+"""Reads tables of X-rays with fracture labels, boxes, body parts and hardware, in the format of FracAtlas."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Xray:
-    """One X-ray and what is known of it.
+    """An X-ray with its labels.
 
-    path: the image's file.
-    sha256: of that file, hex.
-    group: images of one group (one study, exact copies) stay on one side of any split.
-    fractured: whether it shows a fracture.
-    boxes: (x, y, width, height) of each fracture, in pixels of the upright picture.
-    parts: which of PARTS it shows; None where the table has no columns for them.
-    hardware: whether it shows metal, such as a plate or screws; None where the table does not say.
-    contradicted: an exact copy of it has the other label. Training leaves it out.
+    Attributes:
+        path: Image file.
+        sha256: SHA-256 of the file, in hexadecimal.
+        group: Group of the image, such as its study. Splits never separate the images of a group.
+        fractured: Whether the X-ray shows a fracture.
+        boxes: (x, y, width, height) of each fracture, in pixels of the upright image.
+        parts: Whether each of PARTS is shown; None if the table has no columns for them.
+        hardware: Whether the X-ray shows orthopaedic hardware, such as a plate or screws; None if the table has no
+            column for it.
+        contradicted: Whether an exact copy has the opposite label. Such X-rays are excluded from training.
     """
 
     path: Path
@@ -42,14 +44,18 @@ class Xray:
 
 
 def read_xrays(table: Path, images: Path) -> list[Xray]:
-    """Reads a table of X-rays, a row an image.
+    """Reads a CSV table with one X-ray per row.
 
-    The columns image (a file name under `images`), group, fractured (0 or 1) and boxes ("x y width height" in
-    pixels, several joined by ";") are required; hand, leg, hip, shoulder and hardware (0 or 1) are optional.
-    Groups that hold copies of one file are joined.
+    Required columns: image (file name in `images`), group, fractured (0 or 1) and boxes ("x y width height" in
+    pixels, separated by ";"). Optional columns: hand, leg, hip, shoulder and hardware (0 or 1). Groups that contain
+    copies of the same file are merged.
+
+    Args:
+        table: The CSV file.
+        images: Folder of the images.
 
     Raises:
-        DatasetRefused: the table or an image cannot be read, or a row makes no sense.
+        DatasetRefused: The table or an image cannot be read, or a row is invalid.
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -62,7 +68,7 @@ def read_xrays(table: Path, images: Path) -> list[Xray]:
         raise DatasetRefused(f"{table} cannot be read: {error}") from error
     if not xrays:
         raise DatasetRefused(f"{table} lists no image.")
-    return _join_copies(xrays)
+    return _merge_groups_with_copies(xrays)
 
 
 def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> Xray:
@@ -99,7 +105,7 @@ def _flag(row: dict[str, str], column: str, where: str) -> bool:
     return row[column] == "1"
 
 
-def _join_copies(xrays: list[Xray]) -> list[Xray]:
+def _merge_groups_with_copies(xrays: list[Xray]) -> list[Xray]:
     first_of_group: dict[str, int] = {}
     first_of_file: dict[str, int] = {}
     links = []

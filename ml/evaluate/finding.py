@@ -1,7 +1,7 @@
-"""Figures of the finding: how well it tells fractured X-rays apart, at the thresholds, and where it marks them.
+"""Metrics of the finding: discrimination, rates at the thresholds, localisation and calibration.
 
-labels is (n,) bool (fractured), probabilities is (n,) float, groups is (n,) of any kind. Intervals are 95 % and
-come from a bootstrap of whole groups.
+Labels are bool (n,), True for fractured X-rays; probabilities are float (n,). The 95% confidence intervals come from
+a bootstrap that resamples whole groups.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ BINS = 10
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """What was answered for n X-rays, and what is known of them.
+    """The answers for n X-rays, with their labels.
 
-    probabilities: calibrated, (n,); NaN where the X-ray was not recognised.
-    seen, not_seen: the findings "fracture seen" and "no fracture seen", (n,).
-    hits: whether the centre of the first mark lies in a box, (n,); False without a mark.
+    Attributes:
+        xrays: The X-rays.
+        probabilities: float (n,), calibrated probabilities; NaN for X-rays that are not recognised.
+        seen: bool (n,), whether the finding is "fracture seen".
+        not_seen: bool (n,), whether the finding is "no fracture seen".
+        hits: bool (n,), whether the centre of the first mark lies in a box; False without a mark.
     """
 
     xrays: Sequence[Xray]
@@ -49,17 +52,17 @@ class Answered:
         return ~np.isnan(self.probabilities)
 
 
-def answer(predictor: FindingPredictor, xrays: Sequence[Xray], tell: ProgressCallback) -> Answered:
-    """Answers X-rays from their files.
+def answer(predictor: FindingPredictor, xrays: Sequence[Xray], on_progress: ProgressCallback) -> Answered:
+    """Predicts the findings of X-rays, which are read from their files.
 
     Raises:
-        ml.data.image_limits.ImageRefused: a file cannot be used.
+        ml.data.image_limits.ImageRefused: A file cannot be used.
     """
     remaining, findings = RemainingTime(len(xrays)), []
     for number, xray in enumerate(xrays, start=1):
         findings += predictor.predict([read_image(xray.path).pixels])
         if number % 50 == 0 or number == len(xrays):
-            tell(ProgressEvent("answer", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
+            on_progress(ProgressEvent("answer", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
     return Answered(
         xrays,
         np.array([np.nan if found.probability is None else found.probability for found in findings]),
@@ -70,36 +73,36 @@ def answer(predictor: FindingPredictor, xrays: Sequence[Xray], tell: ProgressCal
 
 
 def figures(answered: Answered) -> dict[str, Any]:
-    """Returns all figures: of all X-rays, without metal, and by body part.
+    """Returns the metrics for all X-rays, for those without hardware and for each body part.
 
-    An X-ray that was not recognised has no finding: it counts as neither seen nor "no fracture seen", and is left
-    out of the AUROC and of the calibration.
+    X-rays that are not recognised have no finding. They count as neither "fracture seen" nor "no fracture seen" and
+    are excluded from the AUROC, the sensitivities, the calibration error and the Brier score.
     """
     everything = np.ones(len(answered.xrays), bool)
-    found = {"all": _of(answered, everything)}
+    found = {"all": _metrics(answered, everything)}
     hardware = np.array([bool(xray.hardware) for xray in answered.xrays])
     if any(xray.hardware is not None for xray in answered.xrays):
-        found["without_hardware"] = _of(answered, ~hardware)
+        found["without_hardware"] = _metrics(answered, ~hardware)
     for number, part in enumerate(PARTS):
         shown = np.array([bool(xray.parts and xray.parts[number]) for xray in answered.xrays])
         if shown.any():
-            found[part] = _of(answered, shown)
+            found[part] = _metrics(answered, shown)
     return found
 
 
 def auroc(labels: Bools, scores: Floats) -> float:
-    """Returns how often a fractured X-ray scores above an unfractured one; ties count half. NaN without both."""
+    """Returns the area under the ROC curve, in which ties count half; NaN if a class has no X-rays."""
     positives = int(labels.sum())
     negatives = len(labels) - positives
     if not positives or not negatives:
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def sensitivity_at(labels: Bools, scores: Floats, specificity: float) -> float:
-    """Returns the share of fractured X-rays above the threshold that so many unfractured ones stay at or below."""
+    """Returns the sensitivity at the threshold with the given specificity."""
     if not labels.any() or labels.all():
         return float("nan")
     threshold = np.quantile(scores[~labels], specificity, method="higher")
@@ -107,15 +110,15 @@ def sensitivity_at(labels: Bools, scores: Floats, specificity: float) -> float:
 
 
 def calibration_error(labels: Bools, probabilities: Floats, bins: int = BINS) -> float:
-    """Returns the mean distance of probability and frequency over equal bins of probability, weighted by X-rays."""
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    expected = np.bincount(place, weights=probabilities, minlength=bins)
-    found = np.bincount(place, weights=labels.astype(float), minlength=bins)
-    return float(np.abs(expected - found).sum() / max(count.sum(), 1))
+    """Returns the expected calibration error with equal-width bins (Naeini et al. 2015)."""
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
+    expected = np.bincount(bin_of, weights=probabilities, minlength=bins)
+    observed = np.bincount(bin_of, weights=labels.astype(float), minlength=bins)
+    return float(np.abs(expected - observed).sum() / max(count.sum(), 1))
 
 
-def _of(answered: Answered, chosen: Bools) -> dict[str, Any]:
+def _metrics(answered: Answered, chosen: Bools) -> dict[str, Any]:
     labels, probabilities = answered.labels, answered.probabilities
     groups = np.array([xray.group for xray in answered.xrays])
     recognised, boxed = answered.recognised, np.array([bool(xray.boxes) for xray in answered.xrays])

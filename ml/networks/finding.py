@@ -1,8 +1,8 @@
-"""The network of the finding: is a bone broken, and where. A function that returns a Functional Keras model.
+"""The network that detects and localises fractures, and the recipes that train it.
 
-EfficientNet-Lite2 without its last blocks. Its maps of 1/32, 1/16 and 1/8 of the input's side are joined into a map
-of scores and boxes, as in a feature pyramid (Lin et al. 2017); its deepest features, pooled, give one score for
-the picture and the body parts.
+The backbone is EfficientNet-Lite2 without its last blocks. A feature pyramid (Lin et al. 2017) merges its feature
+maps at strides 32, 16 and 8 into a map of fracture logits and boxes at stride 8. The pooled features of its last
+block give one fracture logit for the image and one logit for each body part.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ml.networks import efficientnet_lite
 from ml.networks.recipes import XRAY_AUGMENTATION, Augmentation
 from ml.serve.preprocessing import InputSpec
 
-# Layers up to these are left as their weights came. Their outputs are computed once for each training picture.
+# The layers up to these blocks are frozen. Their outputs are computed once per view and cached.
 FROZEN = ("block_6", "block_10")
-# The pooled outputs of these tell whether a picture is like those trained on.
+# Blocks whose pooled outputs are the features for out-of-distribution detection.
 DESCRIBED_BY = ("block_5", "block_8")
-# The side of a cell of the map, in pixels of the input.
+# Stride of the output map: the side of a cell, in pixels of the input.
 CELL = 8
 # Boxes are predicted in units of this many pixels.
 BOX_UNIT = 32
@@ -31,11 +31,13 @@ BOX_UNIT = 32
 
 @dataclass(frozen=True)
 class Cycle:
-    """A part of a training run in which the learning rate rises and falls once (Loshchilov & Hutter 2017).
+    """One cycle of the learning rate schedule: linear warm-up, then cosine decay (Loshchilov & Hutter 2017).
 
-    crop: the side of the random part of a view that a step learns from, in pixels, a multiple of 32. The part of a
-        fractured X-ray holds the centre of a box.
-    part_loss: the weight of the body parts' loss, beside 1 for the map's cells and for the pooled score.
+    Attributes:
+        steps: Number of training steps.
+        crop: Side of the random crop of each view, in pixels; a multiple of 32. The crop of an X-ray with boxes
+            contains the centre of one of them.
+        part_loss: Weight of the body part loss. The losses of the map cells and of the pooled logit have weight 1.
     """
 
     steps: int
@@ -45,18 +47,34 @@ class Cycle:
 
 @dataclass(frozen=True)
 class FindingRecipe:
-    """A training run of the finding.
+    """Hyperparameters and validation scheme of a training run of the finding network.
 
-    views: varied copies of each unfractured and of each fractured X-ray, besides the plain one.
-    plain: how often a plain view is drawn. The same for both classes, or traces of the augmentation tell them apart.
-    cycles: each begins with the average of the weights of the one before.
-    fractured, unfractured: X-rays of each in a step.
-    hard: how much more often an unfractured X-ray is drawn whose last score was high; 0 for not at all.
-    box_loss, map_loss: weights of the boxes and of the map's log-sum-exp as a score of the picture.
-    average: the decay of the moving average of the weights, which is what is kept (Polyak & Juditsky 1992).
-    folds: the X-rays are cut into so many folds by group.
-    held_out: how many of the folds are scored by a network that was trained on the others; these scores calibrate and
-        choose the thresholds. With 1 that network is kept. With more, one is trained on all X-rays in the end.
+    Attributes:
+        name: Unique name, as used on the command line.
+        summary: One sentence for people who choose a recipe.
+        input: Preprocessing of the images.
+        views: Number of augmented copies of each unfractured and of each fractured X-ray, in addition to the
+            unaugmented one.
+        cycles: Learning rate cycles. Each starts from the averaged weights of the previous one.
+        fractured: Number of fractured X-rays in a batch.
+        unfractured: Number of unfractured X-rays in a batch.
+        learning_rate: Maximum learning rate of each cycle.
+        warm_up: Number of steps at the start of each cycle in which the learning rate rises linearly.
+        weight_decay: Weight decay of AdamW. Biases are excluded.
+        dropout: Dropout rate of the pooled features.
+        plain: Probability of the unaugmented copy. Equal for both classes; otherwise the network could detect the class
+            from augmentation artifacts.
+        hard: Exponent of the hard-negative sampling weight; 0 disables it.
+        box_loss: Weight of the box regression loss.
+        map_loss: Weight of the image-level loss of the map's log-sum-exp.
+        average: Decay of the moving average of the weights, which replaces them at the end of a cycle (Polyak &
+            Juditsky 1992).
+        folds: Number of folds into which the X-rays are split by group.
+        held_out: Number of folds that are predicted by a network trained on the others. These predictions calibrate the
+            model and set the thresholds. If 1, that network is released; otherwise a final network is trained on all
+            X-rays.
+        augmentation: Random transformations of the augmented copies.
+        pretrained: File with pretrained backbone weights in ml/networks/pretrained; None for random weights.
     """
 
     name: str
@@ -87,10 +105,10 @@ class FindingRecipe:
 FRACTURE = FindingRecipe(
     name="fracture",
     summary="The upper half of an EfficientNet-Lite2 with a map, trained on parts of varied views.",
-    # Most X-rays of FracAtlas have 454 pixels on their longer side.
+    # The longer side of most FracAtlas X-rays is 454 pixels.
     input=InputSpec(448, trim=True, contrast=True),
     views=(1, 3),
-    # Small parts first: a step takes half the time.
+    # The smaller crops of the first cycle halve the time of a step.
     cycles=(Cycle(400, 256), Cycle(650, 320, part_loss=0.5)),
     fractured=6,
     unfractured=10,
@@ -99,7 +117,7 @@ FRACTURE = FindingRecipe(
 
 TINY_FRACTURE = FindingRecipe(
     name="tiny",
-    summary="A few steps on small pictures; for tests and for trying the command line out.",
+    summary="A few steps on small images, for tests and for trying the command line.",
     input=InputSpec(96, contrast=True),
     views=(1, 1),
     cycles=(Cycle(2, 64), Cycle(2, 96)),
@@ -111,7 +129,7 @@ TINY_FRACTURE = FindingRecipe(
     pretrained=None,
 )
 
-# Takes four times as long; the network that is kept learns from all X-rays.
+# Takes four times as long as FRACTURE. The released network is trained on all X-rays.
 FRACTURE_CROSS = replace(
     FRACTURE, name="fracture_cross", summary="Cross-validated, then trained on all X-rays.", held_out=3
 )
@@ -123,43 +141,46 @@ FINDING_RECIPES = {
 
 
 def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -> keras.Model:
-    """Builds the network.
+    """Builds the finding network as a Functional model.
 
     Args:
-        size: the side of the input in pixels, a multiple of 32; None for any, also other than square.
-        weights: a file of EfficientNet-Lite2 without its head, as in ml/networks/pretrained.
-        dropout: of the pooled features, while learning.
+        size: Side of the input in pixels, a multiple of 32; None for inputs of any size, including non-square ones.
+        weights: File with weights of EfficientNet-Lite2 without its head, as in ml/networks/pretrained.
+        dropout: Dropout rate of the pooled features during training.
 
     Returns:
         A model from float32 (batch, size, size, 3) in [-1, 1] to a dict of float32 outputs:
-        "map" (batch, size / 8, size / 8, 1), the logit of a fracture in each cell; "box" (..., 4), for a
-        fracture there, the distance to its box's centre (right, down) and the logarithms of its width and
-        height, in units of 32 pixels; "finding" (batch, 1), the logit of a fracture anywhere; "part"
-        (batch, 4), a logit for each of PARTS.
+        "map" (batch, size / 8, size / 8, 1): logit of a fracture in each cell.
+        "box" (batch, size / 8, size / 8, 4): offset of the box centre from the cell centre (right, down) and natural
+        logarithms of the box width and height, in units of BOX_UNIT pixels.
+        "finding" (batch, 1): logit of a fracture anywhere in the image.
+        "part" (batch, 4): logit of each of PARTS.
     """
     image = keras.Input((size, size, 3), name="image")
     blocks = efficientnet_lite.folded_blocks(image)
     fine, middle, deep = blocks["block_10"], blocks["block_14"], blocks["block_19"]
-    x = _doubled(layers.Conv2D(96, 1, kernel_initializer=_start(), name="map_deep")(deep))
+    x = _upsample(layers.Conv2D(96, 1, kernel_initializer=_kernel_initializer(), name="map_deep")(deep))
     x = layers.Add(name="map_sum")(
         [
             x,
-            layers.Conv2D(96, 1, kernel_initializer=_start(), name="map_middle")(middle),
-            layers.Conv2D(96, 1, kernel_initializer=_start(), name="map_fine")(fine),
+            layers.Conv2D(96, 1, kernel_initializer=_kernel_initializer(), name="map_middle")(middle),
+            layers.Conv2D(96, 1, kernel_initializer=_kernel_initializer(), name="map_fine")(fine),
         ]
     )
     x = _depthwise(layers.ReLU(6, name="map_sum_relu")(x), "map_depthwise")
     x = layers.Add(name="map_sum_2")(
         [
-            _doubled(layers.Conv2D(64, 1, name="map_up")(x)),
-            layers.Conv2D(64, 1, kernel_initializer=_start(), name="map_finest")(blocks["block_6"]),
+            _upsample(layers.Conv2D(64, 1, name="map_up")(x)),
+            layers.Conv2D(64, 1, kernel_initializer=_kernel_initializer(), name="map_finest")(
+                blocks["block_6"]
+            ),
         ]
     )
     x = _depthwise(layers.ReLU(6, name="map_sum_2_relu")(x), "map_depthwise_2")
     x = layers.ReLU(6, name="map_mix_relu")(layers.Conv2D(64, 1, name="map_mix")(x))
-    # Fractures are rare among cells: a bias so low keeps the first steps from being about that alone (Lin et al. 2017).
-    rare = keras.initializers.Constant(-6.5)
-    scores = layers.Conv2D(1, 1, kernel_initializer="zeros", bias_initializer=rare, name="map")(x)
+    # Initial bias for rare positives, so that negative cells do not dominate the early loss (Lin et al. 2017).
+    prior_bias = keras.initializers.Constant(-6.5)
+    scores = layers.Conv2D(1, 1, kernel_initializer="zeros", bias_initializer=prior_bias, name="map")(x)
     boxes = layers.Conv2D(4, 1, kernel_initializer="zeros", name="box")(x)
     pooled = layers.ReLU(6, name="pool_mix_relu")(layers.Conv2D(320, 1, name="pool_mix")(deep))
     pooled = layers.Concatenate(name="pooled")(
@@ -182,12 +203,16 @@ def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Returns the frozen layers, image -> [block_6, block_10], and those that learn, as models that share them."""
-    cut = [model.get_layer(name).output for name in FROZEN]
-    return keras.Model(model.input, cut), keras.Model(cut, model.output)
+    """Splits the network into two models that share its layers.
+
+    Returns:
+        The frozen backbone, from the image to [block_6, block_10], and the trainable layers, from there to the outputs.
+    """
+    features = [model.get_layer(name).output for name in FROZEN]
+    return keras.Model(model.input, features), keras.Model(features, model.output)
 
 
-def _doubled(x: keras.KerasTensor) -> keras.KerasTensor:
+def _upsample(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.UpSampling2D(2, interpolation="bilinear")(x)
 
 
@@ -195,6 +220,6 @@ def _depthwise(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.ReLU(6, name=f"{name}_relu")(layers.DepthwiseConv2D(5, padding="same", name=name)(x))
 
 
-def _start() -> keras.initializers.Initializer:
-    # Features of a linear block are several times larger than a normalised layer's.
+def _kernel_initializer() -> keras.initializers.Initializer:
+    # The outputs of the linear bottlenecks are several times larger than those of a normalised layer.
     return keras.initializers.VarianceScaling(0.3, "fan_in", "truncated_normal")

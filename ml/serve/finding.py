@@ -1,4 +1,7 @@
-"""The finding of one X-ray: is a bone broken, where, how sure. From a finding bundle's serving graph; no TensorFlow."""
+"""Detects and localises fractures with a calibrated probability, with the serving graph of a finding bundle.
+
+This module does not import TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blan
 
 SHIPPED = Path(__file__).parent / "shipped_finding"
 MAX_MARKS = 3
-# Around a mark's cell no other mark is set, in cells of the map.
+# Radius of the non-maximum suppression around a peak, in cells of the map.
 SUPPRESSED = 3
 
 FindingName = Literal["fracture seen", "doubtful", "no fracture seen"]
@@ -26,9 +29,14 @@ FindingName = Literal["fracture seen", "doubtful", "no fracture seen"]
 
 @dataclass(frozen=True)
 class Mark:
-    """A box around a suspected fracture, in pixels of the upright picture.
+    """A box around a suspected fracture, in pixels of the upright image.
 
-    x, y: its left upper corner. score: the map's value there, in [0, 1]; it is not a probability.
+    Attributes:
+        x: Left edge.
+        y: Top edge.
+        width: Width.
+        height: Height.
+        score: Sigmoid of the map at the peak, in [0, 1]. It is not a calibrated probability.
     """
 
     x: float
@@ -40,13 +48,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer for one picture. It is not a diagnosis.
+    """The answer for one image. It is not a diagnosis.
 
-    finding: None when the picture is not like those trained on.
-    probability: of a fracture, calibrated; None without a finding.
-    marks: where a fracture was seen or suspected, the best first; empty when no fracture was seen.
-    body_part: "hand", "leg", "hip" or "shoulder", "several", or None when none of them was recognised.
-    recognised: whether the picture is like those trained on.
+    Attributes:
+        finding: "fracture seen", "doubtful" or "no fracture seen"; None if the image is not recognised.
+        probability: Calibrated probability of a fracture; None if the image is not recognised.
+        marks: Boxes around suspected fractures, by descending score; empty if the finding is "no fracture seen".
+        body_part: "hand", "leg", "hip", "shoulder" or "several"; None if no body part is detected.
+        recognised: Whether the image is similar to the training images.
     """
 
     finding: FindingName | None
@@ -58,12 +67,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class FindingCalibration:
-    """How scores become an answer; a card's "calibration".
+    """Calibration and thresholds, from the entry "calibration" of a card.
 
-    map_weight, pooled_weight, bias: of the logistic regression from the two scores to the probability.
-    seen_from: at or above it, "fracture seen". not_seen_below: "no fracture seen". "Doubtful" between.
-    mark_from: the lowest score of a second or third mark.
-    part_from: the lowest probability at which a body part counts as shown.
+    A logistic regression of the map score and the pooled logit gives the probability of a fracture.
+
+    Attributes:
+        map_weight: Weight of the map score.
+        pooled_weight: Weight of the pooled logit.
+        bias: Bias of the logistic regression.
+        seen_from: Lowest probability of "fracture seen".
+        not_seen_below: Probability below which the finding is "no fracture seen". Between the two it is "doubtful".
+        mark_from: Lowest score of a second or third mark.
+        part_from: Lowest probability of a detected body part.
     """
 
     map_weight: float
@@ -80,7 +95,7 @@ class FindingCalibration:
         return cls(**{name: value for name, value in card["calibration"].items() if name in names})
 
     def probability(self, map_score: Any, pooled_score: Any) -> Any:
-        """Returns the probability of a fracture, of numbers or arrays."""
+        """Returns the probability of a fracture, for numbers or arrays."""
         logit = self.map_weight * map_score + self.pooled_weight * pooled_score + self.bias
         return 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
 
@@ -91,16 +106,20 @@ class FindingCalibration:
 
 
 class FindingPredictor:
-    """Answers pictures with a finding bundle's model, without TensorFlow. Not for several threads at a time."""
+    """Predicts findings with the model of a finding bundle, without TensorFlow. Not thread-safe."""
 
     def __init__(self, bundle: Bundle, engine: Engine = "auto") -> None:
-        """Opens the graph.
+        """Opens the serving graph.
+
+        Args:
+            bundle: A finding bundle.
+            engine: The inference engine.
 
         Raises:
-            BundleIncompatible: the bundle does not answer the finding.
+            BundleIncompatible: The bundle is not a fracture-finding bundle.
         """
         if bundle.card.get("answers") != "finding":
-            raise BundleIncompatible(f"The bundle {bundle.path} does not answer whether a bone is broken.")
+            raise BundleIncompatible(f"{bundle.path} is not a fracture-finding bundle.")
         self._spec = InputSpec(**bundle.card["input"])
         self._parts: list[str] = bundle.card["body_parts"]
         self._calibration = FindingCalibration.of(bundle.card)
@@ -108,7 +127,7 @@ class FindingPredictor:
         self._distribution = Distribution.load(bundle.path)
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Finding]:
-        """Answers pictures, each uint8 (H, W) or (H, W, 3) as from ml.data.images."""
+        """Predicts the finding of each image, uint8 (H, W) or (H, W, 3) as from ml.data.images."""
         return [self._predict_one(pixels) for pixels in images]
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
@@ -125,7 +144,7 @@ class FindingPredictor:
         if finding != "no fracture seen":
             found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
             marks = tuple(
-                _on_picture(mark, placement, pixels.shape)
+                _to_image(mark, placement, pixels.shape)
                 for number, mark in enumerate(found)
                 if number == 0 or mark.score >= calibration.mark_from
             )
@@ -139,27 +158,32 @@ class FindingPredictor:
 
 
 def map_score(scores: NDArray[np.float32]) -> float:
-    """Returns the log-sum-exp of a map of logits: near its maximum, and larger where many cells agree."""
+    """Returns the log-sum-exp of a map of logits, a smooth maximum that increases with the number of high cells."""
     highest = float(scores.max())
     return highest + math.log(float(np.exp(scores - highest).sum(dtype=np.float64)))
 
 
 def peaks(scores: NDArray[np.float32], boxes: NDArray[np.float32], size: int, unit: int = 32) -> list[Mark]:
-    """Returns the boxes at the map's highest cells, MAX_MARKS at most, in pixels of the input.
+    """Returns the boxes at up to MAX_MARKS peaks of the map after non-maximum suppression, by descending score.
 
-    No mark is set within SUPPRESSED cells of a better one, nor with its cell inside a better one's box.
+    A peak is dropped within SUPPRESSED cells of a higher-scoring peak or inside its box.
 
     Args:
-        scores: logits, (h, w). boxes: (h, w, 4), as the network's output "box".
-        size: the side of the input. unit: of the boxes, in pixels.
+        scores: float32 (h, w), logits.
+        boxes: float32 (h, w, 4), the output "box" of the network.
+        size: Side of the input in pixels.
+        unit: Unit of the boxes in pixels.
+
+    Returns:
+        Boxes in pixels of the input.
     """
-    left = scores.astype(np.float32).copy()
-    cell = size / len(left)
-    rows, columns = np.mgrid[: left.shape[0], : left.shape[1]]
+    remaining = scores.astype(np.float32).copy()
+    cell = size / len(remaining)
+    rows, columns = np.mgrid[: remaining.shape[0], : remaining.shape[1]]
     marks = []
     for _ in range(MAX_MARKS):
-        row, column = divmod(int(left.argmax()), left.shape[1])
-        score = float(left[row, column])
+        row, column = divmod(int(remaining.argmax()), remaining.shape[1])
+        score = float(remaining[row, column])
         if not math.isfinite(score):
             break
         right, down, log_width, log_height = boxes[row, column].clip(-8, 8)
@@ -168,15 +192,15 @@ def peaks(scores: NDArray[np.float32], boxes: NDArray[np.float32], size: int, un
         marks.append(Mark(x - width / 2, y - height / 2, width, height, 1 / (1 + math.exp(-score))))
         near = (abs(rows - row) <= SUPPRESSED) & (abs(columns - column) <= SUPPRESSED)
         inside = (abs((columns + 0.5) * cell - x) < width / 2) & (abs((rows + 0.5) * cell - y) < height / 2)
-        left[near | inside] = -np.inf
+        remaining[near | inside] = -np.inf
     return marks
 
 
-def _on_picture(mark: Mark, placement: Placement, shape: tuple[int, ...]) -> Mark:
-    """Returns a mark moved from the input to the picture, and cut at its edges."""
+def _to_image(mark: Mark, placement: Placement, shape: tuple[int, ...]) -> Mark:
+    """Maps a mark from the input to the upright image and clips it to the image."""
     left, top, right, bottom = placement.source
     to_left, to_top, to_right, to_bottom = placement.target
     across, down = (right - left) / (to_right - to_left), (bottom - top) / (to_bottom - to_top)
-    x = np.clip([(mark.x + add - to_left) * across + left for add in (0, mark.width)], 0, shape[1])
-    y = np.clip([(mark.y + add - to_top) * down + top for add in (0, mark.height)], 0, shape[0])
+    x = np.clip([(mark.x + offset - to_left) * across + left for offset in (0, mark.width)], 0, shape[1])
+    y = np.clip([(mark.y + offset - to_top) * down + top for offset in (0, mark.height)], 0, shape[0])
     return Mark(float(x[0]), float(y[0]), float(x[1] - x[0]), float(y[1] - y[0]), mark.score)

@@ -1,6 +1,7 @@
-"""Fits the finding network on parts of cached views; resumable. The same seed draws the same parts.
+"""Fits the finding network on random crops of cached backbone features, with checkpoints from which a run resumes.
 
-Sums that several threads share may round differently, so two runs are alike and not equal to the last bit.
+The finding has its own training loop here; ml/train/fitting.py trains the classifiers of the kind of fracture. The
+seed determines the crops. Multithreaded sums may round differently, so results are not bitwise reproducible.
 """
 
 from __future__ import annotations
@@ -25,25 +26,35 @@ from ml.train.finding_views import Views
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import TrainingRefused
 
-# A cell of the coarser frozen output, in pixels.
+# Stride of the coarser frozen output, in pixels.
 COARSE = 16
-# The part of a box around its centre whose cells are positive, as a share of its sides, and at least so many pixels.
+# Half-width of a box's positive centre region, as a fraction of its side and at least LEAST_CORE pixels. Cells
+# elsewhere in the box, or within MARGIN pixels of it, are ignored.
 CORE, LEAST_CORE = 0.3, 5.7
-# Cells of a box outside its core, and so many pixels around it, do not count.
 MARGIN = 6
-# Weight of the unfractured cells, summed, against the fractured cells, averaged.
+# Weight of the summed loss of the negative cells. The loss of the positive cells is averaged over each image.
 UNFRACTURED_CELLS = 0.1
 STEPS_BETWEEN_CHECKPOINTS = 100
 SECONDS_BETWEEN_EVENTS = 1.0
-SCORED_AT_ONCE = 16
+PREDICTION_BATCH = 16
 
 
 @dataclass(frozen=True)
 class FindingFit:
-    """One of the fits of a run.
+    """Options of one of the fits of a training run.
 
-    name: in events and of the checkpoints. number: of the fit, from 0. cycle: of the recipe's, from 0. The seed and
-        these two decide what is drawn.
+    The seed, the number and the cycle determine the random batches.
+
+    Attributes:
+        name: Phase of the progress events, and part of the names of the checkpoints.
+        number: Number of fits of the run before this one.
+        seed: Seed of the run.
+        work: Folder of the checkpoints.
+        key: Prefix of the names of the checkpoints, which identifies the run.
+        remaining: Estimates the remaining time of the run, in units of fits.
+        on_progress: Called with the progress.
+        should_stop: Called after each step; stops the fit when it returns True.
+        cycle: Index of the recipe's cycle.
     """
 
     name: str
@@ -52,7 +63,7 @@ class FindingFit:
     work: Path
     key: str
     remaining: RemainingTime
-    tell: ProgressCallback = lambda event: None
+    on_progress: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
     cycle: int = 0
 
@@ -63,7 +74,14 @@ class FindingFit:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a network says of n plain views: maps (n, h, w), boxes (n, h, w, 4), pooled (n,), parts (n, 4); logits."""
+    """Outputs (logits) of the network for n unaugmented X-rays.
+
+    Attributes:
+        maps: (n, h, w), logit of a fracture in each cell.
+        boxes: (n, h, w, 4), box of each cell, as in ml.networks.finding.build.
+        pooled: (n,), logit of a fracture anywhere in the image.
+        parts: (n, 4), logit of each body part.
+    """
 
     maps: NDArray[np.float32]
     boxes: NDArray[np.float32]
@@ -74,15 +92,17 @@ class Scores:
 def cell_targets(
     boxes: Sequence[Box], left: int, top: int, side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns what a part of a view should answer in each cell of the map.
+    """Returns the training targets of a square crop of a view. The smaller of overlapping boxes takes precedence.
 
     Args:
-        boxes: (centre x, centre y, width, height) in the view's pixels.
-        left, top, side: the part, in pixels.
+        boxes: (centre x, centre y, width, height) of each box, in pixels of the view.
+        left: Left edge of the crop in pixels.
+        top: Top edge of the crop in pixels.
+        side: Side of the crop in pixels.
 
     Returns:
-        classes (cells, cells): 1 in the core of a box, 0 outside of boxes, -1 where the cell does not count; and
-        the box (cells, cells, 4) of each core's cells, in the network's units. Smaller boxes go before larger.
+        Classes, float32 (cells, cells): 1 in the centre region of a box, 0 outside boxes, -1 for ignored cells; and
+        boxes, float32 (cells, cells, 4), as in ml.networks.finding.build, 0 outside the centre regions.
     """
     cells = side // CELL
     xs, ys = left + (np.arange(cells) + 0.5) * CELL, top + (np.arange(cells) + 0.5) * CELL
@@ -101,8 +121,8 @@ def cell_targets(
     return classes, targets
 
 
-class _Draws:
-    """Draws batches: X-rays, views of them and parts of the views."""
+class _BatchSampler:
+    """Samples batches of X-rays, a view of each X-ray and a crop of each view."""
 
     def __init__(
         self,
@@ -119,13 +139,13 @@ class _Draws:
         if len(self._fractured) < recipe.fractured or len(self._unfractured) < recipe.unfractured:
             raise TrainingRefused(
                 f"A step needs {recipe.fractured} fractured and {recipe.unfractured} unfractured X-rays; there are "
-                f"{len(self._fractured)} and {len(self._unfractured)} to learn from."
+                f"{len(self._fractured)} and {len(self._unfractured)} to train on."
             )
-        self.hardness = np.ones(len(xrays))
+        self.hard_negative_weights = np.ones(len(xrays))
 
     def batch(self) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-        """Returns which X-rays were drawn, and the arrays of a step."""
-        weights = self.hardness[self._unfractured] ** self._recipe.hard
+        """Returns the indices of the sampled X-rays and the arrays of a training step."""
+        weights = self.hard_negative_weights[self._unfractured] ** self._recipe.hard
         drawn = np.concatenate(
             [
                 self.random.choice(self._fractured, self._recipe.fractured, replace=False),
@@ -134,28 +154,29 @@ class _Draws:
                 ),
             ]
         )
-        parts = [self._part(self._xrays[number], self._views.rows[number]) for number in drawn]
-        return drawn, {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+        examples = [self._example(self._xrays[number], self._views.rows[number]) for number in drawn]
+        return drawn, {name: np.stack([each[name] for each in examples]) for name in examples[0]}
 
-    def learn(self, drawn: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        """Notes the scores of X-rays, 0 to 2, for how often they are drawn."""
+    def update_weights(self, drawn: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+        """Updates the hard-negative sampling weights of X-rays from their scores in [0, 2]."""
         for number, score in zip(drawn, scores, strict=True):
-            self.hardness[number] = 0.5 * self.hardness[number] + 0.5 * (0.3 + 1.5 * float(score))
+            weight = self.hard_negative_weights[number]
+            self.hard_negative_weights[number] = 0.5 * weight + 0.5 * (0.3 + 1.5 * float(score))
 
-    def _part(self, xray: Xray, rows: list[int]) -> dict[str, NDArray[Any]]:
+    def _example(self, xray: Xray, rows: list[int]) -> dict[str, NDArray[Any]]:
         plain = len(rows) == 1 or self.random.random() < self._recipe.plain
         row = rows[0] if plain else int(self.random.choice(rows[1:]))
         boxes, crop = self._views.boxes[row], self._crop // COARSE
-        places = [self._views.coarse.shape[axis] - crop for axis in (2, 1)]
-        left, top = (int(self.random.integers(place + 1)) for place in places)
-        if boxes and max(places):
+        limits = [self._views.coarse.shape[axis] - crop for axis in (2, 1)]
+        left, top = (int(self.random.integers(limit + 1)) for limit in limits)
+        if boxes and max(limits):
             box = boxes[int(self.random.integers(len(boxes)))]
             left, top = (
-                self._holding(centre, crop, place) for centre, place in zip(box, places, strict=False)
+                self._crop_around(centre, crop, limit) for centre, limit in zip(box, limits, strict=False)
             )
         classes, targets = cell_targets(boxes, left * COARSE, top * COARSE, self._crop)
         if xray.fractured and not boxes:
-            # It is broken somewhere: only the pooled score learns from it.
+            # A fracture without a box: only the image-level losses use this example.
             classes[:] = -1
         return {
             "fine": self._views.fine[row, 2 * top : 2 * (top + crop), 2 * left : 2 * (left + crop)],
@@ -167,10 +188,11 @@ class _Draws:
             "parts_known": np.asarray(xray.parts is not None, np.float32),
         }
 
-    def _holding(self, centre: float, crop: int, place: int) -> int:
-        low, high = max(0, math.ceil(centre / COARSE - crop + 1)), min(place, math.floor(centre / COARSE - 1))
+    def _crop_around(self, centre: float, crop: int, limit: int) -> int:
+        """Returns a random offset, in coarse cells up to `limit`, of a crop that contains a position in pixels."""
+        low, high = max(0, math.ceil(centre / COARSE - crop + 1)), min(limit, math.floor(centre / COARSE - 1))
         if high < low:
-            return int(np.clip(round(centre / COARSE - crop / 2), 0, place))
+            return int(np.clip(round(centre / COARSE - crop / 2), 0, limit))
         return int(self.random.integers(low, high + 1))
 
 
@@ -182,13 +204,22 @@ def fit(
     train: NDArray[np.int64],
     run: FindingFit,
 ) -> list[dict[str, float]]:
-    """Trains a network in place; it ends with the moving average of its weights.
+    """Trains a network in place for all cycles of the recipe. Its final weights are the moving average.
+
+    Args:
+        model: Network from ml.networks.finding.build.
+        recipe: Hyperparameters.
+        views: Cached backbone features of the X-rays.
+        xrays: All X-rays of the run.
+        train: Indices of the X-rays to train on.
+        run: Options of the fit.
 
     Returns:
-        The mean losses of each STEPS_BETWEEN_CHECKPOINTS steps.
+        The losses, averaged over every STEPS_BETWEEN_CHECKPOINTS steps.
 
     Raises:
-        TrainingStopped: run.should_stop said so; the same call resumes from the last checkpoint.
+        TrainingRefused: There are too few fractured or unfractured X-rays for a batch.
+        TrainingStopped: run.should_stop returned True; the same call resumes from the last checkpoint.
     """
     history = []
     for cycle in range(len(recipe.cycles)):
@@ -204,25 +235,25 @@ def fit_cycle(
     train: NDArray[np.int64],
     run: FindingFit,
 ) -> list[dict[str, float]]:
-    """Trains for one cycle of the recipe; see fit."""
-    cycle, learning = recipe.cycles[run.cycle], split(model)[1]
+    """Trains a network in place for the cycle run.cycle of the recipe; the arguments are those of `fit`."""
+    cycle, trainable = recipe.cycles[run.cycle], split(model)[1]
     random = np.random.default_rng([run.seed, run.number, run.cycle])
-    state = _State(learning, recipe, random)
-    draws = _Draws(views, xrays, train, recipe, cycle.crop, random)
+    state = _TrainingState(trainable, recipe, random)
+    sampler = _BatchSampler(views, xrays, train, recipe, cycle.crop, random)
     if run.checkpoint.exists():
-        draws.hardness = state.load(run.checkpoint)
-    step = _step(learning, state.optimizer, recipe, cycle.part_loss)
+        sampler.hard_negative_weights = state.load(run.checkpoint)
+    step = _step(trainable, state.optimizer, recipe, cycle.part_loss)
     earlier = sum(other.steps for other in recipe.cycles[: run.cycle])
     total = sum(other.steps for other in recipe.cycles)
-    told, recent = 0.0, []
+    last_report, recent = 0.0, []
     while state.done < cycle.steps:
-        rise = min(1.0, state.done / max(recipe.warm_up, 1))
-        fall = 0.5 + 0.5 * math.cos(math.pi * state.done / cycle.steps)
-        state.optimizer.learning_rate = recipe.learning_rate * rise * fall
-        drawn, arrays = draws.batch()
+        warm_up = min(1.0, state.done / max(recipe.warm_up, 1))
+        cosine = 0.5 + 0.5 * math.cos(math.pi * state.done / cycle.steps)
+        state.optimizer.learning_rate = recipe.learning_rate * warm_up * cosine
+        drawn, arrays = sampler.batch()
         losses, scores = step(**{name: tf.constant(array) for name, array in arrays.items()})
-        draws.learn(drawn, scores.numpy())
-        state.average(recipe.average)
+        sampler.update_weights(drawn, scores.numpy())
+        state.update_averages(recipe.average)
         recent.append({name: float(loss) for name, loss in losses.items()})
         last = state.done == cycle.steps
         if state.done % STEPS_BETWEEN_CHECKPOINTS == 0 or last:
@@ -230,27 +261,29 @@ def fit_cycle(
                 {name: float(np.mean([loss[name] for loss in recent])) for name in recent[0]}
             )
             recent = []
-            state.save(run.checkpoint, draws.hardness)
-        if time.monotonic() - told > SECONDS_BETWEEN_EVENTS or last:
-            told, done = time.monotonic(), earlier + state.done
+            state.save(run.checkpoint, sampler.hard_negative_weights)
+        if time.monotonic() - last_report > SECONDS_BETWEEN_EVENTS or last:
+            last_report, done = time.monotonic(), earlier + state.done
             metrics = {name: float(loss) for name, loss in losses.items()}
             left = run.remaining.estimate(run.number + done / total)
-            run.tell(ProgressEvent(run.name, run.cycle + 1, len(recipe.cycles), done, total, metrics, left))
+            run.on_progress(
+                ProgressEvent(run.name, run.cycle + 1, len(recipe.cycles), done, total, metrics, left)
+            )
         if run.should_stop() and not last:
             raise TrainingStopped
-    for variable, value in zip(learning.trainable_variables, state.averages, strict=True):
+    for variable, value in zip(trainable.trainable_variables, state.averages, strict=True):
         variable.assign(value)
     return state.history
 
 
 def scores_of(model: keras.Model, views: Views, numbers: NDArray[np.int64]) -> Scores:
-    """Returns what a network says of X-rays as they are, by their numbers."""
-    learning = split(model)[1]
-    answer = tf.function(lambda fine, coarse: learning([fine, coarse], training=False))
+    """Returns the outputs of a network for the unaugmented X-rays with these indices."""
+    trainable = split(model)[1]
+    predict = tf.function(lambda fine, coarse: trainable([fine, coarse], training=False))
     found: dict[str, list[NDArray[np.float32]]] = {"map": [], "box": [], "finding": [], "part": []}
-    for first in range(0, len(numbers), SCORED_AT_ONCE):
-        rows = [views.rows[number][0] for number in numbers[first : first + SCORED_AT_ONCE]]
-        outputs = answer(views.fine[rows].astype(np.float32), views.coarse[rows].astype(np.float32))
+    for first in range(0, len(numbers), PREDICTION_BATCH):
+        rows = [views.rows[number][0] for number in numbers[first : first + PREDICTION_BATCH]]
+        outputs = predict(views.fine[rows].astype(np.float32), views.coarse[rows].astype(np.float32))
         for name, values in found.items():
             values.append(outputs[name].numpy())
     joined = {name: np.concatenate(values) for name, values in found.items()}
@@ -258,9 +291,9 @@ def scores_of(model: keras.Model, views: Views, numbers: NDArray[np.int64]) -> S
 
 
 def _step(
-    learning: keras.Model, optimizer: keras.Optimizer, recipe: FindingRecipe, part_loss: float
+    trainable: keras.Model, optimizer: keras.Optimizer, recipe: FindingRecipe, part_loss: float
 ) -> Callable[..., Any]:
-    variables = learning.trainable_variables
+    variables = trainable.trainable_variables
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits
 
     def step(
@@ -274,17 +307,17 @@ def _step(
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
             inputs = [tf.cast(fine, tf.float32), tf.cast(coarse, tf.float32)]
-            outputs = learning(inputs, training=True)
+            outputs = trainable(inputs, training=True)
             logits = outputs["map"][..., 0]
             core, outside = tf.cast(classes > 0, tf.float32), tf.cast(classes == 0, tf.float32)
-            share = tf.sigmoid(logits)
-            # The focal loss, gamma 2 (Lin et al. 2017).
-            missed = tf.nn.softplus(-logits) * (1 - share) ** 2 * core
-            alarmed = tf.nn.softplus(logits) * share**2 * outside
+            probability = tf.sigmoid(logits)
+            # Focal loss with gamma = 2 (Lin et al. 2017).
+            positive_loss = tf.nn.softplus(-logits) * (1 - probability) ** 2 * core
+            negative_loss = tf.nn.softplus(logits) * probability**2 * outside
             cores = tf.maximum(tf.reduce_sum(core, (1, 2)), 1.0)
             with_core = tf.maximum(tf.reduce_sum(tf.reduce_max(core, (1, 2))), 1.0)
-            missed = tf.reduce_sum(tf.reduce_sum(missed, (1, 2)) / cores)
-            cells = (missed + UNFRACTURED_CELLS * tf.reduce_sum(alarmed)) / with_core
+            positive_loss = tf.reduce_sum(tf.reduce_sum(positive_loss, (1, 2)) / cores)
+            cells = (positive_loss + UNFRACTURED_CELLS * tf.reduce_sum(negative_loss)) / with_core
             distances = keras.losses.huber(boxes, outputs["box"]) * core
             box = tf.reduce_sum(tf.reduce_sum(distances, (1, 2)) / cores) / with_core
             highest = tf.reduce_logsumexp(logits, (1, 2))
@@ -301,46 +334,48 @@ def _step(
     return compiled
 
 
-class _State:
-    """What a fit resumes from: weights, their average, the optimizer, the random generator, the losses."""
+class _TrainingState:
+    """State of a fit in its checkpoints: weights and their average, optimizer, random generator and losses."""
 
-    def __init__(self, learning: keras.Model, recipe: FindingRecipe, random: np.random.Generator) -> None:
+    def __init__(self, trainable: keras.Model, recipe: FindingRecipe, random: np.random.Generator) -> None:
         self.random, self.done = random, 0
         self.history: list[dict[str, float]] = []
-        self._learning = learning
+        self._trainable = trainable
         self.optimizer = keras.optimizers.AdamW(
             recipe.learning_rate, weight_decay=recipe.weight_decay, global_clipnorm=3.0
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias"])
-        self.optimizer.build(learning.trainable_variables)
-        self.averages = [variable.numpy().copy() for variable in learning.trainable_variables]
+        self.optimizer.build(trainable.trainable_variables)
+        self.averages = [variable.numpy().copy() for variable in trainable.trainable_variables]
 
-    def average(self, decay: float) -> None:
-        # In the first steps a constant decay would keep mostly the starting weights.
+    def update_averages(self, decay: float) -> None:
+        # With a constant decay, the initial weights would dominate the average for the first steps.
         decay = min(decay, (1 + self.done) / (10 + self.done))
-        for mean, variable in zip(self.averages, self._learning.trainable_variables, strict=True):
+        for mean, variable in zip(self.averages, self._trainable.trainable_variables, strict=True):
             mean *= decay
             mean += (1 - decay) * variable.numpy()
         self.done += 1
 
-    def save(self, path: Path, hardness: NDArray[np.float64]) -> None:
+    def save(self, path: Path, hard_negative_weights: NDArray[np.float64]) -> None:
         arrays = {
-            f"weight-{number}": v.numpy() for number, v in enumerate(self._learning.trainable_variables)
+            f"weight-{number}": v.numpy() for number, v in enumerate(self._trainable.trainable_variables)
         }
         arrays |= {f"average-{number}": mean for number, mean in enumerate(self.averages)}
         arrays |= {f"optimizer-{number}": v.numpy() for number, v in enumerate(self.optimizer.variables)}
-        told = {"done": self.done, "history": self.history, "random": self.random.bit_generator.state}
+        progress = {"done": self.done, "history": self.history, "random": self.random.bit_generator.state}
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part.npz")
-        np.savez(aside, hardness=hardness, told=np.array(json.dumps(told)), **arrays)
-        aside.replace(path)
+        temporary = path.with_suffix(".part.npz")
+        # The names of the arrays stay the same, so that earlier checkpoints can be loaded.
+        np.savez(temporary, hardness=hard_negative_weights, told=np.array(json.dumps(progress)), **arrays)
+        temporary.replace(path)
 
     def load(self, path: Path) -> NDArray[np.float64]:
+        """Restores the state and returns the hard-negative sampling weights."""
         with np.load(path, allow_pickle=False) as saved:
-            told = json.loads(str(saved["told"]))
-            self.done, self.history = told["done"], told["history"]
-            self.random.bit_generator.state = told["random"]
-            for number, variable in enumerate(self._learning.trainable_variables):
+            progress = json.loads(str(saved["told"]))
+            self.done, self.history = progress["done"], progress["history"]
+            self.random.bit_generator.state = progress["random"]
+            for number, variable in enumerate(self._trainable.trainable_variables):
                 variable.assign(saved[f"weight-{number}"])
             self.averages = [saved[f"average-{number}"].copy() for number in range(len(self.averages))]
             for number, variable in enumerate(self.optimizer.variables):

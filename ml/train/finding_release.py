@@ -1,4 +1,4 @@
-"""Recipe + X-rays -> finding bundle: cross-validate, fit, calibrate, export, and say in the card what it is."""
+"""Trains the finding network by a recipe, calibrates and evaluates it on held-out X-rays, and writes the bundle."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from ml.train.input_pipeline import TrainingRefused
 from ml.train.out_of_distribution import fit as fit_distribution
 from ml.train.release import versions
 
-# Share of the fractured X-rays of other groups that "no fracture seen" may miss, with room for chance on new ones.
+# Target false-negative rate of "no fracture seen" on held-out groups, with a margin for sampling error.
 MISSED = 0.06
-# Share of the unfractured X-rays of other groups that may be "fracture seen".
+# Target false-positive rate of "fracture seen" on held-out groups.
 ALARMED = 0.08
-# Second and third marks are set down to a score that gives so many marks outside of boxes a picture.
+# Target number of false-positive marks per image, which sets the score threshold of the second and third mark.
 FALSE_MARKS = 0.25
-# Share of the X-rays trained on that are not recognised as such.
+# Target share of the X-rays that the out-of-distribution threshold rejects.
 REFUSED = 0.002
 FOLDS_OF_DISTRIBUTION = FOLDS_OF_CALIBRATION = 5
 SCORE_NAMES = ("maps", "boxes", "pooled", "parts")
@@ -49,21 +49,34 @@ SCORE_NAMES = ("maps", "boxes", "pooled", "parts")
 
 @dataclass(frozen=True)
 class FindingRun:
-    """What a run needs besides the recipe and the X-rays; see ml.train.learning.Run."""
+    """Options of a training run besides the recipe and the X-rays, as in ml.train.cross_validation.RunOptions.
+
+    Attributes:
+        work: Folder for checkpoints and caches, from which a run resumes.
+        seed: Seed of everything random.
+        weights: File with pretrained weights, instead of the recipe's.
+        origin: Licences and attributions of data and weights, for the card.
+        on_progress: Called with the progress.
+        should_stop: Called after each step; stops the run when it returns True.
+    """
 
     work: Path
     seed: int = 0
     weights: Path | None = None
     origin: dict[str, Any] | None = None
-    tell: ProgressCallback = lambda event: None
+    on_progress: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """X-rays scored by a network that did not learn from them.
+    """Predictions for X-rays by networks that were not trained on them.
 
-    boxes: of each X-ray by their centres, in pixels of the input, whose side is size.
+    Attributes:
+        xrays: The X-rays.
+        scores: Outputs of the networks for the X-rays.
+        boxes: (centre x, centre y, width, height) of the boxes of each X-ray, in pixels of the input.
+        size: Side of the input in pixels.
     """
 
     xrays: list[Xray]
@@ -79,8 +92,8 @@ class HeldOut:
     def groups(self) -> list[str]:
         return [xray.group for xray in self.xrays]
 
-    def part(self, chosen: NDArray[np.intp]) -> HeldOut:
-        """Returns those X-rays alone, by their positions."""
+    def subset(self, chosen: NDArray[np.intp]) -> HeldOut:
+        """Returns the X-rays with these indices."""
         numbers = chosen.tolist()
         scores = Scores(*(getattr(self.scores, name)[numbers] for name in SCORE_NAMES))
         return HeldOut(
@@ -92,12 +105,18 @@ class HeldOut:
 
 
 def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: FindingRun) -> Bundle:
-    """Trains as the recipe says and writes a bundle; its figures come from networks that did not see the X-ray.
+    """Trains by a recipe and writes a bundle. The metrics in its card are measured on held-out X-rays.
+
+    Args:
+        recipe: The recipe.
+        xrays: The X-rays.
+        out: Folder of the bundle.
+        run: Options of the run.
 
     Raises:
-        TrainingRefused: the X-rays or the weights cannot be used.
-        ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
-        FileExistsError: out holds something that is no bundle.
+        TrainingRefused: The X-rays or the weights cannot be used.
+        ml.train.fitting.TrainingStopped: run.should_stop returned True; the same call resumes.
+        FileExistsError: out exists and is not a bundle.
     """
     check_destination(out)
     started = time.monotonic()
@@ -108,39 +127,41 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         raise TrainingRefused(str(error)) from error
     weights = run.weights or (PRETRAINED / recipe.pretrained if recipe.pretrained else None)
     frozen = network.split(_build(recipe, run, weights))[0]
-    views = compute_views(frozen, xrays, recipe, run.seed, run.work, run.tell, run.should_stop)
+    views = compute_views(frozen, xrays, recipe, run.seed, run.work, run.on_progress, run.should_stop)
     key = _key(recipe, xrays, run.seed, weights)
     usable = np.array([not xray.contradicted for xray in xrays])
-    last = recipe.held_out if recipe.held_out > 1 else None
-    remaining = RemainingTime(recipe.held_out + (last is not None))
+    final = recipe.held_out if recipe.held_out > 1 else None
+    remaining = RemainingTime(recipe.held_out + (final is not None))
 
-    def fitted_to(
+    def train_network(
         name: str, number: int, train: NDArray[np.bool_]
     ) -> tuple[keras.Model, list[dict[str, float]]]:
         model = _build(recipe, run, weights)
-        one = FindingFit(name, number, run.seed, run.work, key, remaining, run.tell, run.should_stop)
-        return model, fit(model, recipe, views, xrays, np.flatnonzero(train & usable), one)
+        options = FindingFit(
+            name, number, run.seed, run.work, key, remaining, run.on_progress, run.should_stop
+        )
+        return model, fit(model, recipe, views, xrays, np.flatnonzero(train & usable), options)
 
-    scored: list[Scores] = []
+    fold_scores: list[Scores] = []
     for fold in range(recipe.held_out):
-        model, history = fitted_to(f"fold {fold + 1}", fold, folds != fold)
-        learned_from = folds != fold
-        scored.append(scores_of(model, views, np.flatnonzero(folds == fold)))
-    if last is not None:
-        model, history = fitted_to("train", last, np.ones(len(xrays), bool))
-        learned_from = np.ones(len(xrays), bool)
+        model, history = train_network(f"fold {fold + 1}", fold, folds != fold)
+        in_training = folds != fold
+        fold_scores.append(scores_of(model, views, np.flatnonzero(folds == fold)))
+    if final is not None:
+        model, history = train_network("train", final, np.ones(len(xrays), bool))
+        in_training = np.ones(len(xrays), bool)
     numbers = np.concatenate([np.flatnonzero(folds == fold) for fold in range(recipe.held_out)])
     held_out = HeldOut(
         [xrays[number] for number in numbers.tolist()],
-        Scores(*(np.concatenate([getattr(part, name) for part in scored]) for name in SCORE_NAMES)),
+        Scores(*(np.concatenate([getattr(part, name) for part in fold_scores]) for name in SCORE_NAMES)),
         [views.boxes[views.rows[number][0]] for number in numbers.tolist()],
         recipe.input.size,
     )
-    learned = [xray for xray, used in zip(xrays, learned_from & usable, strict=True) if used]
+    training_xrays = [xray for xray, used in zip(xrays, in_training & usable, strict=True) if used]
     facts = {
         "seed": run.seed,
         "data": {
-            "learned_from": _counts(learned),
+            "learned_from": _counts(training_xrays),
             "held_out": _counts(held_out.xrays),
             "left_out": int((~usable).sum()),
         },
@@ -151,29 +172,34 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         "origin": run.origin or {},
         "versions": versions(),
     }
-    return release(model, recipe, xrays, learned, held_out, facts, out, run)
+    return release(model, recipe, xrays, training_xrays, held_out, facts, out, run)
 
 
 def release(
     model: keras.Model,
     recipe: FindingRecipe,
     xrays: Sequence[Xray],
-    learned: Sequence[Xray],
+    training_xrays: Sequence[Xray],
     held_out: HeldOut,
     facts: Mapping[str, Any],
     out: Path,
     run: FindingRun,
 ) -> Bundle:
-    """Calibrates, exports and writes a bundle.
+    """Calibrates and exports a trained network and writes the bundle.
 
     Args:
-        model: its weights are rounded in place.
-        xrays: what a picture is compared with to recognise it. learned: what the model learned from.
-        facts: what the card says besides.
+        model: The network. Its weights are rounded in place.
+        recipe: The recipe.
+        xrays: X-rays that the out-of-distribution score is fitted on.
+        training_xrays: X-rays that the network was trained on.
+        held_out: Predictions that calibrate the network and set the thresholds.
+        facts: Additional entries of the card.
+        out: Folder of the bundle.
+        run: Options of the run.
     """
     round_weights(model)
     graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
-    distribution, recognised = _distribution(graph, xrays, recipe, run)
+    distribution, recognised = _fit_out_of_distribution(graph, xrays, recipe, run)
     card = {
         "answers": "finding",
         "body_parts": list(PARTS),
@@ -184,7 +210,7 @@ def release(
         "figures": {"held_out": figures(answered_by_others(held_out, run.seed)), "recognised": recognised},
         **facts,
     }
-    digests = sorted({xray.sha256 for xray in learned})
+    digests = sorted({xray.sha256 for xray in training_xrays})
     files = {
         "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
@@ -195,23 +221,23 @@ def release(
 
 
 def calibrate(held_out: HeldOut) -> dict[str, Any]:
-    """Returns a card's calibration."""
+    """Returns the calibration and the thresholds for the card."""
     labels, scores = held_out.labels, held_out.scores
-    by_map = np.array([map_score(found) for found in scores.maps])
-    weights = logistic_regression(np.stack([by_map, scores.pooled.astype(np.float64)], axis=1), labels)
+    map_scores = np.array([map_score(found) for found in scores.maps])
+    weights = logistic_regression(np.stack([map_scores, scores.pooled.astype(np.float64)], axis=1), labels)
     map_weight, pooled_weight, bias = (float(weight) for weight in weights)
-    scale_only = FindingCalibration(map_weight, pooled_weight, bias, 1.0, 0.0, 1.0)
-    probabilities = scale_only.probability(by_map, scores.pooled)
+    without_thresholds = FindingCalibration(map_weight, pooled_weight, bias, 1.0, 0.0, 1.0)
+    probabilities = without_thresholds.probability(map_scores, scores.pooled)
     seen_from = float(np.quantile(probabilities[~labels], 1 - ALARMED, method="higher"))
     not_seen_below = float(np.quantile(probabilities[labels], MISSED, method="lower"))
     return {
         "map_weight": map_weight,
         "pooled_weight": pooled_weight,
         "bias": bias,
-        # Where few are missed and few alarmed at one threshold, nothing is doubtful.
+        # If one threshold meets both targets, no answer is doubtful.
         "seen_from": max(seen_from, not_seen_below),
         "not_seen_below": not_seen_below,
-        "mark_from": _mark_from(held_out),
+        "mark_from": _mark_threshold(held_out),
         "part_from": 0.5,
         "missed_aim": MISSED,
         "alarmed_aim": ALARMED,
@@ -222,7 +248,7 @@ def calibrate(held_out: HeldOut) -> dict[str, Any]:
 
 
 def answered_by_others(held_out: HeldOut, seed: int) -> Answered:
-    """Returns each X-ray's answer, with a calibration and thresholds from the other groups."""
+    """Returns the answer for each X-ray, with a cross-fitted calibration: each fold is calibrated on the others."""
     groups, count = held_out.groups, len(held_out.xrays)
     folds = grouped_folds(
         held_out.labels.astype(np.int64), groups, min(FOLDS_OF_CALIBRATION, len(set(groups))), seed
@@ -230,7 +256,7 @@ def answered_by_others(held_out: HeldOut, seed: int) -> Answered:
     probabilities = np.zeros(count)
     seen, not_seen, hits = (np.zeros(count, bool) for _ in range(3))
     for fold in np.unique(folds):
-        others = held_out.part(np.flatnonzero(folds != fold))
+        others = held_out.subset(np.flatnonzero(folds != fold))
         calibration = FindingCalibration.of({"calibration": calibrate(others)})
         for number in np.flatnonzero(folds == fold).tolist():
             scores, boxes = held_out.scores.maps[number], held_out.scores.boxes[number]
@@ -242,27 +268,36 @@ def answered_by_others(held_out: HeldOut, seed: int) -> Answered:
             seen[number], not_seen[number] = name == "fracture seen", name == "no fracture seen"
             if name != "no fracture seen":
                 mark = peaks(scores, boxes, held_out.size)[0]
-                hits[number] = _in_a_box(mark, held_out.boxes[number])
+                hits[number] = _is_in_a_box(mark, held_out.boxes[number])
     return Answered(held_out.xrays, probabilities, seen, not_seen, hits)
 
 
 def logistic_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Returns the weight of each column and the bias that make the labels likeliest, by Newton's method.
+    """Fits a logistic regression by Newton's method, with a small L2 penalty.
 
-    Platt's targets (Platt 1999) keep the result finite where the labels are perfectly separated.
+    Platt's targets (Platt 1999) keep the weights finite if the classes are perfectly separable.
+
+    Args:
+        values: float64 (n, features).
+        labels: bool (n,).
+
+    Returns:
+        float64 (features + 1,), the weight of each feature and the bias.
     """
-    spread, middle = values.std(axis=0) + 1e-9, values.mean(axis=0)
-    x = np.concatenate([(values - middle) / spread, np.ones((len(values), 1))], axis=1)
+    std, mean = values.std(axis=0) + 1e-9, values.mean(axis=0)
+    x = np.concatenate([(values - mean) / std, np.ones((len(values), 1))], axis=1)
     positives, negatives = labels.sum(), (~labels).sum()
     targets = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     weights = np.zeros(x.shape[1])
     for _ in range(50):
-        found = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        slope = x.T @ (found - targets) + 1e-3 * weights
-        bend = (x * (found * (1 - found))[:, np.newaxis]).T @ x + 1e-3 * np.eye(len(weights))
-        weights = weights - np.linalg.solve(bend, slope)
-    scaled = weights[:-1] / spread
-    return np.append(scaled, weights[-1] - scaled @ middle)
+        probabilities = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (probabilities - targets) + 1e-3 * weights
+        hessian = (x * (probabilities * (1 - probabilities))[:, np.newaxis]).T @ x + 1e-3 * np.eye(
+            len(weights)
+        )
+        weights = weights - np.linalg.solve(hessian, gradient)
+    scaled = weights[:-1] / std
+    return np.append(scaled, weights[-1] - scaled @ mean)
 
 
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
@@ -274,9 +309,14 @@ def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> kera
 
 
 def _key(recipe: FindingRecipe, xrays: Sequence[Xray], seed: int, weights: Path | None) -> str:
-    """Names the checkpoints: another recipe, other X-rays, seed or weights do not resume this run."""
-    start = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else ""
-    parts = [recipe.to_json(), seed, start, [[x.sha256, x.group, x.fractured, *x.boxes] for x in xrays]]
+    """Returns the prefix of the checkpoint names. It changes with the recipe, X-rays, seed and pretrained weights."""
+    weights_digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else ""
+    parts = [
+        recipe.to_json(),
+        seed,
+        weights_digest,
+        [[x.sha256, x.group, x.fractured, *x.boxes] for x in xrays],
+    ]
     return "finding-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -288,43 +328,47 @@ def _counts(xrays: Sequence[Xray]) -> dict[str, int]:
     }
 
 
-def _mark_from(held_out: HeldOut) -> float:
-    """Returns the lowest mark score at which marks outside of boxes number FALSE_MARKS a picture."""
-    outside = []
+def _mark_threshold(held_out: HeldOut) -> float:
+    """Returns the score threshold at which there are FALSE_MARKS false positives per image."""
+    false_positives = []
     for scores, boxes, true in zip(held_out.scores.maps, held_out.scores.boxes, held_out.boxes, strict=True):
-        outside += [mark.score for mark in peaks(scores, boxes, held_out.size) if not _in_a_box(mark, true)]
+        false_positives += [
+            mark.score for mark in peaks(scores, boxes, held_out.size) if not _is_in_a_box(mark, true)
+        ]
     allowed = int(FALSE_MARKS * len(held_out.xrays))
-    return float(np.sort(outside)[::-1][min(allowed, len(outside) - 1)]) if outside else 1.0
+    if not false_positives:
+        return 1.0
+    return float(np.sort(false_positives)[::-1][min(allowed, len(false_positives) - 1)])
 
 
-def _in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:
+def _is_in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(abs(x - box[0]) <= box[2] / 2 and abs(y - box[1]) <= box[3] / 2 for box in boxes)
 
 
-def _distribution(
+def _fit_out_of_distribution(
     content: bytes, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
 ) -> tuple[Distribution, dict[str, Any]]:
-    """Fits what recognises an X-ray to the features of the served graph, and measures it on other pictures."""
+    """Fits and evaluates the out-of-distribution score on the serving graph's features."""
     graph = LiteRTGraph(content)
     groups = [xray.group for xray in xrays]
     num_folds = min(FOLDS_OF_DISTRIBUTION, len(set(groups)))
     folds = grouped_folds(np.zeros(len(xrays), np.int64), groups, num_folds, run.seed)
-    # The frozen layers that make the features learned from none of the X-rays.
+    # The frozen layers were not trained on any of these X-rays.
     unseen = np.ones(len(xrays), bool)
     distribution, scores = fit_distribution(_features(graph, xrays, recipe, run), folds, unseen, REFUSED)
     refused = {"x_rays": {"refused": int((scores > distribution.threshold).sum()), "n": len(scores)}}
-    pictures = {
+    other_images = {
         **out_of_distribution_images.render_images(),
         "photograph": out_of_distribution_images.load_photographs(),
     }
-    for kind, found in pictures.items():
-        outside = [
+    for kind, images in other_images.items():
+        rejected = [
             is_blank(pixels)
             or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
-            for pixels in found
+            for pixels in images
         ]
-        refused[kind] = {"refused": int(sum(outside)), "n": len(found)}
+        refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}
     return distribution, refused
 
 
@@ -335,5 +379,7 @@ def _features(
     for number, xray in enumerate(xrays, start=1):
         features.append(graph.run(rescale(fitted(xray, recipe.input)[0], recipe.input))["features"])
         if number % 50 == 0 or number == len(xrays):
-            run.tell(ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
+            run.on_progress(
+                ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number))
+            )
     return np.stack(features)

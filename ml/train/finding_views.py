@@ -1,4 +1,4 @@
-"""X-rays with boxes -> varied views, and what the frozen layers of the finding network make of them, in files."""
+"""Augments X-rays with their boxes, and caches the outputs of the frozen backbone for each copy in files."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ EVENT_EVERY = 50
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """What the finding network learns from. A row is a view: the picture as it is (0) or varied (1 and up).
+    """Cached backbone features. Each row is one copy of an X-ray: unaugmented (0) or augmented (1 and up).
 
-    fine: float16 (rows, h / 8, w / 8, 48), coarse: float16 (rows, h / 16, w / 16, 88), the outputs of FROZEN.
-    boxes: each row's boxes as (centre x, centre y, width, height), in pixels of the input.
-    rows: each X-ray's rows, the plain view first.
+    Attributes:
+        fine: float16 (rows, h / 8, w / 8, 48), output of the first block of FROZEN.
+        coarse: float16 (rows, h / 16, w / 16, 88), output of the second block of FROZEN.
+        boxes: (centre x, centre y, width, height) of the boxes of each row, in pixels of the input.
+        rows: Rows of each X-ray. The first one is the unaugmented copy.
     """
 
     fine: NDArray[np.float16]
@@ -47,10 +49,13 @@ class Views:
 
 
 def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
-    """Returns an X-ray as fitted, uint8 (size, size, 1), and its boxes there, by their centres.
+    """Reads an X-ray and fits it into the network's input.
+
+    Returns:
+        The image, uint8 (size, size, 1), and its boxes as (centre x, centre y, width, height), in pixels of the input.
 
     Raises:
-        TrainingRefused: the file cannot be used.
+        TrainingRefused: The file cannot be used.
     """
     try:
         pixels = read_image(xray.path).pixels
@@ -68,53 +73,57 @@ def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
 
 
 def vary(
-    image: NDArray[np.uint8], boxes: Sequence[Box], how: Augmentation, random: np.random.Generator
+    image: NDArray[np.uint8], boxes: Sequence[Box], augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], list[Box]]:
-    """Returns a varied image, uint8 (size, size, 1), and the boxes moved with it.
+    """Returns a randomly augmented image, uint8 (size, size, 1), and its transformed boxes.
 
-    A box keeps its size when the image is turned: the box around a turned box would grow with each degree.
+    Rotation moves a box but does not resize it; enclosing the rotated box would enlarge it.
     """
 
-    def draw(amount: float) -> float:
-        return float(random.uniform(-amount, amount))
+    def draw(limit: float) -> float:
+        return float(random.uniform(-limit, limit))
 
     angle, zoom, stretch = (
-        math.radians(draw(how.rotate)),
-        math.exp(draw(how.zoom)),
-        math.exp(draw(how.stretch) / 2),
+        math.radians(draw(augmentation.rotate)),
+        math.exp(draw(augmentation.zoom)),
+        math.exp(draw(augmentation.stretch) / 2),
     )
-    shear, mirror = draw(how.shear), -1.0 if how.flip and random.random() < 0.5 else 1.0
+    shear, flip = draw(augmentation.shear), -1.0 if augmentation.flip and random.random() < 0.5 else 1.0
     side = image.shape[0]
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    forward = turn @ np.array([[1, shear], [0, 1]]) @ np.diag([zoom * stretch * mirror, zoom / stretch])
-    middle, shift = np.full(2, side / 2), np.array([draw(how.shift), draw(how.shift)]) * side
-    back = np.linalg.inv(forward)
-    offset = middle - back @ (middle + shift)
-    moved = Image.fromarray(image[..., 0]).transform(
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    forward = rotation @ np.array([[1, shear], [0, 1]]) @ np.diag([zoom * stretch * flip, zoom / stretch])
+    centre, shift = (
+        np.full(2, side / 2),
+        np.array([draw(augmentation.shift), draw(augmentation.shift)]) * side,
+    )
+    inverse = np.linalg.inv(forward)
+    offset = centre - inverse @ (centre + shift)
+    warped = Image.fromarray(image[..., 0]).transform(
         (side, side),
         Image.Transform.AFFINE,
-        (*back[0], offset[0], *back[1], offset[1]),
+        (*inverse[0], offset[0], *inverse[1], offset[1]),
         Image.Resampling.BICUBIC,
     )
-    toned = _tone(np.asarray(moved), how, draw)
-    values = toned + random.standard_normal(toned.shape, np.float32) * np.float32(
-        random.uniform(0, how.noise)
+    adjusted = _adjust_intensity(np.asarray(warped), augmentation, draw)
+    values = adjusted + random.standard_normal(adjusted.shape, np.float32) * np.float32(
+        random.uniform(0, augmentation.noise)
     )
     result = Image.fromarray(np.rint(values.clip(0, 1) * 255).astype(np.uint8))
-    if random.random() < how.blur:
+    if random.random() < augmentation.blur:
         result = result.filter(ImageFilter.BoxBlur(1))
-    centres = [forward @ (np.array([x, y]) - middle) + middle + shift for x, y, _, _ in boxes]
+    centres = [forward @ (np.array([x, y]) - centre) + centre + shift for x, y, _, _ in boxes]
     sizes = [(w * zoom * stretch, h * zoom / stretch) for _, _, w, h in boxes]
-    moved_boxes = [(float(c[0]), float(c[1]), w, h) for c, (w, h) in zip(centres, sizes, strict=True)]
-    return np.asarray(result)[..., np.newaxis], moved_boxes
+    warped_boxes = [(float(c[0]), float(c[1]), w, h) for c, (w, h) in zip(centres, sizes, strict=True)]
+    return np.asarray(result)[..., np.newaxis], warped_boxes
 
 
-def _tone(
-    pixels: NDArray[np.uint8], how: Augmentation, draw: Callable[[float], float]
+def _adjust_intensity(
+    pixels: NDArray[np.uint8], augmentation: Augmentation, draw: Callable[[float], float]
 ) -> NDArray[np.float32]:
-    levels = np.clip(np.arange(256) / 255, 1e-4, 1) ** math.exp(draw(how.gamma))
+    """Returns an image with random gamma, contrast and brightness, with values in [0, 1]."""
+    levels = np.clip(np.arange(256) / 255, 1e-4, 1) ** math.exp(draw(augmentation.gamma))
     mean = float(np.bincount(pixels.ravel(), minlength=256) @ levels / pixels.size)
-    levels = (levels - mean) * (1 + draw(how.contrast)) + mean + draw(how.brightness)
+    levels = (levels - mean) * (1 + draw(augmentation.contrast)) + mean + draw(augmentation.brightness)
     return np.asarray(levels.clip(0, 1), np.float32)[pixels]
 
 
@@ -124,28 +133,34 @@ def compute_views(
     recipe: FindingRecipe,
     seed: int,
     work: Path,
-    tell: ProgressCallback,
+    on_progress: ProgressCallback,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Views:
-    """Computes the outputs of the frozen layers for all views, into files under work, unless they are there.
+    """Computes the outputs of the frozen backbone for all copies of the X-rays and caches them in files.
 
-    A stopped call resumes where it stopped.
+    A call that was stopped or killed resumes from its files.
 
     Args:
-        frozen: from ml.networks.finding.split, for inputs of the recipe's size.
+        frozen: Backbone from ml.networks.finding.split, for inputs of the recipe's size.
+        xrays: The X-rays.
+        recipe: Recipe with the input, the number of copies and their augmentation.
+        seed: Seed of the augmentation.
+        work: Folder of the cache files.
+        on_progress: Called with the progress.
+        should_stop: Called after each image; stops the computation when it returns True.
 
     Raises:
-        TrainingRefused: an image cannot be used.
-        TrainingStopped: should_stop said so.
+        TrainingRefused: An image cannot be used.
+        TrainingStopped: should_stop returned True.
     """
     size = recipe.input.size
     planned = [(number, 0) for number in range(len(xrays))]
     for number, xray in enumerate(xrays):
         planned += [(number, 1 + view) for view in range(recipe.views[xray.fractured])]
     weights = hashlib.sha256(b"".join(array.tobytes() for array in frozen.get_weights())).hexdigest()
-    described = [recipe.input.to_json(), list(recipe.views), recipe.to_json()["augmentation"], seed, weights]
-    described.append([[xray.sha256, *xray.boxes] for xray in xrays])
-    key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+    key_parts = [recipe.input.to_json(), list(recipe.views), recipe.to_json()["augmentation"], seed, weights]
+    key_parts.append([[xray.sha256, *xray.boxes] for xray in xrays])
+    key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()[:16]
     work.mkdir(parents=True, exist_ok=True)
     outputs = [
         _open(work / f"views-{key}-{name}.npy", (len(planned), size // cell, size // cell, features))
@@ -168,9 +183,10 @@ def compute_views(
         boxes.append(found)
         stop = should_stop()
         if stop or len(boxes) % EVENT_EVERY == 0 or len(boxes) == len(planned):
-            # A killed run resumes after the rows that this file counts.
+            # A run that was killed resumes after the rows in this file.
             _write(done_file, json.dumps(boxes).encode())
-            tell(ProgressEvent("views", 1, 1, len(boxes), len(planned), {}, remaining.estimate(len(boxes))))
+            left = remaining.estimate(len(boxes))
+            on_progress(ProgressEvent("views", 1, 1, len(boxes), len(planned), {}, left))
         if stop:
             raise TrainingStopped
     rows: list[list[int]] = [[] for _ in xrays]
@@ -180,7 +196,7 @@ def compute_views(
 
 
 def _litert(frozen: keras.Model, size: int) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Returns the frozen layers as a LiteRT function of one image: it is several times faster than Keras."""
+    """Returns a LiteRT function of the frozen backbone for one image, which is several times faster than Keras."""
     image = keras.Input((size, size, 3), batch_size=1)
     named = keras.Model(image, dict(zip(FROZEN, frozen(image), strict=True)))
     content = tf.lite.TFLiteConverter.from_keras_model(named).convert()
@@ -202,6 +218,6 @@ def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_bytes(content)
-    aside.replace(path)
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -2,6 +2,8 @@
 
 An epoch depends only on the state before it, the seed and its number. A run that was killed and restarted therefore
 ends with the same weights as an uninterrupted one.
+
+The finding has its own training loop in ml/train/finding.py.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_marks_are_the_best_cells_and_stand_apart() -> None:
 
 
 def test_a_kind_bundle_does_not_answer_the_finding() -> None:
-    with pytest.raises(BundleIncompatible, match="whether a bone is broken"):
+    with pytest.raises(BundleIncompatible, match="is not a fracture-finding bundle"):
         FindingPredictor(open_bundle(SHIPPED_KIND), "litert")
 
 
