@@ -86,7 +86,7 @@ def test_a_run_is_canceled(as_root: Client, loop: TrainingRun) -> None:
     assert act(as_root, TrainingRun, "cancel", loop) == f"{loop} is being canceled."
     loop.refresh_from_db()
     assert loop.state == "canceled"
-    assert "is finished" in act(as_root, TrainingRun, "cancel", loop)
+    assert "has finished" in act(as_root, TrainingRun, "cancel", loop)
 
 
 def test_a_promotion_passes_the_same_gate_as_in_the_portal(

@@ -182,7 +182,7 @@ def test_a_finished_run_links_to_its_model_and_a_failed_one_says_why(as_tess: Cl
 def test_a_run_is_canceled_once(as_tess: Client) -> None:
     run = make_run(make_dataset())
     assert "Canceled by tess" in as_tess.post(f"/training/{run.pk}/cancel/", follow=True).text
-    assert "is finished" in as_tess.post(f"/training/{run.pk}/cancel/", follow=True).text
+    assert "has finished" in as_tess.post(f"/training/{run.pk}/cancel/", follow=True).text
     begun = make_run(run.dataset_version, state="running", started_at=timezone.now())
     assert "Canceling" in as_tess.post(f"/training/{begun.pk}/cancel/", follow=True).text
 
