@@ -135,7 +135,7 @@ def test_a_run_that_nobody_began_is_canceled_at_once_and_once(
     assert fresh(run).state == "canceled"
     assert fresh(run).canceled_by == tara
     assert claim(run) is None
-    with pytest.raises(NotAllowedNow, match="is finished"):
+    with pytest.raises(NotAllowedNow, match="has finished"):
         cancel_training(user=tara, run=run)
 
 
