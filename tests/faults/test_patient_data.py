@@ -30,7 +30,7 @@ def test_no_attribute_of_a_dicom_file_and_no_file_name_lands_where_it_should_not
     assert {Path(name).suffix for name in kept} >= {".sqlite3", ".png", ".jpg", ".zip", ".log"}
     assert [(name, marks_in(content)) for name, content in kept.items() if marks_in(content)] == []
     named = [name for name, content in kept.items() if b"Meier" in content]
-    assert {name for name in named if not name.endswith("-classifier.radiograph.jsonl")} <= {
+    assert {name for name in named if not name.endswith("-radiographs.radiograph.jsonl")} <= {
         "callus.sqlite3",
         "callus.sqlite3-wal",
     }

@@ -76,7 +76,7 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
         ({"batch_size": 1000}, "The value for batch size must be between 1 and 512"),
         ({"seed": -1}, "The value for seed must be between 0 and"),
         ({"recipe": "probe"}, "cannot start from scratch: it needs pretrained weights"),
-        ({"start": "pretrained"}, "no pretrained network fits it"),
+        ({"start": "pretrained"}, "has no pretrained weights"),
         ({"recipe": "tiny", "start": "live"}, "cannot start from Model 1, which is another network"),
     ],
 )
@@ -280,7 +280,7 @@ class TestFairTest:
         manifest = _manifest(stored_dataset(tmp_path / "a"))
         everything = frozenset(item.sha256 for item in manifest.items)
 
-        with pytest.raises(DatasetRefused, match="on no test image"):
+        with pytest.raises(DatasetRefused, match="was trained on all of these test images"):
             FairTest.make(manifest, [Origin(everything, True)])
 
 
