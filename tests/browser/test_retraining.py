@@ -53,7 +53,7 @@ def upload_dataset(page: Page, folder: Path) -> None:
 
 def start_run(page: Page, epochs: int) -> None:
     page.goto("/training/start/")
-    page.get_by_text("Other recipes").click()
+    page.locator("summary", has_text="Other recipes").click()
     page.get_by_label("tiny: A small network").check()
     page.get_by_label("Starting point").select_option("scratch")
     page.get_by_label("Epochs").fill(str(epochs))
