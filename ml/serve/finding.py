@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +18,6 @@ from ml.serve.inference import Engine, open_graph
 from ml.serve.out_of_distribution import Distribution
 from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blank, preprocess
 
-SHIPPED = Path(__file__).parent / "shipped_finding"
 MAX_MARKS = 3
 # Radius of the non-maximum suppression around a peak, in cells of the map.
 SUPPRESSED = 3

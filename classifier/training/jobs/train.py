@@ -149,7 +149,7 @@ def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[s
         number=ModelVersion.objects.next_number(),
         checksum=bundle.checksum,
         archive=archive,
-        card=bundle.card,
+        card=bundle.full_card,
         source=ModelVersion.Source.TRAINED,
         created_by=run.created_by,
         code_version=settings.VERSION,

@@ -10,9 +10,8 @@ import pytest
 
 from ml.data import out_of_distribution_images
 from ml.data.images import read_image
-from ml.serve.bundle import SHIPPED as SHIPPED_KIND
-from ml.serve.bundle import BundleIncompatible, open_bundle
-from ml.serve.finding import SHIPPED, FindingCalibration, FindingPredictor, map_score, peaks
+from ml.serve.bundle import FINDING, SHIPPED, BundleIncompatible, open_bundle
+from ml.serve.finding import FindingCalibration, FindingPredictor, map_score, peaks
 from ml.serve.preprocessing import InputSpec
 from tests.ml.drawings import draw_bone
 
@@ -21,7 +20,7 @@ FRACATLAS = Path(__file__).parents[4] / "shared/data/fracatlas"
 
 @pytest.fixture(scope="module")
 def predictor() -> FindingPredictor:
-    return FindingPredictor(open_bundle(SHIPPED), "litert")
+    return FindingPredictor(open_bundle(SHIPPED / FINDING), "litert")
 
 
 def calibration(**changes: float) -> FindingCalibration:
@@ -66,11 +65,11 @@ def test_marks_are_the_best_cells_and_stand_apart() -> None:
 
 def test_a_kind_bundle_does_not_answer_the_finding() -> None:
     with pytest.raises(BundleIncompatible, match="is not a fracture-finding bundle"):
-        FindingPredictor(open_bundle(SHIPPED_KIND), "litert")
+        FindingPredictor(open_bundle(SHIPPED), "litert")
 
 
 def test_the_shipped_card_says_what_it_was_measured_on() -> None:
-    card = open_bundle(SHIPPED).card
+    card = open_bundle(SHIPPED / FINDING).card
     assert card["answers"] == "finding"
     held_out = card["figures"]["held_out"]
     assert held_out["all"]["n"] > 1000
@@ -129,4 +128,4 @@ def test_real_x_rays_are_recognised_and_their_part_is_named(predictor: FindingPr
 
 
 def test_the_input_is_larger_than_the_kinds() -> None:
-    assert InputSpec(**open_bundle(SHIPPED).card["input"]).size > 256
+    assert InputSpec(**open_bundle(SHIPPED / FINDING).card["input"]).size > 256
