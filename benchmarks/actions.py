@@ -21,7 +21,9 @@ from classifier.registry.models import ModelVersion
 from classifier.reviews.services import record_review
 from classifier.training.jobs.schedule import follow_schedule
 from ml.classes import FRACTURE_CLASSES
-from ml.serve.inference import Prediction as Answer
+from ml.serve.answer import Answer
+from ml.serve.finding import Finding, Mark
+from ml.serve.inference import Prediction as Kind
 from portal.accounts.services import delete_account, export_account
 from portal.operations.purge import empty_trash
 from portal.operations.sweep import sweep
@@ -29,7 +31,7 @@ from tests.client import png
 from tests.ml.drawings import draw_bone
 
 XRAY = png(draw_bone())
-ANSWER = Answer(
+KIND = Kind(
     class_name=FRACTURE_CLASSES[0],
     confidence=0.4,
     probabilities=dict.fromkeys(FRACTURE_CLASSES, 0.1),
@@ -38,6 +40,7 @@ ANSWER = Answer(
     in_distribution=True,
     saliency=draw_bone().astype("float32") / 255,
 )
+ANSWER = Answer(Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True), KIND)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _delete_account(name: str) -> None:
 
 def _review() -> None:
     prediction = Prediction.objects.worklist().select_related("radiograph", "model_version")[0]
-    record_review(reviewer=_user("made-reviewer"), prediction=prediction, verdict="no_fracture")
+    record_review(reviewer=_user("made-reviewer"), prediction=prediction, finding="no_fracture")
 
 
 def _mark_read() -> None:

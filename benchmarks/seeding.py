@@ -156,9 +156,14 @@ class Maker:
         names = [first, *self.random.sample([name for name in classes if name != first], len(classes) - 1)]
         pairs = [(name, weight / sum(weights)) for name, weight in zip(names, weights, strict=True)]
         is_xray, is_unsure = self.random.random() >= NO_XRAY, self.random.random() < UNSURE
-        rank = Prediction.ReviewRank.UNSURE if is_unsure else Prediction.ReviewRank.UNREVIEWED
+        rank = Prediction.ReviewRank.DOUBTFUL if is_unsure else Prediction.ReviewRank.UNREVIEWED
+        probability = self.random.uniform(0.05, 0.2) if is_unsure else self.random.uniform(0.2, 1)
+        finding = Prediction.Finding.DOUBTFUL if is_unsure else Prediction.Finding.FRACTURE_SEEN
         return {
             "state": Prediction.State.SUCCEEDED,
+            "finding": finding if is_xray else Prediction.Finding.NOT_RECOGNIZED,
+            "fracture_probability": probability if is_xray else None,
+            "body_part": "hand" if is_xray else "",
             "class_name": names[0] if is_xray else "",
             "confidence": pairs[0][1],
             "probabilities": [{"class": name, "probability": share} for name, share in pairs],
@@ -168,6 +173,7 @@ class Maker:
             # PostgreSQL stores a real one outside of the row, where lists do not read it.
             "saliency": self.random.randbytes(40) if is_xray else None,
             "review_rank": rank,
+            "review_order": 1 - probability,
         }
 
     def _reviews(self, radiograph: Radiograph, prediction: Prediction) -> Iterator[models.Model]:
@@ -178,7 +184,7 @@ class Maker:
                 radiograph=radiograph,
                 prediction=prediction,
                 reviewer=person,
-                verdict=Review.Verdict.CLASS if finding else Review.Verdict.NOT_ASSESSABLE,
+                finding=Review.Finding.FRACTURE if finding else Review.Finding.NOT_ASSESSABLE,
                 class_name=finding,
                 created_at=at,
             )

@@ -359,6 +359,12 @@ class Prediction(QueuedWork):
         return self.probabilities[:MAX_KINDS] if self.in_distribution else []
 
     @property
-    def is_kind_uncertain(self) -> bool:
-        """Whether more kinds than are listed are needed to contain the true one in 9 of 10 X-rays."""
+    def is_kind_uncertain(self) -> bool | None:
+        """Whether more kinds than are listed are needed to contain the true one in 9 of 10 X-rays.
+
+        None if no kind is asked for: the prediction is not finished, or no fracture is seen.
+        """
+        unasked = (self.Finding.NO_FRACTURE_SEEN, self.Finding.NOT_RECOGNIZED)
+        if self.state != self.State.SUCCEEDED or self.finding in unasked:
+            return None
         return not self.in_distribution or len(self.prediction_set) > MAX_KINDS

@@ -17,7 +17,8 @@ from classifier.core.permissions import REVIEW
 from classifier.core.requests import UserRequest, may, signed_in
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
-from classifier.reviews.forms import ReviewForm
+from classifier.reviews.forms import ReviewForm, WorklistForm
+from classifier.reviews.limits import limits_of
 from classifier.reviews.models import Consensus, Review
 from classifier.reviews.services import record_review
 
@@ -70,6 +71,7 @@ def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
         "review_form": ReviewForm(prediction=prediction) if may_review else None,
         "others": list(radiograph.predictions.all())[1:],
         "newer_live": live if live and live.pk not in known else None,
+        "limits": limits_of(prediction),
     }
 
 
@@ -94,7 +96,9 @@ def _pause(prediction: Prediction) -> str:
 @may(REVIEW)
 @require_safe
 def worklist(request: UserRequest) -> HttpResponse:
-    related = Prediction.objects.worklist().select_related("radiograph", "model_version")
+    form = WorklistForm(request.GET or None)
+    finding = form.cleaned_data["finding"] if form.is_valid() else ""
+    related = Prediction.objects.worklist(finding).select_related("radiograph", "model_version")
     slim = related.defer("saliency", "model_version__report", "model_version__card")
     numbered = numbered_page(request, slim, CappedPaginator)
     page = numbered["page"]
@@ -104,6 +108,8 @@ def worklist(request: UserRequest) -> HttpResponse:
     context = {
         "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
         **numbered,
+        "form": form,
+        "is_filtered": bool(finding),
         "newer": "Earlier",
         "older": "Later",
     }
@@ -118,7 +124,7 @@ def review(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> Ht
     prediction = get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
 
     def done(said: Review) -> HttpResponse:
-        messages.success(request, f"Review saved: {said.finding[:1].upper()}{said.finding[1:]}.")
+        messages.success(request, f"Review saved: {said.summary[:1].upper()}{said.summary[1:]}.")
         return redirect("radiograph", radiograph_id)
 
     return form_page(

@@ -1,6 +1,7 @@
 """Answer X-rays: is a bone broken, where, how sure; then which kinds of fracture are likely.
 
-The shipped model answers unless --bundle names another. A file that cannot be used gets its own line with the reason; the exit code is 1 only if no file at all could be answered.
+The shipped model answers unless --bundle names another. A file that cannot be used gets its own line with the reason;
+the exit code is 1 only if no file at all could be answered.
 """
 
 from __future__ import annotations

@@ -51,6 +51,10 @@ class Answered:
     def recognised(self) -> Bools:
         return ~np.isnan(self.probabilities)
 
+    @property
+    def doubtful(self) -> Bools:
+        return self.recognised & ~self.seen & ~self.not_seen
+
 
 def answer(predictor: FindingPredictor, xrays: Sequence[Xray], on_progress: ProgressCallback) -> Answered:
     """Predicts the findings of X-rays, which are read from their files.
@@ -141,6 +145,10 @@ def _metrics(answered: Answered, chosen: Bools) -> dict[str, Any]:
         "fracture_seen_among_unfractured": share(answered.seen, unfractured),
         "no_fracture_seen_among_fractured": share(answered.not_seen, fractured),
         "no_fracture_seen_among_unfractured": share(answered.not_seen, unfractured),
+        # How often each answer is right. These depend on the share of fractured X-rays.
+        "fractured_among_fracture_seen": share(labels, chosen & answered.seen),
+        "fractured_among_doubtful": share(labels, chosen & answered.doubtful),
+        "fractured_among_no_fracture_seen": share(labels, chosen & answered.not_seen),
         "first_mark_in_a_box": share(answered.hits, fractured & boxed),
         "calibration_error": of_scores(calibration_error),
         "brier": of_scores(lambda truth, scores: float(np.mean((scores - truth) ** 2))),

@@ -53,11 +53,12 @@ BATCH_SIZE = 500
 RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
-    "id", "state", "class_name", "confidence", "probabilities", "prediction_set",
-    "abstained", "in_distribution", "created_at", "started_at", "finished_at", "error",
+    "id", "state", "finding", "fracture_probability", "marks", "body_part", "class_name", "confidence",
+    "probabilities", "prediction_set", "abstained", "in_distribution", "created_at", "started_at",
+    "finished_at", "error",
 )  # fmt: skip
 
-REVIEW_FIELDS = ("id", "radiograph_id", "verdict", "class_name", "comment", "created_at")
+REVIEW_FIELDS = ("id", "radiograph_id", "finding", "class_name", "boxes", "comment", "created_at")
 
 
 def export_account(*, user: User) -> Iterator[bytes]:

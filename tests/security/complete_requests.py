@@ -98,5 +98,5 @@ def body(method: str, address: str, ids: Ids) -> dict[str, Any]:
         case "POST /api/v1/prediction-batches/":
             return {"radiographs": [str(ids["radiograph_id"])]}
         case "POST /api/v1/reviews/":
-            return {"prediction": str(ids["prediction_id"]), "verdict": "no_fracture"}
+            return {"prediction": str(ids["prediction_id"]), "finding": "no_fracture"}
     return {}

@@ -135,7 +135,7 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
     fail(failed)
     trash_radiograph(radiograph=trashed)
     Review.objects.create(
-        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], verdict="no_fracture"
+        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], finding="no_fracture"
     )
     dataset = make_dataset()
     live = make_candidate(dataset)

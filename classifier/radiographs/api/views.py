@@ -149,7 +149,7 @@ class PredictionsViewSet(ViewSet[Prediction]):
     def retrieve(self, request: Request, id: UUID) -> Response:
         """Returns one model version's answer for one radiograph. It is final when its state is succeeded or failed.
 
-        A prediction is not a diagnosis. The model distinguishes kinds of fracture; it cannot rule out a fracture.
+        A prediction is not a diagnosis, and it cannot rule out a fracture.
         """
         long = ("saliency", "model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
