@@ -84,10 +84,10 @@ def _checked_boxes(boxes: Any, radiograph: Radiograph) -> list[dict[str, float]]
 
 
 def _checked_box(box: Any, radiograph: Radiograph) -> dict[str, float]:
-    values = [box.get(name) for name in BOX_FIELDS] if isinstance(box, dict) else []
+    values: list[Any] = [box.get(name) for name in BOX_FIELDS] if isinstance(box, dict) else []
     if not values or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
         raise ReviewRefused("Each box needs the numbers x, y, width and height.")
-    x, y, width, height = map(float, values)
+    x, y, width, height = (float(value) for value in values)
     is_inside = x >= 0 and y >= 0 and x + width <= radiograph.width and y + height <= radiograph.height
     if not is_inside or width <= 0 or height <= 0:
         raise ReviewRefused("Each box must have an area and lie within the image.")
