@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,7 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float], *, is
     touch("touchEnd")
 
 
-def values(box: dict[str, float]) -> list[float]:
+def values(box: Mapping[str, Any]) -> list[float]:
     return [box[name] for name in ("x", "y", "width", "height")]
 
 
