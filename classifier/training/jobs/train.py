@@ -20,7 +20,7 @@ from classifier.registry.models import ModelVersion
 from classifier.training.jobs.fair_test import FairTest, Origin, compare
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
-from ml.serve.bundle import Bundle, BundleError, open_bundle
+from ml.serve.bundle import Bundle, BundleError, combine_bundles, open_bundle
 
 MAX_LOG = 20_000
 
@@ -75,6 +75,7 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
     report = _evaluate(run, hold, folder, manifest, bundle)
     comparison = _compare_with_live(run, hold, folder, manifest)
     hold.keep_while_storing(phase="store")
+    bundle = _with_live_finding(bundle, folder / "version")
     archive = bundles.store(bundle)
     with transaction.atomic():
         same_as = ModelVersion.objects.filter(checksum=bundle.checksum).first()
@@ -142,6 +143,13 @@ def _compare_with_live(run: TrainingRun, hold: Hold, folder: Path, manifest: Man
     for name, value in {"state": Comparison.State.SUCCEEDED, **fields}.items():
         setattr(comparison, name, value)
     return comparison
+
+
+def _with_live_finding(bundle: Bundle, path: Path) -> Bundle:
+    """Returns a bundle with the trained kind of fracture and the finding of the live model, if that has one."""
+    live = ModelVersion.objects.live()
+    finding = bundles.fetch(live).finding if live else None
+    return combine_bundles(bundle, finding, path) if finding else bundle
 
 
 def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[str, Any]) -> ModelVersion:
