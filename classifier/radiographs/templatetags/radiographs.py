@@ -4,7 +4,6 @@ from classifier.core.models import User
 from classifier.core.templatetags.callus import register
 from classifier.radiographs.models import Radiograph
 
-
 # What FracAtlas means by its body parts.
 BODY_PARTS = {"hand": "hand, forearm or elbow", "leg": "leg or foot"}
 
