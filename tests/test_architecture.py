@@ -66,7 +66,7 @@ def test_messages_are_sent_in_one_place() -> None:
         for name, path in MODULES.items()
         if any(call in path.read_text(encoding="utf-8") for call in (".delay(", ".delay_on_commit("))
     ]
-    assert senders == ["classifier.core.queue"]
+    assert senders == ["classifier.core.broker_messages"]
 
 
 def test_no_file_is_longer_than_can_be_read_at_once() -> None:

@@ -7,8 +7,9 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import models, transaction
 
-from classifier.core.models import AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import AuditEntry, Notification
 from classifier.core.notifications import notify
+from classifier.core.queued_work import QueuedWork, QueuedWorkQuerySet
 
 
 class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):

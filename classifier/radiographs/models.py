@@ -10,8 +10,8 @@ from django.db.models import Count, Q
 
 from classifier.core import trace
 from classifier.core.clock import database_now
-from classifier.core.models import QueuedWork, QueuedWorkQuerySet
 from classifier.core.permissions import REVIEW
+from classifier.core.queued_work import QueuedWork, QueuedWorkQuerySet
 from classifier.registry.models import ModelVersion
 
 IN_TRASH = models.Q(deleted_at__isnull=False)

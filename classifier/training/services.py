@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.utils import timezone
 
+from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import CallusError, ModelUnavailable, NotAllowedNow
 from classifier.core.models import AuditEntry, User
-from classifier.core.queue import send_on_commit
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from classifier.core.api.serializers import NullableCharField, StrictIntegerField
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.training.models import (
     MAX_BATCH_SIZE,
     MAX_EPOCHS,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from classifier.core.jobs import Hold, watch
+from classifier.core.jobs import watch
+from classifier.core.leases import Lease
 from classifier.core.ml_process import MlProcess, read_json
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
@@ -86,7 +87,7 @@ class FairTest:
         return cls(fair, len(test) - len(kept), all(origin.is_known for origin in origins))
 
 
-def compare(candidate: Path, live: Path, test: FairTest, *, work: Path, hold: Hold) -> dict[str, Any]:
+def compare(candidate: Path, live: Path, test: FairTest, *, work: Path, lease: Lease) -> dict[str, Any]:
     """Runs `python -m ml compare` on two bundles, or files of answers; the fields of a Comparison that succeeded.
 
     In its result, a is the live model and b the candidate.
@@ -95,7 +96,7 @@ def compare(candidate: Path, live: Path, test: FairTest, *, work: Path, hold: Ho
     test.manifest.write(table)
     command: list[str | Path] = ["compare", live, candidate, table, "--images", test.manifest.root, "--json"]
     with MlProcess(command, work=work) as process:
-        watch(process, hold, phase="compare")
+        watch(process, lease, phase="compare")
     result: dict[str, Any] = read_json(process.output)
     return {
         "test_checksum": result["manifest_checksum"],

@@ -12,7 +12,7 @@ from classifier.core.errors import CallusError
 from classifier.core.pages import form_page, poll
 from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.core.requests import UserRequest, may
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.learning_curves import charts_of, table_of

@@ -11,9 +11,9 @@ from django.db import connection
 from django.utils import timezone
 
 from classifier.core.errors import NotAllowedNow
-from classifier.core.jobs import Hold, HoldLost
+from classifier.core.leases import Lease, LeaseLost
 from classifier.core.models import AuditEntry, Notification, User
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
@@ -149,7 +149,7 @@ def test_a_canceled_run_that_its_worker_left_is_ended_by_the_next_worker(
     folder.mkdir(parents=True)
     cancel_training(user=tara, run=run)
     assert fresh(run).is_canceling
-    Hold(held).hand_back()
+    Lease(held).release()
 
     run_training(run.pk)
 
@@ -180,11 +180,11 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(ask: Callable[..., Tra
     assert late is not None
     assert successor is not None
 
-    for last_word in (lambda: Hold(late).keep(now=True, epoch=9), lambda: Hold(late).fail("Too late.")):
-        with pytest.raises(HoldLost):
-            last_word()
+    for write in (lambda: Lease(late).renew(now=True, epoch=9), lambda: Lease(late).fail("Too late.")):
+        with pytest.raises(LeaseLost):
+            write()
     assert (fresh(run).state, fresh(run).epoch, fresh(run).error) == ("running", 0, "")
-    Hold(successor).finish("succeeded")
+    Lease(successor).finish("succeeded")
     assert fresh(run).state == "succeeded"
 
 
