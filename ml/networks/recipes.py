@@ -226,4 +226,7 @@ TINY = Recipe(
     test_time_flip=True,
 )
 
+# The recipe of the shipped model.
+DEFAULT_RECIPE = EFFICIENT_TOP.name
+
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (EFFICIENT_TOP, TOP, PROBE, SEED_CNN, TINY)}

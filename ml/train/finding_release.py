@@ -27,8 +27,8 @@ from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bu
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
 from ml.serve.inference import LiteRTGraph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import is_blank, preprocess, rescale
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import preprocess, rescale
 from ml.train.finding import FindingFit, Scores, fit, scores_of
 from ml.train.finding_views import compute_views, fitted
 from ml.train.input_pipeline import TrainingRefused
@@ -364,8 +364,7 @@ def _fit_out_of_distribution(
     }
     for kind, images in other_images.items():
         rejected = [
-            is_blank(pixels)
-            or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
+            not is_recognised(pixels, graph.run(preprocess(pixels, recipe.input))["features"], distribution)
             for pixels in images
         ]
         refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}

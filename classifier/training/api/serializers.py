@@ -56,6 +56,7 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
         return [str(work) for work in ahead_of(run)]
 
 
+# The services check the limits below as well. The serializers declare them for the OpenAPI schema.
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
     dataset_version = StrictIntegerField()
     recipe = serializers.ChoiceField(list(RECIPES))

@@ -20,6 +20,7 @@ from classifier.registry.models import ModelVersion
 from classifier.training.forms import ScheduleForm, TrainingForm
 from classifier.training.models import RetrainingSchedule, TrainingRun
 from classifier.training.services import cancel_training, request_training, set_schedule
+from ml.networks.recipes import DEFAULT_RECIPE
 
 # What may have come out of a run.
 VERSIONS = ("trained_version", "same_as")
@@ -94,7 +95,7 @@ def schedule(request: UserRequest) -> HttpResponse:
     if request.method == "POST" and not request.user.has_perm(TRAIN):
         raise Http404
     now = RetrainingSchedule.get()
-    known = {"mode": now.mode, "num_reviews": now.num_reviews, "recipe": now.recipe or "top"}
+    known = {"mode": now.mode, "num_reviews": now.num_reviews, "recipe": now.recipe or DEFAULT_RECIPE}
 
     def done(saved: RetrainingSchedule) -> HttpResponse:
         messages.success(request, "Schedule saved.")

@@ -201,6 +201,7 @@ def test_the_queries_of_the_list_do_not_grow_with_its_rows(as_tess: Client) -> N
 def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     page = as_tess.get("/training/schedule/").text
     assert re.search(r'value="off"[^>]*checked', page)
+    assert re.search(r'<option value="efficient_top" selected', page)
     answer = as_tess.post(
         "/training/schedule/", {"mode": "after_reviews", "num_reviews": "50", "recipe": "top"}, follow=True
     )
