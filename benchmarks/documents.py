@@ -75,8 +75,8 @@ def fill_audit(facts: dict[str, Any]) -> None:
     place.mkdir(exist_ok=True)
     (place / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     classes = facts["classes"]
-    parts = {side: [row[side] for row in classes.values()] for side in SPLITS}
-    draw(place / "classes.svg", figures.stacked_bars(list(classes), parts, "images kept"))
+    by_split = {side: [row[side] for row in classes.values()] for side in SPLITS}
+    draw(place / "classes.svg", figures.stacked_bars(list(classes), by_split, "images kept"))
     rows = [
         [label, row["images"], row["published"].get("Train", 0), row["published"].get("Test", 0), row["kept"]]
         + [row[side] for side in SPLITS]

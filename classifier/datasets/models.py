@@ -98,18 +98,18 @@ class DatasetVersion(QueuedWork):
 
     @property
     def num_images(self) -> int:
-        """Returns the number of images in all parts."""
+        """Returns the number of images in all splits."""
         return sum(self.num_by_split.values())
 
     @property
     def num_by_split(self) -> dict[str, int]:
-        """Returns the number of images by part of the split."""
+        """Returns the number of images by split."""
         counts: dict[str, dict[str, int]] = self.counts
         return {split: sum(by_class.values()) for split, by_class in counts.items()}
 
     @property
     def class_balance(self) -> list[dict[str, Any]]:
-        """Returns a row per class with the number of images in each part and in total."""
+        """Returns a row per class with the number of images in each split and in total."""
         rows = []
         for name in self.classes:
             by_split = {split: by_class.get(name, 0) for split, by_class in self.counts.items()}

@@ -109,7 +109,7 @@ def _check(manifest: Manifest, images: Path) -> None:
 
 
 def _describe(manifest: Manifest) -> dict[str, Any]:
-    counts: dict[str, Counter[str]] = {part: Counter() for part in SPLITS}
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     paths: dict[str, list[str]] = {name: [] for name in manifest.classes}
     for item in manifest.items:
         counts[item.split][item.label] += 1

@@ -82,7 +82,7 @@ def test_classes_are_folder_names_and_folders_of_a_published_split_are_recognise
     (tmp_path / "__MACOSX" / "Oblique" / "a.png").touch()
     (tmp_path / "README.txt").touch()
     found = read_class_folder(tmp_path)
-    assert [(file.path, file.label, file.part) for file in found.files] == [
+    assert [(file.path, file.label, file.split_folder) for file in found.files] == [
         ("Not fractured/Test/b.dcm", "Not fractured", "Test"),
         ("Not fractured/Train/a.JPG", "Not fractured", "Train"),
         ("Oblique/00.png", "Oblique", ""),

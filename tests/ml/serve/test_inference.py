@@ -30,8 +30,8 @@ def keras_probabilities(bundle: Bundle, pixels: np.ndarray) -> np.ndarray:
     recipe = bundle.card["recipe"]
     # The shipped card, which never changes, has the earlier name of the field.
     flip = recipe["test_time_flip"] if "test_time_flip" in recipe else recipe["mirror"]
-    views = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
-    logits = load_keras(bundle.file("model.keras")).predict_on_batch(views).mean(axis=0)
+    inputs = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
+    logits = load_keras(bundle.file("model.keras")).predict_on_batch(inputs).mean(axis=0)
     return softmax(logits[np.newaxis], bundle.card["calibration"]["temperature"])[0]
 
 

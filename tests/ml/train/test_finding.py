@@ -1,4 +1,4 @@
-"""Training of the finding: views with boxes, what cells should answer, and a small run from table to answer."""
+"""Training of the finding: augmentation with boxes, the targets of cells, and a small run from table to answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ network = LazyModule("ml.networks.finding")
 export = LazyModule("ml.serve.export")
 finding = LazyModule("ml.train.finding")
 finding_release = LazyModule("ml.train.finding_release")
-finding_views = LazyModule("ml.train.finding_views")
+finding_features = LazyModule("ml.train.finding_features")
 fitting = LazyModule("ml.train.fitting")
 input_pipeline = LazyModule("ml.train.input_pipeline")
 
@@ -57,28 +57,28 @@ def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
     pixels[60:80, 200:240] = 255
     Image.fromarray(pixels).save(tmp_path / "box.png")
     xray = Xray(tmp_path / "box.png", "", "g", True, ((200.0, 60.0, 40.0, 20.0),))
-    image, ((x, y, width, height),) = finding_views.fitted(xray, InputSpec(96))
+    image, ((x, y, width, height),) = finding_features.read_input(xray, InputSpec(96))
     rows, columns = np.nonzero(image[..., 0] > 200)
     assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=0.6)
     assert (width, height) == pytest.approx((40 * 96 / 300, 20 * 96 / 300))
 
 
-def test_boxes_follow_the_variation() -> None:
+def test_boxes_follow_the_augmentation() -> None:
     image = np.zeros((128, 128, 1), np.uint8)
     image[40:50, 70:84] = 255
     how = replace(XRAY_AUGMENTATION, gamma=0, contrast=0, brightness=0, noise=0)
     for seed in range(10):
-        varied, ((x, y, _, _),) = finding_views.vary(
+        augmented, ((x, y, _, _),) = finding_features.augment(
             image, [(77, 45, 14, 10)], how, np.random.default_rng(seed)
         )
-        rows, columns = np.nonzero(varied[..., 0] > 128)
+        rows, columns = np.nonzero(augmented[..., 0] > 128)
         assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=1.0)
 
 
-def test_the_same_seed_varies_in_the_same_way() -> None:
+def test_the_same_seed_augments_in_the_same_way() -> None:
     image = draw_bone(size=(96, 96))[..., np.newaxis]
     one, other = (
-        finding_views.vary(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2)
+        finding_features.augment(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2)
     )
     assert np.array_equal(one, other)
 
@@ -98,12 +98,12 @@ def test_even_a_tiny_box_has_a_positive_cell() -> None:
         assert (finding.cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
 
 
-def test_a_part_of_a_view_has_its_own_cells() -> None:
-    whole, part = (
+def test_a_crop_has_its_own_cells() -> None:
+    whole, crop = (
         finding.cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
         finding.cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
     )
-    assert np.array_equal(whole[8:, 8:], part)
+    assert np.array_equal(whole[8:, 8:], crop)
 
 
 def test_the_regression_finds_what_the_labels_follow() -> None:

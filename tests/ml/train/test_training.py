@@ -247,13 +247,13 @@ def test_images_of_groups_that_are_new_to_the_starting_bundle_calibrate(
     drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     seen = drawn.subset("train")[0]
-    views = [item for item in drawn.items if item.group == seen.group]
-    assert len(views) > 1
+    same_group = [item for item in drawn.items if item.group == seen.group]
+    assert len(same_group) > 1
     start = with_training_images(tiny_bundle, tmp_path / "start", f"{seen.sha256}\n")
     learned = cross_validation.train_model(
         replace(TINY, epochs=1), drawn, cross_validation.RunOptions(tmp_path / "work", start=start)
     )
-    others = len(drawn.subset("train")) + len(drawn.subset("validation")) - len(views)
+    others = len(drawn.subset("train")) + len(drawn.subset("validation")) - len(same_group)
     assert len(learned.held_out.labels) == others
 
 
