@@ -9,7 +9,7 @@ from classifier.core.jobs import run_claimed
 from classifier.core.leases import Lease
 from classifier.datasets import archives
 from classifier.registry import bundles
-from classifier.training.jobs.fair_test import FairTest, Origin, compare
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
 from classifier.training.models import Comparison
 from ml.data.manifests import DatasetRefused
 from ml.serve.bundle import BundleError
@@ -33,7 +33,9 @@ def run_comparison(comparison_id: int) -> None:
 def _compare(comparison: Comparison, lease: Lease, folder: Path) -> None:
     dataset = comparison.dataset_version
     manifest = archives.unpack(dataset, lease.progress_callback("fetch", dataset.num_images))
-    test = FairTest.make(manifest, [Origin.of(comparison.candidate), Origin.of(comparison.live)])
+    test = HeldOutTestSet.make(
+        manifest, [TrainingImages.of(comparison.candidate), TrainingImages.of(comparison.live)]
+    )
     candidate, live = bundles.fetch(comparison.candidate).path, bundles.fetch(comparison.live).path
     folder.mkdir(parents=True, exist_ok=True)
     fields = compare(candidate, live, test, work=folder, lease=lease)

@@ -19,7 +19,7 @@ from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.fair_test import FairTest, Origin, compare
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.serve.bundle import Bundle, BundleError, open_bundle
@@ -142,12 +142,12 @@ def _compare_with_live(run: TrainingRun, lease: Lease, folder: Path, manifest: M
         live=live, dataset_version=run.dataset_version, created_by=run.created_by, finished_at=timezone.now()
     )
     try:
-        test = FairTest.make(manifest, [Origin.of_run(run), Origin.of(live)])
+        test = HeldOutTestSet.make(manifest, [TrainingImages.of_run(run), TrainingImages.of(live)])
         fields = compare(
             folder / "report" / "answers.npz", bundles.fetch(live).path, test, work=folder, lease=lease
         )
     except (DatasetRefused, CommandFailed, BundleError) as refused:
-        # The model is made all the same; who wants to promote it is told why the two were not compared.
+        # The model version is still created. Its promotion page shows why the comparison failed.
         fields = {"state": Comparison.State.FAILED, "error": str(refused)[:500]}
     for name, value in {"state": Comparison.State.SUCCEEDED, **fields}.items():
         setattr(comparison, name, value)

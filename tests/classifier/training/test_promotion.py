@@ -87,7 +87,7 @@ def test_the_newest_comparison_counts(model: ModelVersion, candidate: ModelVersi
     compared(candidate, model, "worse")
     newest = compared(candidate, model, "better")
 
-    assert gate.judge(candidate, model) == gate.Judgement(newest, "")
+    assert gate.check(candidate, model) == gate.GateResult(newest, "")
 
 
 def test_a_model_of_unknown_origin_is_not_taken_at_its_figures(

@@ -17,7 +17,7 @@ from classifier.core.queued_work import ahead_of
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.fair_test import FairTest, Origin
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages
 from classifier.training.jobs.train import run_training
 from classifier.training.models import TrainingRun
 from classifier.training.services import TrainingRefused, cancel_training, request_training
@@ -250,21 +250,21 @@ def test_a_run_of_which_ml_refuses_the_data_fails_with_its_sentence_and_is_not_t
     assert not (tmp_path / "var" / "runs" / str(run.pk)).exists()
 
 
-class TestFairTest:
+class TestHeldOutTestSet:
     """Two models are compared on images that neither learned from."""
 
     def test_images_that_one_of_them_learned_from_are_left_out(self, tmp_path: Path, files: Path) -> None:
         dataset = stored_dataset(tmp_path / "a")
         version = trained_version(dataset)
-        origin = Origin.of(version)
-        manifest = FairTest.make(_manifest(dataset), [origin]).manifest
+        training_images = TrainingImages.of(version)
+        manifest = HeldOutTestSet.make(_manifest(dataset), [training_images]).manifest
         assert len(manifest.subset("test")) == 10
-        assert origin.is_known
-        assert not origin.images & {item.sha256 for item in manifest.subset("test")}
+        assert training_images.is_known
+        assert not training_images.checksums & {item.sha256 for item in manifest.subset("test")}
 
         seen = {manifest.subset("test")[0].sha256, manifest.subset("test")[1].sha256}
-        fair = FairTest.make(manifest, [Origin(frozenset(seen), True)])
-        assert (len(fair.manifest.subset("test")), fair.num_left_out) == (8, 2)
+        held_out = HeldOutTestSet.make(manifest, [TrainingImages(frozenset(seen), True)])
+        assert (len(held_out.manifest.subset("test")), held_out.num_left_out) == (8, 2)
 
     def test_also_what_a_model_learned_before_it_was_trained_on(self, tmp_path: Path, files: Path) -> None:
         before, after = stored_dataset(tmp_path / "a"), stored_dataset(tmp_path / "b", first=5000)
@@ -272,7 +272,7 @@ class TestFairTest:
         TrainingRun.objects.filter(pk=version.training_run.pk).update(start_version=trained_version(before))
         version.refresh_from_db()
 
-        learned = Origin.of(version).images
+        learned = TrainingImages.of(version).checksums
         assert {item.sha256 for item in _manifest(before).subset("train")} < learned
         assert {item.sha256 for item in _manifest(after).subset("validation")} < learned
 
@@ -281,7 +281,7 @@ class TestFairTest:
         everything = frozenset(item.sha256 for item in manifest.items)
 
         with pytest.raises(DatasetRefused, match="was trained on all of these test images"):
-            FairTest.make(manifest, [Origin(everything, True)])
+            HeldOutTestSet.make(manifest, [TrainingImages(everything, True)])
 
 
 def _manifest(dataset: DatasetVersion) -> Manifest:
