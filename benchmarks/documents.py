@@ -175,8 +175,10 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
     if held_out:
         names = NAMES | {"expected_calibration_error": NAMES["calibration_error"]}
         rows = [[names[name], interval(row)] for name, row in held_out.items() if name in names]
-        told = f"{held_out['n']} images in {held_out['groups']} groups, 95% intervals by bootstrap of groups:"
-        fill(DOCS / "model.md", "held-out figures", f"{told}\n\n{table(['figure', 'value'], rows)}")
+        caption = (
+            f"{held_out['n']} images in {held_out['groups']} groups, 95% intervals by bootstrap of groups:"
+        )
+        fill(DOCS / "model.md", "held-out figures", f"{caption}\n\n{table(['figure', 'value'], rows)}")
 
 
 def fill_other_pictures(card: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 
 class Notification(models.Model):
-    """A row tells a user that a job that they started has finished or failed."""
+    """A row is a message to a user: a job that they started has finished or failed."""
 
     class Subject(models.TextChoices):
         """What the notification is about. Each value is also the name of the URL of its page."""

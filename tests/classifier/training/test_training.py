@@ -68,7 +68,7 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "error"),
     [
         ({"recipe": "secret sauce"}, "The recipe must be one of"),
         ({"start": "somewhere"}, "The start must be one of"),
@@ -81,9 +81,9 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_once(
-    ask: Callable[..., TrainingRun], model: ModelVersion, wanted: dict[str, Any], said: str
+    ask: Callable[..., TrainingRun], model: ModelVersion, wanted: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(TrainingRefused, match=said):
+    with pytest.raises(TrainingRefused, match=error):
         ask(**wanted)
     assert not TrainingRun.objects.exists()
 

@@ -216,7 +216,7 @@ def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
 def test_the_audit_log_is_paged_to_its_end_and_back(
     as_tess: Client, alice: User, model: ModelVersion
 ) -> None:
-    def look(number: int) -> None:
+    def add_entry(number: int) -> None:
         AuditEntry.objects.record(actor=alice, action=f"looked {number}", about=model)
 
     def turn(page: str, way: str) -> str:
@@ -228,12 +228,12 @@ def test_the_audit_log_is_paged_to_its_end_and_back(
         return [int(number) for number in re.findall(r"looked (\d+):", page)]
 
     for number in range(120):
-        look(number)
+        add_entry(number)
     first = as_tess.get("/audit-log/").text
     assert shown(first) == list(range(119, 69, -1))
     assert 'rel="prev"' not in first
     second = turn(first, "Older")
-    look(120)
+    add_entry(120)
     last = turn(second, "Older")
     assert shown(second) + shown(last) == list(range(69, -1, -1)), "an entry came, and none was shown twice"
     assert 'rel="next"' not in last
