@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
-from classifier.core.jobs import Hold
+from classifier.core.leases import Lease
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
@@ -138,4 +138,4 @@ def _mark_read() -> None:
 def _predict() -> None:
     claimed = Prediction.objects.select_related("radiograph").claim_next()
     assert claimed is not None
-    jobs.write_answer(Hold(claimed), claimed, ANSWER)
+    jobs.write_answer(Lease(claimed), claimed, ANSWER)

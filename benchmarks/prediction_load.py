@@ -34,14 +34,14 @@ class PredictionLoad:
     def upload(self, contents: list[bytes]) -> dict[str, float]:
         """Uploads X-rays, and returns the resources used for each."""
         web = self.portal.processes["web"].pid
-        before = self.servers.look(web=web)
+        before = self.servers.counters(web=web)
         with ThreadPoolExecutor(NUM_UPLOADERS) as uploaders:
             list(
                 uploaders.map(
                     lambda number: self.client.upload(contents[number % len(contents)]), range(self.images)
                 )
             )
-        return usage_per_operation(before, self.servers.look(web=web), self.images)
+        return usage_per_operation(before, self.servers.counters(web=web), self.images)
 
     def answer(self, workers: int) -> tuple[float, dict[str, float]]:
         """Returns the predictions per second, and the resources used for each prediction.
@@ -57,9 +57,9 @@ class PredictionLoad:
             pids[name] = process.pid
         self._wait_for(self.images)
         self._queue_again()
-        done, before = self._wait_for(WARM_UP), self.servers.look(**pids)
+        done, before = self._wait_for(WARM_UP), self.servers.counters(**pids)
         self._wait_for(self.images)
-        took = usage_per_operation(before, self.servers.look(**pids), self.images - done)
+        took = usage_per_operation(before, self.servers.counters(**pids), self.images - done)
         for name in pids:
             process = self.portal.processes.pop(name)
             process.terminate()

@@ -248,13 +248,15 @@ class Refused(Exception):
     """The database cannot be filled; str(error) says why."""
 
 
-def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = lambda made: None) -> int:
+def seed(
+    *, num_predictions: int, num_users: int, on_progress: Callable[[int], None] = lambda made: None
+) -> int:
     """Fills the database of an empty portal with rows like those after years of use.
 
     Args:
         num_predictions: Number of predictions.
         num_users: Number of users.
-        tell: Called with the number of rows so far.
+        on_progress: Called with the number of rows so far.
 
     Returns:
         The number of rows.
@@ -276,7 +278,7 @@ def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = 
     while some := list(islice(rows, BATCH_SIZE)):
         _insert(some)
         made += len(some)
-        tell(made)
+        on_progress(made)
     return made
 
 

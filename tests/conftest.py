@@ -56,7 +56,7 @@ SLOW_PATHS = tuple(Path(__file__).parent / name for name in SLOW)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Does not even import slow tests that are not wanted: several import TensorFlow."""
+    """Does not import slow tests that are not wanted."""
     return True if config.option.markexpr == "not slow" and collection_path in SLOW_PATHS else None
 
 

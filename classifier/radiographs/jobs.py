@@ -8,7 +8,8 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from classifier.core import trace
-from classifier.core.jobs import Hold, Refused, work_off
+from classifier.core.jobs import Refused, run_claimed
+from classifier.core.leases import Lease
 from classifier.radiographs.models import Prediction
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
@@ -37,7 +38,7 @@ def run_next_prediction() -> None:
 
 def answer_claimed(prediction: Prediction) -> None:
     with trace.follow(prediction.trace):
-        work_off(prediction, lambda hold: write_answer(hold, prediction, _answer(prediction)))
+        run_claimed(prediction, lambda lease: write_answer(lease, prediction, _answer(prediction)))
 
 
 @lru_cache(maxsize=2)
@@ -62,10 +63,10 @@ def _answer(prediction: Prediction) -> Answer:
         ) from error
 
 
-def write_answer(hold: Hold, prediction: Prediction, answer: Answer) -> None:
-    """Finish the prediction with the answer, in one UPDATE. Raises: HoldLost."""
+def write_answer(lease: Lease, prediction: Prediction, answer: Answer) -> None:
+    """Finish the prediction with the answer, in one UPDATE. Raises: LeaseLost."""
     rank, order = _place_on_worklist(prediction, answer)
-    hold.finish(
+    lease.finish(
         Prediction.State.SUCCEEDED,
         **_finding_fields(answer.finding),
         **_kind_fields(answer),

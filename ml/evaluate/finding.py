@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.images import read_image
 from ml.evaluate.metrics import estimate, wilson_interval
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
@@ -87,10 +87,10 @@ def figures(answered: Answered) -> dict[str, Any]:
     hardware = np.array([bool(xray.hardware) for xray in answered.xrays])
     if any(xray.hardware is not None for xray in answered.xrays):
         found["without_hardware"] = _metrics(answered, ~hardware)
-    for number, part in enumerate(PARTS):
-        shown = np.array([bool(xray.parts and xray.parts[number]) for xray in answered.xrays])
+    for number, body_part in enumerate(BODY_PARTS):
+        shown = np.array([bool(xray.body_parts and xray.body_parts[number]) for xray in answered.xrays])
         if shown.any():
-            found[part] = _metrics(answered, shown)
+            found[body_part] = _metrics(answered, shown)
     return found
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ml.serve.bundle import Bundle
 from ml.serve.calibration import prediction_sets, softmax
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, find_placement, is_blank, preprocess
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import InputSpec, find_placement, preprocess
 from ml.serve.saliency import class_activation_map
 
 Engine = Literal["auto", "litert", "openvino"]
@@ -151,9 +151,7 @@ class Predictor:
         order = np.argsort(-probabilities, kind="stable")
         best = int(order[0])
         in_set = prediction_sets(probabilities[np.newaxis], calibration["conformal_threshold"])[0]
-        known = self._distribution is None or (
-            not is_blank(pixels) and self._distribution.contains(outputs["features"])
-        )
+        known = is_recognised(pixels, outputs["features"], self._distribution)
         saliency = None
         if known and "class_maps" in outputs:
             evidence = outputs["class_maps"][..., best]

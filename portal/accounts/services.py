@@ -71,14 +71,14 @@ def export_account(*, user: User) -> Iterator[bytes]:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in _json_files(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
-            yield buffer.take()
+            yield buffer.drain()
         for radiograph in _with_saliency(user):
             yield from _image_files(archive, buffer, radiograph)
-    yield buffer.take()
+    yield buffer.drain()
 
 
 class _ZipBuffer(io.RawIOBase):
-    """Collects what zipfile writes until take() is called. Not seekable, so zipfile writes strictly forward."""
+    """Collects what zipfile writes until drain() is called. Not seekable, so zipfile writes strictly forward."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
@@ -90,11 +90,11 @@ class _ZipBuffer(io.RawIOBase):
         self.chunks.append(bytes(chunk))
         return len(chunk)
 
-    def take(self) -> bytes:
-        """Returns and forgets what was written since the last call."""
-        taken = b"".join(self.chunks)
+    def drain(self) -> bytes:
+        """Removes and returns what was written since the last call."""
+        content = b"".join(self.chunks)
         self.chunks.clear()
-        return taken
+        return content
 
 
 def _json_files(user: User) -> Iterator[tuple[str, Any]]:
@@ -154,10 +154,10 @@ def _image_files(archive: zipfile.ZipFile, buffer: _ZipBuffer, radiograph: Radio
     with image, archive.open(f"images/{radiograph.id}.png", "w") as entry:
         for chunk in image.chunks(CHUNK_BYTES):
             entry.write(chunk)
-            yield buffer.take()
+            yield buffer.drain()
     for prediction in radiograph.predictions.all():
         archive.writestr(f"saliency/{prediction.id}.png", bytes(prediction.saliency or b""))
-        yield buffer.take()
+        yield buffer.drain()
 
 
 def create_default_groups() -> None:

@@ -1,5 +1,7 @@
 """No model brings code along, and nobody brings a model."""
 
+from __future__ import annotations
+
 import ast
 import importlib.metadata
 import io
@@ -9,7 +11,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
@@ -20,10 +21,13 @@ from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
 from ml.__main__ import main
 from ml.serve.bundle import SHIPPED, open_bundle
-from ml.serve.export import load_keras
+from tests.lazy_module import LazyModule
 from tests.people import signed_in
 from tests.servers import ROOT
 from tests.uploads import send
+
+keras = LazyModule("keras")
+export = LazyModule("ml.serve.export")
 
 # Fixed in these: CVE-2025-1550 in 3.9, -8747 and -9906 in 3.11, -9905 and -49655 in 3.11.3.
 KERAS_WITHOUT_THEM = (3, 11, 3)
@@ -74,7 +78,7 @@ def test_the_shipped_model_is_the_one_its_checksums_name_and_holds_no_code() -> 
         with zipfile.ZipFile(part.file("model.keras")) as model:
             assert sorted(model.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
             assert "Lambda" not in model.read("config.json").decode()
-        load_keras(part.file("model.keras"))
+        export.load_keras(part.file("model.keras"))
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ def with_code() -> keras.Model:
 def test_a_model_with_code_is_refused(with_code: keras.Model, tmp_path: Path) -> None:
     with_code.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="safe_mode"):
-        load_keras(tmp_path / "model.keras")
+        export.load_keras(tmp_path / "model.keras")
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")

@@ -12,10 +12,12 @@ from ml.data.findings import Xray
 from ml.evaluate.finding import Answered, auroc, calibration_error, figures, sensitivity_at
 
 
-def xray(number: int, fractured: bool, part: int, hardware: bool = False) -> Xray:
-    parts = tuple(index == part for index in range(4))
+def xray(number: int, fractured: bool, body_part: int, hardware: bool = False) -> Xray:
+    body_parts = tuple(index == body_part for index in range(4))
     boxes = ((10.0, 10.0, 20.0, 20.0),) if fractured else ()
-    return Xray(Path(f"{number}.png"), str(number), f"group-{number // 2}", fractured, boxes, parts, hardware)
+    return Xray(
+        Path(f"{number}.png"), str(number), f"group-{number // 2}", fractured, boxes, body_parts, hardware
+    )
 
 
 def test_the_auroc_is_that_of_scikit_learn() -> None:

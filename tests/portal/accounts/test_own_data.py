@@ -70,7 +70,7 @@ def test_an_account_goes_with_all_that_is_its_own(
     AuthToken.objects.create(alice)
     trash_radiograph(radiograph=receive(alice, xray("deleted.png")))
     theirs = receive(bob, xray("theirs.png"))
-    said = Review.objects.create(
+    review = Review.objects.create(
         radiograph=theirs, prediction=theirs.predictions.get(), reviewer=alice, finding="no_fracture"
     )
     with django_capture_on_commit_callbacks(execute=True):
@@ -80,8 +80,8 @@ def test_an_account_goes_with_all_that_is_its_own(
     assert list(Radiograph.objects.all()) == [theirs]
     assert AuthToken.objects.count() == 0
     assert all(str(theirs.id) in path.name for path in files.rglob("*") if path.is_file())
-    said.refresh_from_db()
-    assert (said.reviewer, said.finding) == (None, "no_fracture")
+    review.refresh_from_db()
+    assert (review.reviewer, review.finding) == (None, "no_fracture")
     assert as_alice.get("/radiographs/").status_code == 302
 
 
