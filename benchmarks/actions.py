@@ -38,7 +38,6 @@ KIND = Kind(
     prediction_set=list(FRACTURE_CLASSES[:3]),
     abstained=False,
     in_distribution=True,
-    saliency=draw_bone().astype("float32") / 255,
 )
 ANSWER = Answer(Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True), KIND)
 

@@ -82,20 +82,18 @@ class PredictionLoad:
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def sizes(self) -> dict[str, float]:
-        """Returns the mean sizes in bytes of an X-ray's files and of its heat map in the database."""
+        """Returns the mean sizes in bytes of an X-ray's files."""
         files = self.portal.data_dir / "files"
-        found = {
+        return {
             folder: statistics.mean(path.stat().st_size for path in (files / folder).rglob("*.*"))
             for folder in ("radiographs", "thumbnails")
         }
-        [(heat_map,)] = self._sql("SELECT avg(octet_length(saliency)) FROM radiographs_prediction")
-        return {**found, "heat map": float(heat_map or 0)}
 
     def _queue_again(self) -> None:
         """Queues all predictions with a message each, as after the uploads."""
         self._sql(
             "UPDATE radiographs_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
-            "finished_at = NULL, lease_until = NULL, saliency = NULL, review_rank = NULL"
+            "finished_at = NULL, lease_until = NULL, review_rank = NULL"
         )
         self.portal.manage(
             *("shell", "--no-imports", "-c"),

@@ -170,8 +170,6 @@ class Maker:
             "prediction_set": names[:3],
             "abstained": is_unsure,
             "in_distribution": is_xray,
-            # PostgreSQL stores a real one outside of the row, where lists do not read it.
-            "saliency": self.random.randbytes(40) if is_xray else None,
             "review_rank": rank,
             "review_order": 1 - probability,
         }

@@ -42,7 +42,6 @@ SLOW = (
     "ml/serve/test_export.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
-    "ml/serve/test_saliency.py",
     "ml/train",
     "portal/operations/test_backup.py",
     "security",

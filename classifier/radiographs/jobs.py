@@ -14,7 +14,7 @@ from classifier.radiographs.models import Prediction
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
 from ml.data.image_limits import ImageRefused
-from ml.data.images import encode_png, read_image
+from ml.data.images import read_image
 from ml.serve.answer import Answer, AnswerPredictor
 from ml.serve.bundle import BundleError
 from ml.serve.finding import Finding
@@ -92,9 +92,6 @@ def _kind_fields(answer: Answer) -> dict[str, Any]:
     kind = answer.kind
     if answer.finding is not None and not answer.names_kinds:
         return {"in_distribution": kind.in_distribution}
-    saliency = None
-    if kind.saliency is not None:
-        saliency = encode_png((kind.saliency * 255).round().astype("uint8"))
     return {
         "class_name": kind.class_name or "",
         "confidence": kind.confidence,
@@ -102,7 +99,6 @@ def _kind_fields(answer: Answer) -> dict[str, Any]:
         "prediction_set": kind.prediction_set,
         "abstained": kind.abstained,
         "in_distribution": kind.in_distribution,
-        "saliency": saliency,
     }
 
 

@@ -57,10 +57,9 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
 
     def with_predictions(self) -> Self:
         """Prefetches the predictions, newest first, without large columns that lists do not show."""
-        large = ("saliency", "model_version__card", "model_version__report")
+        large = ("model_version__card", "model_version__report")
         newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*large)
-        with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
-        return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
+        return self.prefetch_related(models.Prefetch("predictions", queryset=newest_first))
 
 
 class Radiograph(models.Model):
@@ -260,9 +259,6 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # Grayscale PNG with the image's aspect ratio, bright where the evidence for the class is.
-    # It is small enough to be stored in the row.
-    saliency = models.BinaryField(null=True)
     # Set on the newest answer of a radiograph that should be reviewed, else None.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
     # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding.

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 # Files that are saved; pictures, around which the browser builds a page of its own; and what pages ask by themselves.
 NO_PAGES = (
     *("/account/export/", "/models/<number>/report/"),
-    *("/image/", "/thumbnail/", "/saliency/"),
+    *("/image/", "/thumbnail/"),
     *("/answer/", "/answers/", "/progress/", "/livez", "/readyz", "/metrics", "/jsi18n/", "/autocomplete/"),
 )
 TELL = (

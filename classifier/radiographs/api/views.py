@@ -147,7 +147,7 @@ class PredictionsViewSet(ViewSet[Prediction]):
 
         A prediction is not a diagnosis, and it cannot rule out a fracture.
         """
-        long = ("saliency", "model_version__card", "model_version__report")
+        long = ("model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
         prediction = slim.get_visible(self.user, id)
         if prediction is None:

@@ -71,7 +71,6 @@ class Migration(migrations.Migration):
                 ('prediction_set', models.JSONField(default=list)),
                 ('abstained', models.BooleanField(null=True)),
                 ('in_distribution', models.BooleanField(null=True)),
-                ('saliency', models.BinaryField(null=True)),
                 ('review_rank', models.PositiveSmallIntegerField(choices=[(0, 'doubtful'), (1, 'reviewers disagree'), (2, 'not reviewed yet')], null=True)),
                 ('review_order', models.FloatField(null=True)),
                 ('model_version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='predictions', to='registry.modelversion')),

@@ -41,8 +41,7 @@ def test_rounding_hardly_changes_the_predictions_and_both_files_agree(model: ker
     np.testing.assert_allclose(after, before, atol=5e-3 * scale)
     served = open_graph(export.export_litert(model, ("features",), flip=False), "litert").run(image)
     np.testing.assert_allclose(served["logits"], after, atol=1e-4 * scale)
-    evidence = served["class_maps"].mean(axis=(0, 1)) + model.get_layer("logits").get_weights()[1]
-    np.testing.assert_allclose(evidence, served["logits"], atol=1e-3 * scale)
+    assert set(served) == {"logits", "features"}
 
 
 def test_test_time_flip_gives_the_same_prediction_for_a_flipped_image(model: keras.Model) -> None:
@@ -50,7 +49,6 @@ def test_test_time_flip_gives_the_same_prediction_for_a_flipped_image(model: ker
     image = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
     original, flipped = graph.run(image), graph.run(np.ascontiguousarray(image[:, ::-1]))
     np.testing.assert_allclose(original["logits"], flipped["logits"], atol=1e-4)
-    np.testing.assert_allclose(original["class_maps"], flipped["class_maps"][:, ::-1], atol=1e-4)
     assert original["features"].shape == (2 * 8 + 32,)
 
 

@@ -50,7 +50,6 @@ def test_an_imported_model_predicts_as_in_the_notebook(
         assert prediction.probabilities[name] == pytest.approx(float(probability), abs=2e-3)
     assert prediction.in_distribution
     assert prediction.prediction_set == list(prediction.probabilities)
-    assert prediction.saliency is None
 
 
 @pytest.mark.parametrize("content", [b"", b"a letter", b"\x89HDF\r\n\x1a\n broken"])

@@ -89,7 +89,6 @@ def test_no_class_is_named_for_images_that_are_not_x_rays(pixels: np.ndarray) ->
     prediction = Predictor(open_bundle(SHIPPED)).predict([pixels])[0]
     assert not prediction.in_distribution
     assert prediction.class_name is None
-    assert prediction.saliency is None
 
 
 def test_no_class_is_named_for_a_blank_image_even_without_a_distribution(
@@ -115,17 +114,6 @@ def test_real_x_rays_are_in_distribution(shared: Path) -> None:
     paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[:100]
     predictions = [predictor.predict([read_image(path).pixels])[0] for path in paths]
     assert sum(prediction.in_distribution for prediction in predictions) >= 98
-
-
-def test_saliency_has_the_aspect_ratio_of_the_image() -> None:
-    for prediction, pixels in zip(Predictor(open_bundle(SHIPPED)).predict(BONES), BONES, strict=True):
-        if prediction.saliency is None:
-            continue
-        height, width = prediction.saliency.shape
-        assert height / width == pytest.approx(pixels.shape[0] / pixels.shape[1], rel=0.02)
-        assert prediction.saliency.dtype == np.float32
-        assert prediction.saliency.min() >= 0
-        assert prediction.saliency.max() in (0, 1)
 
 
 def test_a_model_without_calibration_still_predicts(tiny_bundle: Bundle) -> None:
