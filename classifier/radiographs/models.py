@@ -13,7 +13,7 @@ from classifier.core.clock import database_now
 from classifier.core.queued_work import QueuedWork
 from classifier.radiographs.visibility import PredictionVisibilityQuerySet, RadiographVisibilityQuerySet
 from classifier.registry.models import ModelVersion
-from ml.serve.answer import MAX_KINDS
+from ml.classes import MAX_KINDS
 
 IN_TRASH = models.Q(deleted_at__isnull=False)
 
