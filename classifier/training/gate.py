@@ -1,6 +1,6 @@
 """The promotion gate: what speaks against making a candidate the live model.
 
-services.promote_version asks it, and refuses an objection unless a reason is given.
+services.promote_version refuses a candidate with an objection unless a reason is given.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from classifier.training.models import Comparison
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """The result of the gate.
 
     Attributes:
@@ -22,12 +22,12 @@ class Judgement:
     objection: str
 
 
-def judge(candidate: ModelVersion, live: ModelVersion | None) -> Judgement:
+def check(candidate: ModelVersion, live: ModelVersion | None) -> GateResult:
     """Returns the newest comparison of the candidate with the live model, and the objection to promoting it."""
     if live is None:
-        return Judgement(None, "")
+        return GateResult(None, "")
     comparison = Comparison.objects.newest_of(candidate, live)
-    return Judgement(comparison, _objection(candidate, live, comparison))
+    return GateResult(comparison, _objection(candidate, live, comparison))
 
 
 def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ml.serve.bundle import Bundle, BundleIncompatible
 from ml.serve.inference import Engine, open_graph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blank, preprocess
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import InputSpec, Placement, find_placement, preprocess
 
 MAX_MARKS = 3
 # Radius of the non-maximum suppression around a peak, in cells of the map.
@@ -131,9 +131,7 @@ class FindingPredictor:
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
         placement = find_placement(pixels, self._spec)
         outputs = self._graph.run(preprocess(pixels, self._spec, placement))
-        if is_blank(pixels) or not (
-            self._distribution is None or self._distribution.contains(outputs["features"])
-        ):
+        if not is_recognised(pixels, outputs["features"], self._distribution):
             return Finding(None, None, (), None, recognised=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))

@@ -16,7 +16,7 @@ from tests.security.table import read_rows
 from tests.security.world import World
 
 PICTURES = [
-    *(f"/radiographs/<radiograph_id>/{name}/" for name in ("image", "thumbnail", "saliency")),
+    *(f"/radiographs/<radiograph_id>/{name}/" for name in ("image", "thumbnail")),
     *(f"/api/v1/radiographs/<id>/{name}/" for name in ("image", "thumbnail")),
 ]
 PARTS = [

@@ -58,7 +58,7 @@ def test_the_answer_says_finding_probability_three_kinds_body_part_and_version(
     assert "Likely kinds of fracture" in page
     assert "Avulsion fracture 62% Comminuted fracture 14% Fracture dislocation 13%" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES[3:])
-    assert "Body part Hand" in page
+    assert "Body part Hand, forearm or elbow" in page
     assert "Model version 1" in page
     assert "Time in queue" in page
     assert "Prediction time" in page
@@ -112,10 +112,9 @@ def test_the_finding_stands_beside_how_often_it_was_right(
     model.save()
     finish(radiograph, finding="no_fracture_seen", fracture_probability=0.02)
     page = page_of(as_alice, radiograph)
-    assert (
-        "1,200 hand X-rays had this finding, and 96% of them (95% CI 91% to 99%) showed no fracture." in page
-    )
-    assert "1,442 hand X-rays were tested, of which 123 show a fracture." in page
+    assert "1,152 of 1,200 X-rays of a hand, forearm or elbow with this finding showed no fracture" in page
+    assert "(95% interval 91% to 99%)" in page
+    assert "1,442 X-rays of a hand, forearm or elbow were tested, of which 123 show a fracture." in page
     assert "Never tested on: children." in page
 
 
