@@ -227,7 +227,8 @@ function showBoxes() {
 function shapes(box, index) {
   const rects = ["mark-halo", "review-box"].map((name) => shape("rect", { class: name, ...box }));
   const size = Math.max(layer.viewBox.baseVal.width, layer.viewBox.baseVal.height) / 28;
-  const text = shape("text", { x: box.x + size / 4, y: box.y + size, "font-size": size });
+  const above = box.y - size / 4; // the number stands inside only where there is no room above
+  const text = shape("text", { x: box.x, y: above > size ? above : box.y + size, "font-size": size });
   text.textContent = index + 1;
   return [...rects, text];
 }
