@@ -67,6 +67,7 @@ def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     return {
         "reviews": reviews,
         "latest": list(latest.values()),
+        "reviewer_boxes": [box for review in latest.values() for box in review.boxes],
         "is_disagreement": Consensus(list(latest.values())).is_disagreement,
         "review_form": ReviewForm(prediction=prediction) if may_review else None,
         "others": list(radiograph.predictions.all())[1:],

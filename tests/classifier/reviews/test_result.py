@@ -99,7 +99,7 @@ def test_an_x_ray_without_a_fracture_gets_no_kind_and_no_mark(
     page = page_of(as_alice, radiograph)
     assert "No fracture seen Probability of a fracture: 2% (about 1 in 50)" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES)
-    assert "Show 1 mark" not in page
+    assert "Show marks" not in page
 
 
 def test_the_finding_stands_beside_how_often_it_was_right(
@@ -116,6 +116,12 @@ def test_the_finding_stands_beside_how_often_it_was_right(
     assert "(95% interval 91% to 99%)" in page
     assert "1,442 X-rays of a hand, forearm or elbow were tested, of which 123 show a fracture." in page
     assert "Never tested on: children." in page
+
+
+def test_a_finding_that_was_not_tested_says_so(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph)
+    page = page_of(as_alice, radiograph)
+    assert "How often this finding is right was not measured for this model version." in page
 
 
 def test_a_model_that_answers_the_kind_only_says_so(as_alice: Client, radiograph: Radiograph) -> None:
@@ -136,7 +142,8 @@ def test_the_marks_lie_over_the_picture_and_can_be_hidden(as_alice: Client, radi
     finish(radiograph)
     page = as_alice.get(f"/radiographs/{radiograph.id}/").text
     assert '<rect class="mark-box is-first" x="20.0" y="30.0" width="24.0" height="18.0"/>' in page
-    assert '<input type="checkbox" checked> Show 1 mark' in page
+    assert "Show marks (1)" in page
+    assert "Show boxes of reviewers" not in page
 
 
 def test_a_failed_answer_says_why_and_can_be_asked_for_again(
