@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from ml import garbage_collection
 from ml.native_stderr import suppress_native_stderr
 
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     # TensorFlow takes seconds to import, so it is not imported for --help or invalid arguments.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with suppress_native_stderr():
+    with suppress_native_stderr(), garbage_collection.paused():
         import tensorflow  # noqa: F401
     from ml.data.manifests import DatasetRefused, Manifest
     from ml.networks.recipes import RECIPES

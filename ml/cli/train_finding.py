@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from ml import garbage_collection
 from ml.native_stderr import suppress_native_stderr
 
 
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     # TensorFlow takes seconds to import; --help and a mistyped argument should not.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with suppress_native_stderr():
+    with suppress_native_stderr(), garbage_collection.paused():
         import tensorflow  # noqa: F401
     from ml.data.findings import read_xrays
     from ml.data.manifests import DatasetRefused
