@@ -264,7 +264,12 @@ def test_the_answer_and_its_limits_are_read_without_scrolling(
     page = open_page("rita", url=world.portal.url, viewport=viewport)
     page.goto(f"/radiographs/{world.unused[-1]}/")
     answer = page.locator("#answer")
-    for text in ("Doubtful", "Probability of a fracture", "This is not a diagnosis.", "1,144 X-rays of a hand"):
+    for text in (
+        "Doubtful",
+        "Probability of a fracture",
+        "This is not a diagnosis.",
+        "1,144 X-rays of a hand",
+    ):
         expect(answer.get_by_text(text).first).to_be_in_viewport(ratio=1)
     picture = page.locator(".picture").bounding_box()
     box = answer.bounding_box()
