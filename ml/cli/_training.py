@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+from ml import garbage_collection
 from ml.native_stderr import suppress_native_stderr
 from ml.serve.bundle import Bundle
 
@@ -40,7 +41,7 @@ def import_tensorflow() -> None:
     This takes seconds, so the commands call it in `run` and not for --help or invalid arguments.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with suppress_native_stderr():
+    with suppress_native_stderr(), garbage_collection.paused():
         import tensorflow  # noqa: F401
 
 

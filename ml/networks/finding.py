@@ -75,6 +75,7 @@ class FindingRecipe:
             X-rays.
         augmentation: Random transformations of the augmented copies.
         pretrained: File with pretrained backbone weights in ml/networks/pretrained; None for random weights.
+        width: Multiplier of the number of filters of the backbone. Pretrained weights fit that of EfficientNet-Lite2.
     """
 
     name: str
@@ -97,6 +98,7 @@ class FindingRecipe:
     held_out: int = 1
     augmentation: Augmentation = XRAY_AUGMENTATION
     pretrained: str | None = "efficientnet_lite2.imagenet.weights.h5"
+    width: float = efficientnet_lite.WIDTH_MULTIPLIER
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,7 +119,7 @@ FRACTURE = FindingRecipe(
 
 TINY_FRACTURE = FindingRecipe(
     name="tiny",
-    summary="A few steps on small images, for tests and for trying the command line.",
+    summary="A few steps of a narrow network on small images, for tests and for trying the command line.",
     input=InputSpec(96, contrast=True),
     views=(1, 1),
     cycles=(Cycle(2, 64), Cycle(2, 96)),
@@ -127,6 +129,7 @@ TINY_FRACTURE = FindingRecipe(
     warm_up=2,
     folds=2,
     pretrained=None,
+    width=0.5,
 )
 
 # Takes four times as long as FRACTURE. The released network is trained on all X-rays.
@@ -140,13 +143,19 @@ FINDING_RECIPES = {
 }
 
 
-def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -> keras.Model:
+def build(
+    size: int | None,
+    weights: Path | None = None,
+    dropout: float = 0.0,
+    width: float = efficientnet_lite.WIDTH_MULTIPLIER,
+) -> keras.Model:
     """Builds the finding network as a Functional model.
 
     Args:
         size: Side of the input in pixels, a multiple of 32; None for inputs of any size, including non-square ones.
         weights: File with weights of EfficientNet-Lite2 without its head, as in ml/networks/pretrained.
         dropout: Dropout rate of the pooled features during training.
+        width: Multiplier of the number of filters of the backbone.
 
     Returns:
         A model from float32 (batch, size, size, 3) in [-1, 1] to a dict of float32 outputs:
@@ -157,7 +166,7 @@ def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -
         "part" (batch, 4): logit of each of BODY_PARTS.
     """
     image = keras.Input((size, size, 3), name="image")
-    blocks = efficientnet_lite.folded_blocks(image)
+    blocks = efficientnet_lite.folded_blocks(image, width)
     fine, middle, deep = blocks["block_10"], blocks["block_14"], blocks["block_19"]
     x = _upsample(layers.Conv2D(96, 1, kernel_initializer=_kernel_initializer(), name="map_deep")(deep))
     x = layers.Add(name="map_sum")(

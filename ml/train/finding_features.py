@@ -36,8 +36,8 @@ class CachedFeatures:
     """Cached backbone features. Each row is one copy of an X-ray: unaugmented (0) or augmented (1 and up).
 
     Attributes:
-        fine: float16 (rows, h / 8, w / 8, 48), output of the first block of FROZEN.
-        coarse: float16 (rows, h / 16, w / 16, 88), output of the second block of FROZEN.
+        fine: float16 (rows, h / 8, w / 8, features), output of the first block of FROZEN.
+        coarse: float16 (rows, h / 16, w / 16, features), output of the second block of FROZEN.
         boxes: (centre x, centre y, width, height) of the boxes of each row, in pixels of the input.
         rows: Rows of each X-ray. The first one is the unaugmented copy.
     """
@@ -164,8 +164,8 @@ def compute_features(
     work.mkdir(parents=True, exist_ok=True)
     # The names of the files stay the same, so that earlier caches can be used.
     outputs = [
-        _open(work / f"views-{key}-{name}.npy", (len(planned), size // cell, size // cell, features))
-        for name, cell, features in (("fine", 8, 48), ("coarse", 16, 88))
+        _open(work / f"views-{key}-{name}.npy", (len(planned), size // cell, size // cell, output.shape[-1]))
+        for name, cell, output in zip(("fine", "coarse"), (8, 16), frozen.outputs, strict=True)
     ]
     done_file = work / f"views-{key}.json"
     boxes: list[list[Box]] = json.loads(done_file.read_bytes()) if done_file.exists() else []

@@ -303,7 +303,7 @@ def logistic_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) 
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
     keras.utils.set_random_seed(run.seed)
     try:
-        return network.build(None, weights, recipe.dropout)
+        return network.build(None, weights, recipe.dropout, recipe.width)
     except (OSError, ValueError) as error:
         raise TrainingRefused(f"{weights} does not fit the recipe {recipe.name!r}.") from error
 
