@@ -1,4 +1,4 @@
-"""The limits that a result page shows beside a finding: how often such a finding was right in the test."""
+"""The limits that a result page shows beside an answer: how often such an answer was right in the test."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -61,3 +61,30 @@ def limits_of(prediction: Prediction) -> Limits | None:
         high=high,
         never_tested_on=card.get("origin", {}).get("never_tested_on", ""),
     )
+
+
+@dataclass(frozen=True)
+class KindLimits:
+    """How often the true kind was among the three most probable ones, on fractured X-rays of other groups.
+
+    Attributes:
+        num_tested: number of X-rays.
+        share: share of them whose true kind was among the three.
+        low: lower end of the 95% confidence interval of the share.
+        high: upper end of it.
+    """
+
+    num_tested: int
+    share: float
+    low: float
+    high: float
+
+
+def kind_limits_of(prediction: Prediction) -> KindLimits | None:
+    """Returns the limits of the kind, from the cross-validation if there was one; None without figures."""
+    figures: dict[str, Any] = prediction.model_version.card.get("figures", {})
+    tested = figures.get("held_out") or figures.get("test") or {}
+    estimate = tested.get("top_3_accuracy")
+    if not estimate or estimate["value"] is None:
+        return None
+    return KindLimits(tested["n"], estimate["value"], estimate["low"], estimate["high"])

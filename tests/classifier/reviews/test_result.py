@@ -124,6 +124,18 @@ def test_a_finding_that_was_not_tested_says_so(as_alice: Client, radiograph: Rad
     assert "How often this finding is right was not measured for this model version." in page
 
 
+def test_kinds_stand_beside_how_often_the_true_one_is_among_them(
+    as_alice: Client, radiograph: Radiograph, model: ModelVersion
+) -> None:
+    share = {"value": 0.64, "low": 0.6, "high": 0.68}
+    model.card["figures"] = {"held_out": {"n": 1747, "top_3_accuracy": share}}
+    model.save()
+    finish(radiograph)
+    page = page_of(as_alice, radiograph)
+    assert "on 1,747 fractured X-rays, the true kind was among the three most probable in 64%" in page
+    assert "(95% interval 60% to 68%)" in page
+
+
 def test_a_model_that_answers_the_kind_only_says_so(as_alice: Client, radiograph: Radiograph) -> None:
     finish(radiograph, finding="", fracture_probability=None, marks=[], body_part="")
     page = page_of(as_alice, radiograph)
