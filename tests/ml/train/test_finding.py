@@ -18,7 +18,7 @@ from ml.serve.finding import FindingPredictor
 from ml.serve.inference import LiteRTGraph
 from ml.serve.preprocessing import InputSpec
 from ml.train.finding import cell_targets
-from ml.train.finding_release import FindingRun, logistic_regression, train_finding
+from ml.train.finding_release import FindingRun, train_finding
 from ml.train.finding_views import fitted, vary
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import TrainingRefused
@@ -95,19 +95,6 @@ def test_a_part_of_a_view_has_its_own_cells() -> None:
         cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
     )
     assert np.array_equal(whole[8:, 8:], part)
-
-
-def test_the_regression_finds_what_the_labels_follow() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(4000, 2)) * (5, 1)
-    labels = random.random(4000) < 1 / (1 + np.exp(-(0.4 * values[:, 0] - 1.0)))
-    first, second, bias = logistic_regression(values, labels)
-    assert (first, second, bias) == pytest.approx((0.4, 0, -1), abs=0.15)
-
-
-def test_the_regression_stays_finite_where_labels_are_separated() -> None:
-    values = np.arange(20.0)[:, np.newaxis]
-    assert np.isfinite(logistic_regression(values, values[:, 0] > 9)).all()
 
 
 def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
