@@ -33,6 +33,11 @@ def can_view_all(user: Any) -> bool:
     return bool(user.is_authenticated and user.has_perm(REVIEW))
 
 
+def upload_group(owner_id: int, created_at: datetime) -> str:
+    """Returns the group of a radiograph: X-rays that one user uploads on one day, because they may show one patient."""
+    return f"sent-{owner_id}-{created_at:%Y-%m-%d}"
+
+
 class RadiographQuerySet(models.QuerySet["Radiograph"]):
     """Selects radiographs by owner, visibility and search terms."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.data.findings import Xray
+from ml.data.findings import MIN_RECALIBRATION_GROUPS, MIN_RECALIBRATION_XRAYS, Xray
 from ml.data.images import read_image
 from ml.evaluate.finding import Answered, calibration_error, figures, is_in_a_box
 from ml.evaluate.finding_calibration import Scored, answer, answer_cross_fitted, calibrate, mark_threshold
@@ -28,9 +28,6 @@ from ml.serve.bundle import (
 )
 from ml.serve.finding import FindingCalibration, FindingPredictor, FindingScores
 
-# Fewest X-rays with a fracture, and fewest without one.
-MIN_XRAYS = 30
-MIN_GROUPS = 10
 SEED = 0
 
 
@@ -92,11 +89,13 @@ def _check_numbers(xrays: Sequence[Xray]) -> None:
     fractured = [xray for xray in xrays if xray.fractured]
     unfractured = [xray for xray in xrays if not xray.fractured]
     groups = {xray.group for xray in xrays}
-    if min(len(fractured), len(unfractured)) < MIN_XRAYS or len(groups) < MIN_GROUPS:
+    is_enough = min(len(fractured), len(unfractured)) >= MIN_RECALIBRATION_XRAYS
+    if not is_enough or len(groups) < MIN_RECALIBRATION_GROUPS:
         raise RecalibrationRefused(
             f"There are too few X-rays to recalibrate on: {len(fractured)} with a fracture and {len(unfractured)} "
-            f"without one, in {len(groups)} groups. At least {MIN_XRAYS} of each, in at least {MIN_GROUPS} groups, "
-            "are needed that the network was not trained on and that it recognises as X-rays."
+            f"without one, in {len(groups)} groups. At least {MIN_RECALIBRATION_XRAYS} of each, in at least "
+            f"{MIN_RECALIBRATION_GROUPS} groups, are needed that the network was not trained on and that it "
+            "recognises as X-rays."
         )
     for kind, of_kind in (("with", fractured), ("without", unfractured)):
         # The figures after are cross-fitted by group, so each fold needs both kinds in the other folds.
