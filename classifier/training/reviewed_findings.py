@@ -10,7 +10,7 @@ from django.db.models import F, Max, Min
 
 from classifier.radiographs.models import Radiograph, upload_group
 from classifier.reviews.models import Review, ReviewQuerySet
-from ml.data.findings import MIN_RECALIBRATION_GROUPS, MIN_RECALIBRATION_XRAYS
+from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
 
 SETTLED = (Review.Finding.FRACTURE, Review.Finding.NO_FRACTURE)
 
@@ -58,9 +58,9 @@ class NumReviewed:
     def rows(self) -> list[dict[str, Any]]:
         """Lists what is counted, with how many there are, are needed and are missing."""
         counted = (
-            ("X-rays with a fracture", self.num_fractured, MIN_RECALIBRATION_XRAYS),
-            ("X-rays without a fracture", self.num_unfractured, MIN_RECALIBRATION_XRAYS),
-            ("groups", self.num_groups, MIN_RECALIBRATION_GROUPS),
+            ("X-rays with a fracture", self.num_fractured, MIN_XRAYS),
+            ("X-rays without a fracture", self.num_unfractured, MIN_XRAYS),
+            ("groups", self.num_groups, MIN_GROUPS),
         )
         return [
             {"name": name, "number": number, "needed": needed, "missing": max(needed - number, 0)}

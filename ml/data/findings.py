@@ -14,10 +14,6 @@ from ml.data.manifests import DatasetRefused
 PARTS = ("hand", "leg", "hip", "shoulder")
 REQUIRED = ("image", "group", "fractured")
 
-# Fewest X-rays with a fracture, and fewest without one, that a finding is recalibrated on; and fewest groups of them.
-MIN_RECALIBRATION_XRAYS = 30
-MIN_RECALIBRATION_GROUPS = 10
-
 Box = tuple[float, float, float, float]
 
 

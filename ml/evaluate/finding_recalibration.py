@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ml.data.findings import MIN_RECALIBRATION_GROUPS, MIN_RECALIBRATION_XRAYS, Xray
+from ml.data.findings import Xray
 from ml.data.images import read_image
 from ml.evaluate.finding import Answered, calibration_error, figures, is_in_a_box
+from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
 from ml.evaluate.finding_calibration import Scored, answer, answer_cross_fitted, calibrate, mark_threshold
 from ml.evaluate.metrics import estimate
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
@@ -89,12 +90,12 @@ def _check_numbers(xrays: Sequence[Xray]) -> None:
     fractured = [xray for xray in xrays if xray.fractured]
     unfractured = [xray for xray in xrays if not xray.fractured]
     groups = {xray.group for xray in xrays}
-    is_enough = min(len(fractured), len(unfractured)) >= MIN_RECALIBRATION_XRAYS
-    if not is_enough or len(groups) < MIN_RECALIBRATION_GROUPS:
+    is_enough = min(len(fractured), len(unfractured)) >= MIN_XRAYS
+    if not is_enough or len(groups) < MIN_GROUPS:
         raise RecalibrationRefused(
             f"There are too few X-rays to recalibrate on: {len(fractured)} with a fracture and {len(unfractured)} "
-            f"without one, in {len(groups)} groups. At least {MIN_RECALIBRATION_XRAYS} of each, in at least "
-            f"{MIN_RECALIBRATION_GROUPS} groups, are needed that the network was not trained on and that it "
+            f"without one, in {len(groups)} groups. At least {MIN_XRAYS} of each, in at least "
+            f"{MIN_GROUPS} groups, are needed that the network was not trained on and that it "
             "recognises as X-rays."
         )
     for kind, of_kind in (("with", fractured), ("without", unfractured)):

@@ -16,6 +16,7 @@ from classifier.registry.models import ModelVersion
 from classifier.training.models import Recalibration
 from classifier.training.reviewed_findings import count_reviewed_findings
 from classifier.training.services import request_recalibration
+from ml.evaluate.finding_aims import ALARMED, MISSED
 
 NUM_EARLIER = 10
 LONG = [
@@ -37,6 +38,8 @@ def start(request: UserRequest) -> HttpResponse:
         lambda form: {
             "live": ModelVersion.objects.live(),
             "reviewed": count_reviewed_findings(),
+            "missed": MISSED,
+            "alarmed": ALARMED,
             "earlier": _related().newest_first().defer("result", *LONG)[:NUM_EARLIER],
         },
     )

@@ -36,8 +36,7 @@ def as_tara(tara: User) -> Client:
 @pytest.fixture
 def model(model: ModelVersion) -> ModelVersion:
     """A live model that answers the finding."""
-    aims = {"missed_aim": 0.06, "alarmed_aim": 0.08}
-    model.card = {"classes": CLASSES, "finding": {"calibration": aims, "figures": {}}}
+    model.card = {"classes": CLASSES, "finding": {"figures": {}}}
     model.save()
     return model
 
