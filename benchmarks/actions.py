@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
-from classifier.core.jobs import Hold
+from classifier.core.leases import Lease
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
@@ -38,7 +38,6 @@ KIND = Kind(
     prediction_set=list(FRACTURE_CLASSES[:3]),
     abstained=False,
     in_distribution=True,
-    saliency=draw_bone().astype("float32") / 255,
 )
 ANSWER = Answer(Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True), KIND)
 
@@ -138,4 +137,4 @@ def _mark_read() -> None:
 def _predict() -> None:
     claimed = Prediction.objects.select_related("radiograph").claim_next()
     assert claimed is not None
-    jobs.write_answer(Hold(claimed), claimed, ANSWER)
+    jobs.write_answer(Lease(claimed), claimed, ANSWER)

@@ -170,8 +170,6 @@ class Maker:
             "prediction_set": names[:3],
             "abstained": is_unsure,
             "in_distribution": is_xray,
-            # PostgreSQL stores a real one outside of the row, where lists do not read it.
-            "saliency": self.random.randbytes(40) if is_xray else None,
             "review_rank": rank,
             "review_order": 1 - probability,
         }
@@ -248,13 +246,15 @@ class Refused(Exception):
     """The database cannot be filled; str(error) says why."""
 
 
-def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = lambda made: None) -> int:
+def seed(
+    *, num_predictions: int, num_users: int, on_progress: Callable[[int], None] = lambda made: None
+) -> int:
     """Fills the database of an empty portal with rows like those after years of use.
 
     Args:
         num_predictions: Number of predictions.
         num_users: Number of users.
-        tell: Called with the number of rows so far.
+        on_progress: Called with the number of rows so far.
 
     Returns:
         The number of rows.
@@ -276,7 +276,7 @@ def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = 
     while some := list(islice(rows, BATCH_SIZE)):
         _insert(some)
         made += len(some)
-        tell(made)
+        on_progress(made)
     return made
 
 

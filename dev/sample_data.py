@@ -160,6 +160,7 @@ def _review(people: dict[str, User]) -> None:
                 prediction=prediction,
                 finding=Review.Finding.FRACTURE,
                 class_name=prediction.class_name or other,
+                boxes=_boxes(prediction) if number % 2 == 0 else [],
                 comment="Seen in both views." if number % 2 else "",
             )
         elif number % 3 == 1:
@@ -172,3 +173,9 @@ def _review(people: dict[str, User]) -> None:
                 finding=Review.Finding.NO_FRACTURE,
                 comment="No fracture line.",
             )
+
+
+def _boxes(prediction: Prediction) -> list[dict[str, float]]:
+    """Returns one box around the middle of the bone, where the drawings are broken."""
+    width, height = prediction.radiograph.width, prediction.radiograph.height
+    return [{"x": width * 0.35, "y": height * 0.4, "width": width * 0.3, "height": height * 0.12}]

@@ -1,5 +1,6 @@
 """The command line of the portal: manage.py in a checkout, `callus` where Callus is installed."""
 
+import importlib
 import os
 import sys
 
@@ -7,6 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from ml import __version__
+
+# These commands become gunicorn or celery, which load Django themselves. To load it before that as well would double
+# the time of a start.
+BECOME_ANOTHER_PROGRAM = ("web", "worker", "beat")
 
 
 def main() -> None:
@@ -16,7 +21,12 @@ def main() -> None:
         sys.stdout.write(f"Callus {__version__}\n")
         return
     try:
-        execute_from_command_line(sys.argv)
+        name = sys.argv[1] if sys.argv[1:] else ""
+        if name in BECOME_ANOTHER_PROGRAM:
+            module = importlib.import_module(f"portal.operations.management.commands.{name}")
+            module.Command().run_from_argv(sys.argv)
+        else:
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Callus does not start: {error}")
 

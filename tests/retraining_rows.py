@@ -50,7 +50,7 @@ def make_dataset(**fields: Any) -> DatasetVersion:
     content = BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(f"images/{PATH}", png(draw_distinct(BREAKS[0], 7)))
-    split = {"train": 8, "validation": 2, "test": 3}
+    sizes = {"train": 8, "validation": 2, "test": 3}
     made: dict[str, Any] = {
         "source": "zip",
         "upload_name": "drawn.zip",
@@ -60,7 +60,7 @@ def make_dataset(**fields: Any) -> DatasetVersion:
         "test_checksum": "7" * 64,
         "archive": default_storage.save(f"datasets/{number}.zip", ContentFile(content.getvalue())),
         "classes": CLASSES,
-        "counts": {part: dict.fromkeys(CLASSES, images) for part, images in split.items()},
+        "counts": {split: dict.fromkeys(CLASSES, images) for split, images in sizes.items()},
         "samples": {"Spiral Fracture": [PATH]},
         "report": {
             "num_files": 133,

@@ -52,4 +52,4 @@ class PredictionAdmin(ReadOnlyAdmin):
     ordering = ["-radiograph__created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
-        return super().get_queryset(request).defer("saliency", "model_version__card", "model_version__report")
+        return super().get_queryset(request).defer("model_version__card", "model_version__report")

@@ -32,9 +32,9 @@ class SearchForm(forms.Form):
     )
 
     order = forms.ChoiceField(
-        label="Order",
+        label="Order by",
         required=False,
-        choices=[("", "Newest first"), ("probability", "Probability of a fracture")],
+        choices=[("", "Upload time"), ("probability", "Probability")],
     )
 
     def __init__(self, *args: Any, class_names: list[str], **kwargs: Any) -> None:

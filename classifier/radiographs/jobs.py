@@ -8,12 +8,13 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from classifier.core import trace
-from classifier.core.jobs import Hold, Refused, work_off
+from classifier.core.jobs import Refused, run_claimed
+from classifier.core.leases import Lease
 from classifier.radiographs.models import Prediction
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
 from ml.data.image_limits import ImageRefused
-from ml.data.images import encode_png, read_image
+from ml.data.images import read_image
 from ml.serve.answer import Answer, AnswerPredictor
 from ml.serve.bundle import BundleError
 from ml.serve.finding import Finding
@@ -37,7 +38,7 @@ def run_next_prediction() -> None:
 
 def answer_claimed(prediction: Prediction) -> None:
     with trace.follow(prediction.trace):
-        work_off(prediction, lambda hold: write_answer(hold, prediction, _answer(prediction)))
+        run_claimed(prediction, lambda lease: write_answer(lease, prediction, _answer(prediction)))
 
 
 @lru_cache(maxsize=2)
@@ -62,10 +63,10 @@ def _answer(prediction: Prediction) -> Answer:
         ) from error
 
 
-def write_answer(hold: Hold, prediction: Prediction, answer: Answer) -> None:
-    """Finish the prediction with the answer, in one UPDATE. Raises: HoldLost."""
+def write_answer(lease: Lease, prediction: Prediction, answer: Answer) -> None:
+    """Finish the prediction with the answer, in one UPDATE. Raises: LeaseLost."""
     rank, order = _place_on_worklist(prediction, answer)
-    hold.finish(
+    lease.finish(
         Prediction.State.SUCCEEDED,
         **_finding_fields(answer.finding),
         **_kind_fields(answer),
@@ -91,9 +92,6 @@ def _kind_fields(answer: Answer) -> dict[str, Any]:
     kind = answer.kind
     if answer.finding is not None and not answer.names_kinds:
         return {"in_distribution": kind.in_distribution}
-    saliency = None
-    if kind.saliency is not None:
-        saliency = encode_png((kind.saliency * 255).round().astype("uint8"))
     return {
         "class_name": kind.class_name or "",
         "confidence": kind.confidence,
@@ -101,7 +99,6 @@ def _kind_fields(answer: Answer) -> dict[str, Any]:
         "prediction_set": kind.prediction_set,
         "abstained": kind.abstained,
         "in_distribution": kind.in_distribution,
-        "saliency": saliency,
     }
 
 

@@ -10,10 +10,10 @@ from django.db.models import Count, Q
 
 from classifier.core import trace
 from classifier.core.clock import database_now
-from classifier.core.models import QueuedWork, QueuedWorkQuerySet
-from classifier.core.permissions import REVIEW
+from classifier.core.queued_work import QueuedWork
+from classifier.radiographs.visibility import PredictionVisibilityQuerySet, RadiographVisibilityQuerySet
 from classifier.registry.models import ModelVersion
-from ml.serve.answer import MAX_KINDS
+from ml.classes import MAX_KINDS
 
 IN_TRASH = models.Q(deleted_at__isnull=False)
 
@@ -28,44 +28,13 @@ def thumbnail_path(radiograph: "Radiograph", name: str = "") -> str:
     return f"thumbnails/{radiograph.id.hex[:2]}/{radiograph.id}.jpg"
 
 
-def can_view_all(user: Any) -> bool:
-    """Returns whether the user is a reviewer, who can view the X-rays of all users."""
-    return bool(user.is_authenticated and user.has_perm(REVIEW))
-
-
 def upload_group(owner_id: int, created_at: datetime) -> str:
     """Returns the group of a radiograph: X-rays that one user uploads on one day, because they may show one patient."""
     return f"sent-{owner_id}-{created_at:%Y-%m-%d}"
 
 
-class RadiographQuerySet(models.QuerySet["Radiograph"]):
-    """Selects radiographs by owner, visibility and search terms."""
-
-    def not_in_trash(self) -> Self:
-        """Filters radiographs that are not in the trash."""
-        return self.filter(deleted_at=None)
-
-    def visible_to(self, user: Any) -> Self:
-        """Filters what the user can view: their own radiographs, or all for a reviewer. Excludes the trash."""
-        return self.not_in_trash() if can_view_all(user) else self.owned_by(user)
-
-    def owned_by(self, user: Any) -> Self:
-        """Filters the user's own radiographs, which only they can delete. Excludes the trash."""
-        return self.not_in_trash().filter(owner=user) if user.is_authenticated else self.none()
-
-    def get_visible(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
-        """Returns the radiograph with this id, or None if the user cannot view it.
-
-        Looks up permissions only for radiographs of other users. A page of the history loads two dozen images of
-        the user's own, so this saves a query for each.
-        """
-        found = self.not_in_trash().filter(id=radiograph_id).first()
-        return found if found and (found.owner_id == user.pk or can_view_all(user)) else None
-
-    def in_trash_of(self, user: Any) -> Self:
-        """Filters what the user deleted and can still restore, the most recently deleted first."""
-        trash = self.filter(owner=user, deleted_at__isnull=False) if user.is_authenticated else self.none()
-        return trash.order_by("-deleted_at", "-id")
+class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
+    """Selects radiographs by search terms; the base class selects them by owner and visibility."""
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -93,10 +62,9 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
 
     def with_predictions(self) -> Self:
         """Prefetches the predictions, newest first, without large columns that lists do not show."""
-        large = ("saliency", "model_version__card", "model_version__report")
+        large = ("model_version__card", "model_version__report")
         newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*large)
-        with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
-        return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
+        return self.prefetch_related(models.Prefetch("predictions", queryset=newest_first))
 
 
 class Radiograph(models.Model):
@@ -177,21 +145,8 @@ class PredictionBatch(models.Model):
 BACKGROUND_TURN = 1_000_000_000
 
 
-class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
+class PredictionQuerySet(PredictionVisibilityQuerySet["Prediction"]):
     """Selects predictions and claims them in turn."""
-
-    def visible_to(self, user: Any) -> Self:
-        """Filters predictions of radiographs that the user can view."""
-        if can_view_all(user):
-            return self.filter(radiograph__deleted_at=None)
-        return self.filter(radiograph__in=Radiograph.objects.visible_to(user))
-
-    def get_visible(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
-        """Returns the prediction with this id, or None if the user cannot view it."""
-        found = (
-            self.select_related("radiograph").filter(radiograph__deleted_at=None, id=prediction_id).first()
-        )
-        return found if found and (found.radiograph.owner_id == user.pk or can_view_all(user)) else None
 
     def worklist(self, finding: str = "") -> Self:
         """Filters predictions to review: doubtful findings, then disagreements, then the others.
@@ -309,9 +264,6 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # Grayscale PNG with the image's aspect ratio, bright where the evidence for the class is.
-    # It is small enough to be stored in the row.
-    saliency = models.BinaryField(null=True)
     # Set on the newest answer of a radiograph that should be reviewed, else None.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
     # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding.

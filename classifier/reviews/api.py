@@ -113,7 +113,7 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
         wanted = validate(ReviewFilterSerializer, self.request.query_params.dict())
         reviews = Review.objects.visible_to(self.user).filter(**wanted)
         related = reviews.select_related("prediction__model_version", "reviewer")
-        return related.defer("prediction__saliency", "prediction__model_version__report").newest_first()
+        return related.defer("prediction__model_version__report").newest_first()
 
     @extend_schema(
         operation_id="review_create",
@@ -149,4 +149,4 @@ class WorklistViewSet(ListModelMixin, ViewSet[Prediction]):
     def get_queryset(self) -> PredictionQuerySet:
         wanted = validate(WorklistFilterSerializer, self.request.query_params.dict())
         related = Prediction.objects.worklist(**wanted).select_related("radiograph", "model_version")
-        return related.defer("saliency", "model_version__report", "model_version__card")
+        return related.defer("model_version__report", "model_version__card")

@@ -6,6 +6,7 @@ from classifier.radiographs.forms import finding_field
 from classifier.radiographs.models import Prediction
 from classifier.reviews.classes import reviewable_classes
 from classifier.reviews.models import Review
+from classifier.reviews.services import MAX_BOXES
 from ml.classes import display_name
 
 CONFIRMED = {
@@ -26,15 +27,19 @@ class ReviewForm(forms.Form):
         widget=forms.RadioSelect,
     )
     class_name = forms.ChoiceField(label="Kind of fracture (optional)", required=False)
-    boxes = forms.JSONField(required=False, widget=forms.HiddenInput)
+    # Not restored by the browser after a reload: boxes.js would not show restored boxes.
+    boxes = forms.JSONField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
     comment = forms.CharField(
         label="Comment", required=False, max_length=2000, widget=forms.Textarea({"rows": 2})
     )
+
+    max_boxes = MAX_BOXES
 
     def __init__(self, data: Any = None, *args: Any, prediction: Prediction, **kwargs: Any) -> None:
         if data is not None and "confirm" in data:
             data = {**data.dict(), "finding": CONFIRMED.get(prediction.finding, "")}
         super().__init__(data, *args, **kwargs)
+        self.can_confirm = prediction.finding in CONFIRMED and not self.is_bound
         kinds = [(name, display_name(name)) for name in reviewable_classes(prediction)]
         self.fields["class_name"].choices = [("", "Not named"), *kinds]  # type: ignore[attr-defined]
 

@@ -23,8 +23,8 @@ class Limits:
         num_tested: number of X-rays of this body part.
         num_fractured: number of them with a fracture.
         num_with_finding: number of them with this finding.
-        share: share of those with a fracture, or without one if the finding is "no fracture seen".
-        low: lower end of the 95% confidence interval of the share.
+        num_right: number of those with a fracture, or without one if the finding is "no fracture seen".
+        low: lower end of the 95% confidence interval of the share of num_right.
         high: upper end of it.
         never_tested_on: what the model version was never tested on; may be empty.
     """
@@ -34,7 +34,7 @@ class Limits:
     num_tested: int
     num_fractured: int
     num_with_finding: int
-    share: float
+    num_right: int
     low: float
     high: float
     never_tested_on: str
@@ -62,7 +62,7 @@ def limits_of(prediction: Prediction) -> Limits | None:
         num_tested=figures["n"],
         num_fractured=figures["fractured"],
         num_with_finding=estimate["n"],
-        share=value,
+        num_right=round(value * estimate["n"]),
         low=low,
         high=high,
         never_tested_on=card.get("origin", {}).get("never_tested_on", ""),

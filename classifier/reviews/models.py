@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
 
-from classifier.radiographs.models import Prediction, Radiograph, can_view_all
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.visibility import can_view_all
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

@@ -56,7 +56,7 @@ def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
 def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     """What stands beside a finished answer: what people and other model versions say."""
     related = radiograph.reviews.select_related("reviewer", "prediction__model_version")
-    slim = related.defer("prediction__saliency", "prediction__model_version__report")
+    slim = related.defer("prediction__model_version__report")
     reviews = list(slim.visible_to(request.user).newest_first())
     latest: dict[Any, Review] = {}
     for review in reviews:
@@ -67,6 +67,7 @@ def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     return {
         "reviews": reviews,
         "latest": list(latest.values()),
+        "reviewer_boxes": [box for review in latest.values() for box in review.boxes],
         "is_disagreement": Consensus(list(latest.values())).is_disagreement,
         "review_form": ReviewForm(prediction=prediction) if may_review else None,
         "others": list(radiograph.predictions.all())[1:],
@@ -99,7 +100,7 @@ def worklist(request: UserRequest) -> HttpResponse:
     form = WorklistForm(request.GET or None)
     finding = form.cleaned_data["finding"] if form.is_valid() else ""
     related = Prediction.objects.worklist(finding).select_related("radiograph", "model_version")
-    slim = related.defer("saliency", "model_version__report", "model_version__card")
+    slim = related.defer("model_version__report", "model_version__card")
     numbered = numbered_page(request, slim, CappedPaginator)
     page = numbered["page"]
     on_page = [prediction.radiograph_id for prediction in page]

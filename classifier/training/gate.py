@@ -1,6 +1,6 @@
 """The promotion gate: what speaks against making a candidate the live model.
 
-services.promote_version asks it, and refuses an objection unless a reason is given.
+services.promote_version refuses a candidate with an objection unless a reason is given.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from classifier.training.models import Comparison, Recalibration
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """The result of the gate.
 
     Attributes:
@@ -25,15 +25,15 @@ class Judgement:
     recalibration: Recalibration | None = None
 
 
-def judge(candidate: ModelVersion, live: ModelVersion | None) -> Judgement:
+def check(candidate: ModelVersion, live: ModelVersion | None) -> GateResult:
     """Returns the newest comparison of the candidate with the live model, and the objection to promoting it."""
     if live is None:
-        return Judgement(None, "")
+        return GateResult(None, "")
     recalibration = Recalibration.objects.newest_of(candidate, live)
     if recalibration is not None:
-        return Judgement(None, _objection_to_calibration(candidate, live, recalibration), recalibration)
+        return GateResult(None, _objection_to_calibration(candidate, live, recalibration), recalibration)
     comparison = Comparison.objects.newest_of(candidate, live)
-    return Judgement(comparison, _objection(candidate, live, comparison))
+    return GateResult(comparison, _objection(candidate, live, comparison))
 
 
 def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F
 
-from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import AuditEntry, Notification
 from classifier.core.notifications import notify
+from classifier.core.queued_work import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.utils import timezone
 
+from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import CallusError, ModelUnavailable, NotAllowedNow
 from classifier.core.models import AuditEntry, User
-from classifier.core.queue import send_on_commit
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review
@@ -223,26 +223,26 @@ def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> P
         live = ModelVersion.objects.live()
         if version == live:
             raise NotAllowedNow(f"{version} is live already.")
-        judgement = gate.judge(version, live)
-        if judgement.objection and not reason:
+        result = gate.check(version, live)
+        if result.objection and not reason:
             raise PromotionRefused(
-                f"{judgement.objection} To promote it anyway, give a reason. The reason is recorded."
+                f"{result.objection} To promote it anyway, give a reason. The reason is recorded."
             )
         promotion = Promotion.objects.create(
             kind=Promotion.Kind.PROMOTE,
             model_version=version,
             promoted_by=user,
-            objection=judgement.objection[:500],
+            objection=result.objection[:500],
             reason=reason,
         )
-        if judgement.comparison is not None:
-            judgement.comparison.promotions.add(promotion)
+        if result.comparison is not None:
+            result.comparison.promotions.add(promotion)
         AuditEntry.objects.record(
             actor=user,
             action="promoted",
             about=version,
             before=live.number if live else None,
-            objection=judgement.objection,
+            objection=result.objection,
             reason=reason,
         )
     return promotion

@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from ml import garbage_collection
 from ml.classes import FRACTURE_CLASSES
 from ml.native_stderr import suppress_native_stderr
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with suppress_native_stderr():
+    with suppress_native_stderr(), garbage_collection.paused():
         from ml.serve.import_h5 import ImportRefused, import_h5
     try:
         with suppress_native_stderr():

@@ -11,7 +11,7 @@ from pathlib import Path
 from ml.data.groups import connected_components
 from ml.data.manifests import DatasetRefused
 
-PARTS = ("hand", "leg", "hip", "shoulder")
+BODY_PARTS = ("hand", "leg", "hip", "shoulder")
 REQUIRED = ("image", "group", "fractured")
 
 Box = tuple[float, float, float, float]
@@ -27,7 +27,7 @@ class Xray:
         group: Group of the image, such as its study. Splits never separate the images of a group.
         fractured: Whether the X-ray shows a fracture.
         boxes: (x, y, width, height) of each fracture, in pixels of the upright image.
-        parts: Whether each of PARTS is shown; None if the table has no columns for them.
+        body_parts: Whether each of BODY_PARTS is shown; None if the table has no columns for them.
         hardware: Whether the X-ray shows orthopaedic hardware, such as a plate or screws; None if the table has no
             column for it.
         contradicted: Whether an exact copy has the opposite label. Such X-rays are excluded from training.
@@ -39,7 +39,7 @@ class Xray:
     group: str
     fractured: bool
     boxes: tuple[Box, ...] = ()
-    parts: tuple[bool, ...] | None = None
+    body_parts: tuple[bool, ...] | None = None
     hardware: bool | None = None
     contradicted: bool = False
     original_sha256: str = ""
@@ -100,7 +100,9 @@ def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> X
         group=row["group"],
         fractured=fractured,
         boxes=tuple((box[0], box[1], box[2], box[3]) for box in boxes),
-        parts=tuple(_flag(row, part, where) for part in PARTS) if set(PARTS) <= columns else None,
+        body_parts=tuple(_flag(row, name, where) for name in BODY_PARTS)
+        if set(BODY_PARTS) <= columns
+        else None,
         hardware=_flag(row, "hardware", where) if "hardware" in columns else None,
         original_sha256=row.get("original_sha256", "").lower(),
     )

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.images import read_image
-from ml.evaluate.metrics import estimate
+from ml.evaluate.metrics import estimate, wilson_interval
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.finding import Finding, FindingPredictor, Mark
 
@@ -87,10 +87,10 @@ def figures(answered: Answered) -> dict[str, Any]:
     hardware = np.array([bool(xray.hardware) for xray in answered.xrays])
     if any(xray.hardware is not None for xray in answered.xrays):
         found["without_hardware"] = _metrics(answered, ~hardware)
-    for number, part in enumerate(PARTS):
-        shown = np.array([bool(xray.parts and xray.parts[number]) for xray in answered.xrays])
+    for number, body_part in enumerate(BODY_PARTS):
+        shown = np.array([bool(xray.body_parts and xray.body_parts[number]) for xray in answered.xrays])
         if shown.any():
-            found[part] = _metrics(answered, shown)
+            found[body_part] = _metrics(answered, shown)
     return found
 
 
@@ -129,7 +129,11 @@ def _metrics(answered: Answered, chosen: Bools) -> dict[str, Any]:
     scored, fractured, unfractured = chosen & recognised, chosen & labels, chosen & ~labels
 
     def share(of: Bools, among: Bools) -> dict[str, Any]:
-        return _estimate(lambda i: float(of[among][i].mean()), groups[among])
+        found = _estimate(lambda i: float(of[among][i].mean()), groups[among])
+        if found["value"] in (0.0, 1.0):
+            # All resamples are equal, so the bootstrap gives no interval.
+            found["low"], found["high"] = wilson_interval(int(of[among].sum()), found["n"])
+        return found
 
     def of_scores(statistic: Callable[[Bools, Floats], float]) -> dict[str, Any]:
         return _estimate(lambda i: statistic(labels[scored][i], probabilities[scored][i]), groups[scored])

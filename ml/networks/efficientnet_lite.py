@@ -43,7 +43,7 @@ def feature_maps(image: keras.KerasTensor) -> keras.KerasTensor:
     return _convolution(x, 1280, 1, "last")
 
 
-def folded_blocks(image: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+def folded_blocks(image: keras.KerasTensor, width: float = WIDTH_MULTIPLIER) -> dict[str, keras.KerasTensor]:
     """Builds EfficientNet-Lite2 up to block_19, with each batch norm folded into the convolution before it.
 
     The function is the same as that of `feature_maps` with its batch norms frozen; a training step takes
@@ -51,14 +51,15 @@ def folded_blocks(image: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
 
     Args:
         image: (batch, h, w, 3), values in [-1, 1].
+        width: Multiplier of the number of filters; with another than that of Lite2, its weights do not fit.
 
     Returns:
-        The blocks' outputs by name; block_6 is (batch, h / 8, w / 8, 48), block_10 (batch, h / 16, w / 16, 88),
-        block_14 the same with 120 features, and block_19 (batch, h / 32, w / 32, 208).
+        The blocks' outputs by name; in Lite2 block_6 is (batch, h / 8, w / 8, 48), block_10 (batch, h / 16, w / 16,
+        88), block_14 the same with 120 features, and block_19 (batch, h / 32, w / 32, 208).
     """
     x = layers.ReLU(6, name="stem_relu")(layers.Conv2D(32, 3, 2, "same", name="stem")(image))
     outputs: dict[str, keras.KerasTensor] = {}
-    for name, kernel, strides, expansion, filters in _blocks()[:FOLDED]:
+    for name, kernel, strides, expansion, filters in _blocks(width)[:FOLDED]:
         start = x
         if expansion > 1:
             x = layers.Conv2D(x.shape[-1] * expansion, 1, name=f"{name}_expand")(x)
@@ -97,7 +98,7 @@ def load_folded(model: keras.Model, weights: Path) -> None:
         folded.set_weights([kernel, beta - mean * factor])
 
 
-def _blocks() -> list[tuple[str, int, int, int, int]]:
+def _blocks(width: float = WIDTH_MULTIPLIER) -> list[tuple[str, int, int, int, int]]:
     """Returns each block's name, kernel, stride, expansion and filters."""
     found: list[tuple[str, int, int, int, int]] = []
     for number, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
@@ -106,15 +107,8 @@ def _blocks() -> list[tuple[str, int, int, int, int]]:
             repeats = math.ceil(repeats * DEPTH_MULTIPLIER)
         for repeat in range(repeats):
             strides = stride if repeat == 0 else 1
-            found.append(
-                (
-                    f"block_{len(found)}",
-                    kernel,
-                    strides,
-                    expansion,
-                    _round_filters(filters * WIDTH_MULTIPLIER),
-                )
-            )
+            name = f"block_{len(found)}"
+            found.append((name, kernel, strides, expansion, _round_filters(filters * width)))
     return found
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import keras
 from keras import layers
 
-from ml.data.findings import PARTS
+from ml.data.findings import BODY_PARTS
 from ml.networks import efficientnet_lite
 from ml.networks.recipes import XRAY_AUGMENTATION, Augmentation
 from ml.serve.preprocessing import InputSpec
 
-# The layers up to these blocks are frozen. Their outputs are computed once per view and cached.
+# The layers up to these blocks are frozen. Their outputs are computed once per copy of an X-ray and cached.
 FROZEN = ("block_6", "block_10")
 # Blocks whose pooled outputs are the features for out-of-distribution detection.
 DESCRIBED_BY = ("block_5", "block_8")
@@ -35,7 +35,7 @@ class Cycle:
 
     Attributes:
         steps: Number of training steps.
-        crop: Side of the random crop of each view, in pixels; a multiple of 32. The crop of an X-ray with boxes
+        crop: Side of the random crop of each copy, in pixels; a multiple of 32. The crop of an X-ray with boxes
             contains the centre of one of them.
         part_loss: Weight of the body part loss. The losses of the map cells and of the pooled logit have weight 1.
     """
@@ -75,6 +75,7 @@ class FindingRecipe:
             X-rays.
         augmentation: Random transformations of the augmented copies.
         pretrained: File with pretrained backbone weights in ml/networks/pretrained; None for random weights.
+        width: Multiplier of the number of filters of the backbone. Pretrained weights fit that of EfficientNet-Lite2.
     """
 
     name: str
@@ -97,6 +98,7 @@ class FindingRecipe:
     held_out: int = 1
     augmentation: Augmentation = XRAY_AUGMENTATION
     pretrained: str | None = "efficientnet_lite2.imagenet.weights.h5"
+    width: float = efficientnet_lite.WIDTH_MULTIPLIER
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -104,7 +106,7 @@ class FindingRecipe:
 
 FRACTURE = FindingRecipe(
     name="fracture",
-    summary="The upper half of an EfficientNet-Lite2 with a map, trained on parts of varied views.",
+    summary="The upper half of an EfficientNet-Lite2 with a map, trained on crops of augmented copies.",
     # The longer side of most FracAtlas X-rays is 454 pixels.
     input=InputSpec(448, trim=True, contrast=True),
     views=(1, 3),
@@ -117,7 +119,7 @@ FRACTURE = FindingRecipe(
 
 TINY_FRACTURE = FindingRecipe(
     name="tiny",
-    summary="A few steps on small images, for tests and for trying the command line.",
+    summary="A few steps of a narrow network on small images, for tests and for trying the command line.",
     input=InputSpec(96, contrast=True),
     views=(1, 1),
     cycles=(Cycle(2, 64), Cycle(2, 96)),
@@ -127,6 +129,7 @@ TINY_FRACTURE = FindingRecipe(
     warm_up=2,
     folds=2,
     pretrained=None,
+    width=0.5,
 )
 
 # Takes four times as long as FRACTURE. The released network is trained on all X-rays.
@@ -140,13 +143,19 @@ FINDING_RECIPES = {
 }
 
 
-def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -> keras.Model:
+def build(
+    size: int | None,
+    weights: Path | None = None,
+    dropout: float = 0.0,
+    width: float = efficientnet_lite.WIDTH_MULTIPLIER,
+) -> keras.Model:
     """Builds the finding network as a Functional model.
 
     Args:
         size: Side of the input in pixels, a multiple of 32; None for inputs of any size, including non-square ones.
         weights: File with weights of EfficientNet-Lite2 without its head, as in ml/networks/pretrained.
         dropout: Dropout rate of the pooled features during training.
+        width: Multiplier of the number of filters of the backbone.
 
     Returns:
         A model from float32 (batch, size, size, 3) in [-1, 1] to a dict of float32 outputs:
@@ -154,10 +163,10 @@ def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -
         "box" (batch, size / 8, size / 8, 4): offset of the box centre from the cell centre (right, down) and natural
         logarithms of the box width and height, in units of BOX_UNIT pixels.
         "finding" (batch, 1): logit of a fracture anywhere in the image.
-        "part" (batch, 4): logit of each of PARTS.
+        "part" (batch, 4): logit of each of BODY_PARTS.
     """
     image = keras.Input((size, size, 3), name="image")
-    blocks = efficientnet_lite.folded_blocks(image)
+    blocks = efficientnet_lite.folded_blocks(image, width)
     fine, middle, deep = blocks["block_10"], blocks["block_14"], blocks["block_19"]
     x = _upsample(layers.Conv2D(96, 1, kernel_initializer=_kernel_initializer(), name="map_deep")(deep))
     x = layers.Add(name="map_sum")(
@@ -194,7 +203,7 @@ def build(size: int | None, weights: Path | None = None, dropout: float = 0.0) -
         "map": scores,
         "box": boxes,
         "finding": layers.Dense(1, kernel_initializer="zeros", name="finding")(pooled),
-        "part": layers.Dense(len(PARTS), kernel_initializer="zeros", name="part")(pooled),
+        "part": layers.Dense(len(BODY_PARTS), kernel_initializer="zeros", name="part")(pooled),
     }
     model = keras.Model(image, outputs, name="finding")
     if weights is not None:

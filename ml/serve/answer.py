@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.classes import MAX_KINDS
 from ml.serve.bundle import Bundle
 from ml.serve.finding import Finding, FindingPredictor
 from ml.serve.inference import Engine, Prediction, Predictor
-
-MAX_KINDS = 3
 
 
 @dataclass(frozen=True, eq=False)

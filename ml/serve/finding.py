@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ml.serve.bundle import Bundle, BundleIncompatible
 from ml.serve.inference import Engine, open_graph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blank, preprocess
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import InputSpec, Placement, find_placement, preprocess
 
 MAX_MARKS = 3
 # Radius of the non-maximum suppression around a peak, in cells of the map.
@@ -146,14 +146,14 @@ class FindingPredictor:
     def scores(self, pixels: NDArray[np.uint8]) -> FindingScores | None:
         """Returns the uncalibrated scores of an image, or None if it is not recognised."""
         placement, outputs = self._run(pixels)
-        if not self._recognises(pixels, outputs):
+        if not is_recognised(pixels, outputs["features"], self._distribution):
             return None
         marks = self._peaks(outputs, placement, pixels.shape)
         return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks)
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
         placement, outputs = self._run(pixels)
-        if not self._recognises(pixels, outputs):
+        if not is_recognised(pixels, outputs["features"], self._distribution):
             return Finding(None, None, (), None, recognised=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))
@@ -171,10 +171,6 @@ class FindingPredictor:
     def _run(self, pixels: NDArray[np.uint8]) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
         placement = find_placement(pixels, self._spec)
         return placement, self._graph.run(preprocess(pixels, self._spec, placement))
-
-    def _recognises(self, pixels: NDArray[np.uint8], outputs: dict[str, NDArray[np.float32]]) -> bool:
-        is_known = self._distribution is None or self._distribution.contains(outputs["features"])
-        return is_known and not is_blank(pixels)
 
     def _peaks(
         self, outputs: dict[str, NDArray[np.float32]], placement: Placement, shape: tuple[int, ...]

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.serve.preprocessing import is_blank
+
 FILE = "distribution.npz"
 
 
@@ -53,3 +55,16 @@ class Distribution:
             return None
         with np.load(path, allow_pickle=False) as saved:
             return cls(saved["mean"], saved["whitener"], float(saved["threshold"]))
+
+
+def is_recognised(
+    pixels: NDArray[np.uint8], features: NDArray[np.float32], distribution: Distribution | None
+) -> bool:
+    """Returns whether a model may answer an image: it is not blank, and its features are in distribution.
+
+    Args:
+        pixels: The image, uint8 (H, W) or (H, W, 3).
+        features: Its features, float32 (d,).
+        distribution: The distribution of the bundle; None if the bundle has none, which excludes only blank images.
+    """
+    return not is_blank(pixels) and (distribution is None or distribution.contains(features))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.data import out_of_distribution_images
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.folds import grouped_folds
 from ml.evaluate.finding import figures
 from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibrate, mark_threshold
@@ -28,10 +28,10 @@ from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bu
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import Mark, map_score, peaks
 from ml.serve.inference import LiteRTGraph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import is_blank, preprocess, rescale
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import preprocess, rescale
 from ml.train.finding import FindingFit, Scores, fit, scores_of
-from ml.train.finding_views import compute_views, fitted
+from ml.train.finding_features import compute_features, read_input
 from ml.train.input_pipeline import TrainingRefused
 from ml.train.out_of_distribution import fit as fit_distribution
 from ml.train.release import versions
@@ -39,7 +39,7 @@ from ml.train.release import versions
 # Target share of the X-rays that the out-of-distribution threshold rejects.
 REFUSED = 0.002
 FOLDS_OF_DISTRIBUTION = 5
-SCORE_NAMES = ("maps", "boxes", "pooled", "parts")
+SCORE_NAMES = ("maps", "boxes", "pooled", "body_parts")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         raise TrainingRefused(str(error)) from error
     weights = run.weights or (PRETRAINED / recipe.pretrained if recipe.pretrained else None)
     frozen = network.split(_build(recipe, run, weights))[0]
-    views = compute_views(frozen, xrays, recipe, run.seed, run.work, run.on_progress, run.should_stop)
+    features = compute_features(frozen, xrays, recipe, run.seed, run.work, run.on_progress, run.should_stop)
     key = _key(recipe, xrays, run.seed, weights)
     usable = np.array([not xray.contradicted for xray in xrays])
     final = recipe.held_out if recipe.held_out > 1 else None
@@ -125,21 +125,21 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         options = FindingFit(
             name, number, run.seed, run.work, key, remaining, run.on_progress, run.should_stop
         )
-        return model, fit(model, recipe, views, xrays, np.flatnonzero(train & usable), options)
+        return model, fit(model, recipe, features, xrays, np.flatnonzero(train & usable), options)
 
     fold_scores: list[Scores] = []
     for fold in range(recipe.held_out):
         model, history = train_network(f"fold {fold + 1}", fold, folds != fold)
         in_training = folds != fold
-        fold_scores.append(scores_of(model, views, np.flatnonzero(folds == fold)))
+        fold_scores.append(scores_of(model, features, np.flatnonzero(folds == fold)))
     if final is not None:
         model, history = train_network("train", final, np.ones(len(xrays), bool))
         in_training = np.ones(len(xrays), bool)
     numbers = np.concatenate([np.flatnonzero(folds == fold) for fold in range(recipe.held_out)])
     held_out = HeldOut(
         [xrays[number] for number in numbers.tolist()],
-        Scores(*(np.concatenate([getattr(part, name) for part in fold_scores]) for name in SCORE_NAMES)),
-        [views.boxes[views.rows[number][0]] for number in numbers.tolist()],
+        Scores(*(np.concatenate([getattr(scores, name) for scores in fold_scores]) for name in SCORE_NAMES)),
+        [features.boxes[features.rows[number][0]] for number in numbers.tolist()],
         recipe.input.size,
     )
     training_xrays = [xray for xray, used in zip(xrays, in_training & usable, strict=True) if used]
@@ -189,7 +189,7 @@ def release(
     mark_from = mark_threshold(_false_marks(held_out), len(held_out.xrays))
     card = {
         "answers": "finding",
-        "body_parts": list(PARTS),
+        "body_parts": list(BODY_PARTS),
         "input": recipe.input.to_json(),
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
@@ -210,7 +210,7 @@ def release(
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
     keras.utils.set_random_seed(run.seed)
     try:
-        return network.build(None, weights, recipe.dropout)
+        return network.build(None, weights, recipe.dropout, recipe.width)
     except (OSError, ValueError) as error:
         raise TrainingRefused(f"{weights} does not fit the recipe {recipe.name!r}.") from error
 
@@ -270,8 +270,7 @@ def _fit_out_of_distribution(
     }
     for kind, images in other_images.items():
         rejected = [
-            is_blank(pixels)
-            or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
+            not is_recognised(pixels, graph.run(preprocess(pixels, recipe.input))["features"], distribution)
             for pixels in images
         ]
         refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}
@@ -283,7 +282,7 @@ def _features(
 ) -> NDArray[np.float32]:
     remaining, features = RemainingTime(len(xrays)), []
     for number, xray in enumerate(xrays, start=1):
-        features.append(graph.run(rescale(fitted(xray, recipe.input)[0], recipe.input))["features"])
+        features.append(graph.run(rescale(read_input(xray, recipe.input)[0], recipe.input))["features"])
         if number % 50 == 0 or number == len(xrays):
             run.on_progress(
                 ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number))

@@ -39,6 +39,8 @@ def web(bind: str) -> list[str]:
         *("--bind", bind, "--worker-class", "gthread", "--workers", "2", "--threads", "8"),
         *("--timeout", "120", "--graceful-timeout", "10", "--keep-alive", "5"),
         *("--log-level", "warning", "--no-control-socket"),
+        # Loads the application once and shares its memory among the workers.
+        "--preload",
     ]
 
 

@@ -11,7 +11,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from classifier.core.queue import send
+from classifier.core.broker_messages import send
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.tasks import build_dataset
 from classifier.radiographs.models import Prediction

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from classifier.core.api.serializers import NullableCharField, StrictIntegerField
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.training.models import (
     MAX_BATCH_SIZE,
     MAX_EPOCHS,
@@ -57,6 +57,7 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
         return [str(work) for work in ahead_of(run)]
 
 
+# The services check the limits below as well. The serializers declare them for the OpenAPI schema.
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
     dataset_version = StrictIntegerField()
     recipe = serializers.ChoiceField(list(RECIPES))

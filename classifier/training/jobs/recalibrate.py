@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from classifier.core.jobs import Hold, Refused, watch, work_off
+from classifier.core.jobs import Refused, run_claimed, watch
+from classifier.core.leases import Lease
 from classifier.core.ml_process import MlProcess
 from classifier.core.models import AuditEntry
 from classifier.registry import bundles
@@ -27,9 +28,9 @@ def run_recalibration(recalibration_id: int) -> None:
         return
     _remove_leftovers()
     folder: Path = settings.DATA_DIR / "recalibrations" / str(recalibration.pk)
-    work_off(
+    run_claimed(
         recalibration,
-        lambda hold: _run(recalibration, hold, folder),
+        lambda lease: _run(recalibration, lease, folder),
         refusals=(BundleError,),
         folder=folder,
     )
@@ -43,17 +44,17 @@ def _remove_leftovers() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(recalibration: Recalibration, hold: Hold, folder: Path) -> None:
-    table = _write_xrays(folder / "images", hold)
-    new = _recalibrate(recalibration, hold, folder, table)
-    hold.keep_while_storing(phase="store")
+def _run(recalibration: Recalibration, lease: Lease, folder: Path) -> None:
+    table = _write_xrays(folder / "images", lease)
+    new = _recalibrate(recalibration, lease, folder, table)
+    lease.renew_for_storing(phase="store")
     archive = bundles.store(new)
     with transaction.atomic():
         known = ModelVersion.objects.filter(checksum=new.checksum).first()
         version = known or _make_version(recalibration, new, archive)
         assert new.finding is not None  # noqa: S101 - the new bundle has the networks of the old one
         result = new.finding.card["figures"]["recalibrated"]
-        hold.finish(Recalibration.State.SUCCEEDED, phase="", made_version=version, result=result)
+        lease.finish(Recalibration.State.SUCCEEDED, phase="", made_version=version, result=result)
         outcome = f"reproduced {version} exactly" if known else f"created {version}"
         AuditEntry.objects.record(
             actor=None, action="recalibration finished", about=recalibration, outcome=outcome
@@ -61,12 +62,12 @@ def _run(recalibration: Recalibration, hold: Hold, folder: Path) -> None:
         recalibration.notify_creator(f"{recalibration} {outcome}.")
 
 
-def _write_xrays(images: Path, hold: Hold) -> Path:
+def _write_xrays(images: Path, lease: Lease) -> Path:
     """Copy the reviewed radiographs into an empty folder, and return the table of their findings."""
     shutil.rmtree(images, ignore_errors=True)
     images.mkdir(parents=True)
     reviewed = count_reviewed_findings()
-    tell = hold.counts("collect", reviewed.num_fractured + reviewed.num_unfractured)
+    report_progress = lease.progress_callback("collect", reviewed.num_fractured + reviewed.num_unfractured)
     table = images / "labels.csv"
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -82,23 +83,23 @@ def _write_xrays(images: Path, hold: Hold) -> Path:
             boxes = ";".join(" ".join(str(value) for value in box) for box in each.boxes)
             # The network may have been trained on the file that was uploaded, of which the image is a copy.
             writer.writerow([target.name, each.group, int(each.is_fractured), boxes, radiograph.sha256])
-            tell(number)
+            report_progress(number)
     return table
 
 
-def _recalibrate(recalibration: Recalibration, hold: Hold, folder: Path, table: Path) -> Bundle:
+def _recalibrate(recalibration: Recalibration, lease: Lease, folder: Path, table: Path) -> Bundle:
     old = bundles.fetch(recalibration.start_version)
     out = folder / "bundle"
     command: list[str | Path] = ["recalibrate", old.path, table, "--images", table.parent]
     with MlProcess([*command, "--out", out, "--jsonl"], work=folder) as process:
-        watch(process, hold, phase="start", take=_take_steps)
+        watch(process, lease, phase="start", fields_of=_step_fields)
     new = open_bundle(out)
     if not differ_by_calibration_only(old, new):
         raise Refused("The recalibrated model has other networks than before, so it was not kept.")
     return new
 
 
-def _take_steps(event: dict[str, Any]) -> dict[str, Any]:
+def _step_fields(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event[name] for name in ("phase", "step", "steps")}
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from classifier.core.pages import form_page, poll
 from classifier.core.permissions import TRAIN, VIEW
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.core.requests import UserRequest, may
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Recalibration

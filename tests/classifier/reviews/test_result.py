@@ -58,7 +58,7 @@ def test_the_answer_says_finding_probability_three_kinds_body_part_and_version(
     assert "Likely kinds of fracture" in page
     assert "Avulsion fracture 62% Comminuted fracture 14% Fracture dislocation 13%" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES[3:])
-    assert "Body part Hand" in page
+    assert "Body part Hand, forearm or elbow" in page
     assert "Model version 1" in page
     assert "Time in queue" in page
     assert "Prediction time" in page
@@ -99,7 +99,7 @@ def test_an_x_ray_without_a_fracture_gets_no_kind_and_no_mark(
     page = page_of(as_alice, radiograph)
     assert "No fracture seen Probability of a fracture: 2% (about 1 in 50)" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES)
-    assert "Show 1 mark" not in page
+    assert "Show marks" not in page
 
 
 def test_the_finding_stands_beside_how_often_it_was_right(
@@ -112,11 +112,16 @@ def test_the_finding_stands_beside_how_often_it_was_right(
     model.save()
     finish(radiograph, finding="no_fracture_seen", fracture_probability=0.02)
     page = page_of(as_alice, radiograph)
-    assert (
-        "1,200 hand X-rays had this finding, and 96% of them (95% CI 91% to 99%) showed no fracture." in page
-    )
-    assert "1,442 hand X-rays were tested, of which 123 show a fracture." in page
+    assert "1,152 of 1,200 X-rays of a hand, forearm or elbow with this finding showed no fracture" in page
+    assert "(95% interval 91% to 99%)" in page
+    assert "1,442 X-rays of a hand, forearm or elbow were tested, of which 123 show a fracture." in page
     assert "Never tested on: children." in page
+
+
+def test_a_finding_that_was_not_tested_says_so(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph)
+    page = page_of(as_alice, radiograph)
+    assert "How often this finding is right was not measured for this model version." in page
 
 
 def test_a_model_that_answers_the_kind_only_says_so(as_alice: Client, radiograph: Radiograph) -> None:
@@ -137,7 +142,8 @@ def test_the_marks_lie_over_the_picture_and_can_be_hidden(as_alice: Client, radi
     finish(radiograph)
     page = as_alice.get(f"/radiographs/{radiograph.id}/").text
     assert '<rect class="mark-box is-first" x="20.0" y="30.0" width="24.0" height="18.0"/>' in page
-    assert '<input type="checkbox" checked> Show 1 mark' in page
+    assert "Show marks (1)" in page
+    assert "Show boxes of reviewers" not in page
 
 
 def test_a_failed_answer_says_why_and_can_be_asked_for_again(

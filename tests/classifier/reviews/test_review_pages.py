@@ -121,6 +121,41 @@ def test_the_owner_reads_what_was_said_but_may_not_review(
     assert Review.objects.count() == 1
 
 
+def test_the_boxes_of_the_reviews_that_count_lie_over_the_picture(
+    as_alice: Client, as_rita: Client, radiograph: Radiograph
+) -> None:
+    prediction = finish(radiograph)
+    for x in (1, 3):
+        boxes = f'[{{"x": {x}, "y": 2, "width": 10, "height": 12}}]'
+        as_rita.post(address(prediction), {"finding": "fracture", "boxes": boxes})
+    page = as_alice.get(f"/radiographs/{radiograph.id}/").text
+    assert "Show boxes of reviewers (1)" in page
+    assert '<rect class="review-box is-first" x="3.0" y="2.0" width="10.0" height="12.0"/>' in page
+    assert "boxes.js" not in page, "only reviewers draw"
+    assert 'id="drawing"' not in page
+
+
+def test_a_refused_review_keeps_its_boxes(as_rita: Client, radiograph: Radiograph) -> None:
+    prediction = finish(radiograph)
+    boxes = '[{"x": 1, "y": 2, "width": 10, "height": 12}]'
+    page = as_rita.post(address(prediction), {"finding": "", "boxes": boxes}).text
+    assert (
+        'value="[{&quot;x&quot;: 1, &quot;y&quot;: 2, &quot;width&quot;: 10, &quot;height&quot;: 12}]"'
+        in page
+    )
+
+
+def test_the_enter_key_saves_the_chosen_finding_instead_of_confirming(
+    as_rita: Client, radiograph: Radiograph
+) -> None:
+    finish(radiograph)
+    form = as_rita.get(f"/radiographs/{radiograph.id}/").text.partition('id="review-form"')[2]
+    first = re.search(r"<button[^>]*>[^<]*", form)
+    assert first
+    assert "confirm" not in first[0]
+    assert "Save review" in first[0]
+
+
 def test_a_review_of_another_radiograph_is_no_page(as_rita: Client, radiograph: Radiograph) -> None:
     prediction = finish(radiograph)
     wrong = f"/radiographs/{NOBODYS_ID}/review/{prediction.id}/"

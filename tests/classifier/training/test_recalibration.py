@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from classifier.core.models import AuditEntry, Notification, User
+from classifier.core.permissions import VIEW
 from classifier.registry.models import ModelVersion
 from classifier.reviews.models import Review
 from classifier.training import gate
@@ -16,7 +17,7 @@ from classifier.training.reviewed_findings import count_reviewed_findings, revie
 from portal.operations.sweep import sweep
 from tests.people import api_client, signed_in
 from tests.retraining import CLASSES, person
-from tests.retraining_rows import recalibrate
+from tests.retraining_rows import recalibrate, user_who_may
 from tests.reviewed_xrays import enough, owner, reviewed
 
 pytestmark = pytest.mark.django_db
@@ -137,9 +138,6 @@ def test_only_a_live_model_that_answers_the_finding_is_recalibrated(
 
 
 def test_who_may_only_look_sees_the_page_without_the_button(model: ModelVersion) -> None:
-    from classifier.core.permissions import VIEW
-    from tests.retraining_rows import user_who_may
-
     as_viewer = signed_in(user_who_may("vera", VIEW))
 
     assert "Recalibrate Model 1" not in words(as_viewer.get(START).content)
@@ -182,12 +180,12 @@ def test_a_recalibrated_version_goes_live_without_a_comparison(as_tara: Client, 
     assert "only the calibration of the finding differs" in page
     assert "Calibration error 0.100" in page
     assert "To promote it anyway" not in page
-    assert gate.judge(made, model) == gate.Judgement(None, "", recalibration)
+    assert gate.check(made, model) == gate.GateResult(None, "", recalibration)
 
     as_tara.post("/models/2/promote/", {"reason": ""})
     assert ModelVersion.objects.live() == made
     # Now the other is the candidate, and no figures say how the old calibration does.
-    assert "has not been compared" in gate.judge(model, made).objection
+    assert "has not been compared" in gate.check(model, made).objection
 
 
 @pytest.mark.parametrize(
@@ -220,7 +218,7 @@ def test_a_version_recalibrated_from_another_than_the_live_one_needs_a_compariso
     made = recalibrate(model).made_version
     other = recalibrate(model).made_version
     assert made is not None
-    assert "has not been compared" in gate.judge(made, other).objection
+    assert "has not been compared" in gate.check(made, other).objection
 
 
 def test_each_step_works_through_the_api(tara: User, model: ModelVersion) -> None:
@@ -265,5 +263,5 @@ def test_the_result_of_an_x_ray_tells_the_figures_after(as_tara: Client, model: 
 
     page = words(as_tara.get(f"/radiographs/{radiograph.id}/").content)
 
-    assert "In the test on X-rays reviewed here, 132 X-rays had this finding, and 97% of them" in page
+    assert "In the test of model version 2 on X-rays that were reviewed here, 128 of 132 X-rays with" in page
     assert "which was recalibrated on them" in page

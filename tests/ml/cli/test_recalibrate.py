@@ -13,7 +13,7 @@ import pytest
 
 from ml.__main__ import main
 from ml.data.images import read_image
-from ml.serve.bundle import SHIPPED, Bundle, differ_by_calibration_only, open_bundle
+from ml.serve.bundle import SHIPPED, Bundle, differ_by_calibration_only, open_bundle, write_bundle
 from ml.serve.finding import FindingPredictor
 from tests.ml.recalibration import draw_labelled, recognising_bundle
 from tests.servers import ROOT
@@ -200,8 +200,6 @@ def test_fractures_of_a_single_group_are_refused(
 def test_a_bundle_of_the_kind_alone_is_refused(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ml.serve.bundle import write_bundle
-
     shipped = open_bundle(SHIPPED)
     kind = write_bundle(tmp_path / "kind", shipped.files(), shipped.card)
     assert main(command(kind.path, drawn, tmp_path / "new")) == 1

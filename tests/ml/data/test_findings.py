@@ -33,13 +33,13 @@ def test_a_row_is_an_x_ray(images: Path) -> None:
     broken, whole = read_xrays(table, images)
     assert broken.path == images / "0.png"
     assert broken.boxes == ((10, 20, 30, 40), (1, 2, 3.5, 4))
-    assert (broken.fractured, broken.parts, broken.hardware) == (True, (False, True, False, False), True)
+    assert (broken.fractured, broken.body_parts, broken.hardware) == (True, (False, True, False, False), True)
     assert (whole.fractured, whole.boxes, whole.hardware) == (False, (), False)
 
 
 def test_parts_and_metal_may_be_unknown(images: Path) -> None:
     table = write(images, "0.png,a,0,", header="image,group,fractured,boxes\n")
-    assert read_xrays(table, images)[0].parts is None
+    assert read_xrays(table, images)[0].body_parts is None
     assert read_xrays(table, images)[0].hardware is None
 
 

@@ -1,4 +1,4 @@
-"""Training of the finding: views with boxes, what cells should answer, and a small run from table to answer."""
+"""Training of the finding: augmentation with boxes, the targets of cells, and a small run from table to answer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import pytest
 from PIL import Image
 
 from ml.data.findings import Xray, read_xrays
-from ml.networks.finding import TINY_FRACTURE
 from ml.networks.recipes import XRAY_AUGMENTATION
 from ml.serve.bundle import Bundle
 from ml.serve.finding import FindingPredictor
 from ml.serve.inference import LiteRTGraph
 from ml.serve.preprocessing import InputSpec
-from ml.train.finding import cell_targets
-from ml.train.finding_release import FindingRun, train_finding
-from ml.train.finding_views import fitted, vary
-from ml.train.fitting import TrainingStopped
-from ml.train.input_pipeline import TrainingRefused
+from tests.lazy_module import LazyModule
 from tests.ml.drawings import draw_bone
+
+network = LazyModule("ml.networks.finding")
+export = LazyModule("ml.serve.export")
+finding = LazyModule("ml.train.finding")
+finding_release = LazyModule("ml.train.finding_release")
+finding_features = LazyModule("ml.train.finding_features")
+fitting = LazyModule("ml.train.fitting")
+input_pipeline = LazyModule("ml.train.input_pipeline")
 
 HEADER = "image,group,fractured,hand,leg,hip,shoulder,hardware,boxes\n"
 
@@ -44,7 +47,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Xray]:
 @pytest.fixture(scope="module")
 def bundle(drawn: list[Xray], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("tiny-finding")
-    return train_finding(TINY_FRACTURE, drawn, folder / "bundle", FindingRun(folder / "work"))
+    return finding_release.train_finding(
+        network.TINY_FRACTURE, drawn, folder / "bundle", finding_release.FindingRun(folder / "work")
+    )
 
 
 def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
@@ -52,30 +57,34 @@ def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
     pixels[60:80, 200:240] = 255
     Image.fromarray(pixels).save(tmp_path / "box.png")
     xray = Xray(tmp_path / "box.png", "", "g", True, ((200.0, 60.0, 40.0, 20.0),))
-    image, ((x, y, width, height),) = fitted(xray, InputSpec(96))
+    image, ((x, y, width, height),) = finding_features.read_input(xray, InputSpec(96))
     rows, columns = np.nonzero(image[..., 0] > 200)
     assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=0.6)
     assert (width, height) == pytest.approx((40 * 96 / 300, 20 * 96 / 300))
 
 
-def test_boxes_follow_the_variation() -> None:
+def test_boxes_follow_the_augmentation() -> None:
     image = np.zeros((128, 128, 1), np.uint8)
     image[40:50, 70:84] = 255
     how = replace(XRAY_AUGMENTATION, gamma=0, contrast=0, brightness=0, noise=0)
     for seed in range(10):
-        varied, ((x, y, _, _),) = vary(image, [(77, 45, 14, 10)], how, np.random.default_rng(seed))
-        rows, columns = np.nonzero(varied[..., 0] > 128)
+        augmented, ((x, y, _, _),) = finding_features.augment(
+            image, [(77, 45, 14, 10)], how, np.random.default_rng(seed)
+        )
+        rows, columns = np.nonzero(augmented[..., 0] > 128)
         assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=1.0)
 
 
-def test_the_same_seed_varies_in_the_same_way() -> None:
+def test_the_same_seed_augments_in_the_same_way() -> None:
     image = draw_bone(size=(96, 96))[..., np.newaxis]
-    one, other = (vary(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2))
+    one, other = (
+        finding_features.augment(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2)
+    )
     assert np.array_equal(one, other)
 
 
 def test_the_core_of_a_box_is_positive_and_its_rim_does_not_count() -> None:
-    classes, boxes = cell_targets([(64, 64, 40, 24)], 0, 0, 128)
+    classes, boxes = finding.cell_targets([(64, 64, 40, 24)], 0, 0, 128)
     assert classes[8, 8] == 1
     assert classes[8, 5] == -1
     assert classes[0, 0] == 0
@@ -86,15 +95,15 @@ def test_the_core_of_a_box_is_positive_and_its_rim_does_not_count() -> None:
 
 def test_even_a_tiny_box_has_a_positive_cell() -> None:
     for x in np.arange(40, 56, 0.7):
-        assert (cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
+        assert (finding.cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
 
 
-def test_a_part_of_a_view_has_its_own_cells() -> None:
-    whole, part = (
-        cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
-        cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
+def test_a_crop_has_its_own_cells() -> None:
+    whole, crop = (
+        finding.cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
+        finding.cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
     )
-    assert np.array_equal(whole[8:, 8:], part)
+    assert np.array_equal(whole[8:, 8:], crop)
 
 
 def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
@@ -112,9 +121,10 @@ def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
 
 
 def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
-    from ml.serve.export import load_keras
-
-    graph, model = LiteRTGraph(bundle.file("serving.tflite.gz")), load_keras(bundle.file("model.keras"))
+    graph, model = (
+        LiteRTGraph(bundle.file("serving.tflite.gz")),
+        export.load_keras(bundle.file("model.keras")),
+    )
     image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
     served, expected = graph.run(image), model(image[np.newaxis])
     for name in ("map", "box", "finding", "part"):
@@ -123,10 +133,12 @@ def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
 
 def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bundle, tmp_path: Path) -> None:
     stops = iter([False] * 30 + [True] + [False] * 1000)
-    run = FindingRun(tmp_path / "work", should_stop=lambda: next(stops))
-    with pytest.raises(TrainingStopped):
-        train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", run)
-    resumed = train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", FindingRun(tmp_path / "work"))
+    run = finding_release.FindingRun(tmp_path / "work", should_stop=lambda: next(stops))
+    with pytest.raises(fitting.TrainingStopped):
+        finding_release.train_finding(network.TINY_FRACTURE, drawn, tmp_path / "bundle", run)
+    resumed = finding_release.train_finding(
+        network.TINY_FRACTURE, drawn, tmp_path / "bundle", finding_release.FindingRun(tmp_path / "work")
+    )
     image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
     one, other = (LiteRTGraph(of.file("serving.tflite.gz")).run(image) for of in (bundle, resumed))
     for name in ("map", "box", "finding", "part"):
@@ -136,5 +148,7 @@ def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bund
 
 def test_too_few_fractures_are_refused(drawn: list[Xray], tmp_path: Path) -> None:
     whole = [xray for xray in drawn if not xray.fractured]
-    with pytest.raises(TrainingRefused, match="fractured"):
-        train_finding(TINY_FRACTURE, whole, tmp_path / "bundle", FindingRun(tmp_path / "work"))
+    with pytest.raises(input_pipeline.TrainingRefused, match="fractured"):
+        finding_release.train_finding(
+            network.TINY_FRACTURE, whole, tmp_path / "bundle", finding_release.FindingRun(tmp_path / "work")
+        )

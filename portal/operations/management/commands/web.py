@@ -8,6 +8,8 @@ from portal.operations import processes
 
 class Command(BaseCommand):
     help = "Run the web server for the pages and the API."
+    # `manage.py prepare` and `manage.py up` check the system.
+    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")

@@ -8,6 +8,8 @@ from portal.operations import processes
 
 class Command(BaseCommand):
     help = "Run a worker for predictions (predict) or for training (train)."
+    # `manage.py prepare` and `manage.py up` check the system.
+    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("role", choices=processes.WORKERS)
@@ -17,5 +19,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.environ["CALLUS_ROLE"] = options["role"]
+        os.environ["CELERY_SKIP_CHECKS"] = "true"
         command = processes.worker(options["role"], options["name"])
         os.execvp(command[0], command)  # noqa: S606
