@@ -244,16 +244,8 @@ class Recalibration(QueuedWork):
             BeforeAndAfter(name, title, before[key], after[key], self.result["differences"][name])
             for name, title, key in (
                 ("calibration_error", "Calibration error", "calibration_error"),
-                (
-                    "missed",
-                    "Missed: “no fracture seen” among X-rays with a fracture",
-                    "no_fracture_seen_among_fractured",
-                ),
-                (
-                    "false_alarms",
-                    "False alarms: “fracture seen” among X-rays without a fracture",
-                    "fracture_seen_among_unfractured",
-                ),
+                ("missed", "Missed fractures", "no_fracture_seen_among_fractured"),
+                ("false_alarms", "False alarms", "fracture_seen_among_unfractured"),
             )
         ]
 
