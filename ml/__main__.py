@@ -11,7 +11,7 @@ import sys
 from ml import cli
 
 # What `pip install callus` leaves out: the packages of the extra `train` in pyproject.toml.
-TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn")
+TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
 
 def main(arguments: list[str] | None = None) -> int:

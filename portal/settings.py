@@ -332,6 +332,7 @@ CELERY_TASK_ROUTES = {
     "datasets.build": {"queue": "train"},
     "training.train": {"queue": "train"},
     "training.compare": {"queue": "train"},
+    "training.recalibrate": {"queue": "train"},
     "operations.sweep": {"queue": "sweep"},
     "training.follow_schedule": {"queue": "sweep"},
     "operations.purge": {"queue": "sweep"},

@@ -35,6 +35,7 @@ SLOW = (
     "classifier/radiographs/test_broker_down.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
+    "classifier/training/test_recalibration_run.py",
     "classifier/training/test_training.py",
     "faults",
     "fuzz",

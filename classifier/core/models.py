@@ -109,6 +109,7 @@ class Notification(models.Model):
         DATASET_VERSION = "dataset_version", "data set version"
         TRAINING_RUN = "training_run", "training run"
         COMPARISON = "comparison", "comparison"
+        RECALIBRATION = "recalibration", "recalibration"
 
     # db_index=False, because the index notification_newest starts with this column.
     user = models.ForeignKey(

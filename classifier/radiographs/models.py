@@ -28,6 +28,11 @@ def thumbnail_path(radiograph: "Radiograph", name: str = "") -> str:
     return f"thumbnails/{radiograph.id.hex[:2]}/{radiograph.id}.jpg"
 
 
+def upload_group(owner_id: int, created_at: datetime) -> str:
+    """Returns the group of a radiograph: X-rays that one user uploads on one day, because they may show one patient."""
+    return f"sent-{owner_id}-{created_at:%Y-%m-%d}"
+
+
 class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     """Selects radiographs by search terms; the base class selects them by owner and visibility."""
 

@@ -19,6 +19,7 @@ class Limits:
 
     Attributes:
         body_part: the body part of the X-rays that are counted; "" if all are counted.
+        is_recalibrated: whether the X-rays are reviewed ones of this portal, which the model was recalibrated on.
         num_tested: number of X-rays of this body part.
         num_fractured: number of them with a fracture.
         num_with_finding: number of them with this finding.
@@ -29,6 +30,7 @@ class Limits:
     """
 
     body_part: str
+    is_recalibrated: bool
     num_tested: int
     num_fractured: int
     num_with_finding: int
@@ -42,7 +44,10 @@ def limits_of(prediction: Prediction) -> Limits | None:
     """Returns the limits of the finding; None without a finding, or if its model version has no figures for it."""
     name = SHARES.get(Prediction.Finding(prediction.finding)) if prediction.finding else None
     card: dict[str, Any] = prediction.model_version.card.get("finding", {})
-    tested: dict[str, Any] = card.get("figures", {}).get("held_out", {})
+    measured: dict[str, Any] = card.get("figures", {})
+    # The figures of the release belong to other thresholds than those of a recalibrated model.
+    recalibrated = measured.get("recalibrated")
+    tested: dict[str, Any] = recalibrated["after"] if recalibrated else measured.get("held_out", {})
     body_part = prediction.body_part if prediction.body_part in tested else ""
     figures = tested.get(body_part or "all", {})
     estimate = figures.get(name)
@@ -53,6 +58,7 @@ def limits_of(prediction: Prediction) -> Limits | None:
         value, low, high = 1 - value, 1 - high, 1 - low
     return Limits(
         body_part=body_part,
+        is_recalibrated=bool(recalibrated),
         num_tested=figures["n"],
         num_fractured=figures["fractured"],
         num_with_finding=estimate["n"],

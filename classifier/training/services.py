@@ -1,4 +1,4 @@
-"""Requests training runs and comparisons, cancels runs, promotes, rolls back, and sets the schedule."""
+"""Requests training runs, comparisons and recalibrations, cancels runs, promotes, rolls back, and sets the schedule."""
 
 from collections.abc import Iterable
 
@@ -18,10 +18,12 @@ from classifier.training.models import (
     MAX_REVIEWS,
     MAX_SEED,
     Comparison,
+    Recalibration,
     RetrainingSchedule,
     TrainingRun,
 )
-from classifier.training.tasks import compare, train
+from classifier.training.reviewed_findings import count_reviewed_findings
+from classifier.training.tasks import compare, recalibrate, train
 from ml.networks.recipes import RECIPES, Recipe
 
 
@@ -171,6 +173,36 @@ def request_comparison(
         )
         send_on_commit(compare, comparison.pk)
     return comparison
+
+
+def request_recalibration(*, user: User) -> Recalibration:
+    """Queue a recalibration of the live model's finding. One that is under way is not started twice.
+
+    Raises:
+        NotAllowedNow, ModelUnavailable: with a sentence for the person.
+    """
+    live = ModelVersion.objects.live()
+    if live is None:
+        raise ModelUnavailable()
+    if not live.has_finding:
+        raise NotAllowedNow(f"{live} does not say whether a bone is broken, so it cannot be recalibrated.")
+    if known := Recalibration.objects.unfinished().filter(start_version=live).first():
+        return known
+    reviewed = count_reviewed_findings()
+    if reviewed.missing:
+        raise NotAllowedNow(f"There are too few reviewed X-rays. Missing: {', '.join(reviewed.missing)}.")
+    with transaction.atomic():
+        recalibration = Recalibration.objects.create(start_version=live, created_by=user)
+        AuditEntry.objects.record(
+            actor=user,
+            action="recalibration requested",
+            about=recalibration,
+            model_version=live.number,
+            fractured=reviewed.num_fractured,
+            unfractured=reviewed.num_unfractured,
+        )
+        send_on_commit(recalibrate, recalibration.pk)
+    return recalibration
 
 
 class PromotionRefused(CallusError):

@@ -17,7 +17,7 @@ from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.images import read_image
 from ml.evaluate.metrics import estimate, wilson_interval
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
-from ml.serve.finding import Finding, FindingPredictor
+from ml.serve.finding import Finding, FindingPredictor, Mark
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -168,9 +168,11 @@ def _estimate(statistic: Callable[[NDArray[np.intp]], float], groups: NDArray[An
     return {**{name: None if np.isnan(value) else value for name, value in values.items()}, "n": found.n}
 
 
-def _first_mark_hits(finding: Finding, boxes: Sequence[Box]) -> bool:
-    if not finding.marks:
-        return False
-    mark = finding.marks[0]
+def is_in_a_box(mark: Mark, boxes: Sequence[Box]) -> bool:
+    """Returns whether the centre of a mark lies in one of the boxes (x, y, width, height)."""
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(left <= x <= left + width and top <= y <= top + height for left, top, width, height in boxes)
+
+
+def _first_mark_hits(finding: Finding, boxes: Sequence[Box]) -> bool:
+    return bool(finding.marks) and is_in_a_box(finding.marks[0], boxes)

@@ -4,6 +4,7 @@ model.keras          The Keras model: float32 (batch, size, size, 3) -> logits.
 serving.tflite.gz    The LiteRT serving graph (ml.serve.export).
 distribution.npz     Parameters of the out-of-distribution score; optional.
 training_images.txt  SHA-256 of each image that the weights were trained on, one per line; optional.
+calibration_images.txt  SHA-256 of each image that the finding was recalibrated on, one per line; optional.
 card.json            Classes, preprocessing, calibration, metrics, origin and licences.
 finding/             The bundle of the finding; optional. The other files are the model of the kind of fracture.
 checksums.json       SHA-256 of each of the other files, and of finding/checksums.json.
@@ -29,6 +30,7 @@ FINDING = "finding"
 FINDING_CHECKSUMS = f"{FINDING}/{CHECKSUMS}"
 # Evaluation uses this file to report test images that the model was trained on.
 TRAINING_IMAGES = "training_images.txt"
+CALIBRATION_IMAGES = "calibration_images.txt"
 
 
 class BundleError(Exception):
@@ -72,6 +74,16 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Returns the path of a file of the bundle."""
         return self.path / name
+
+    def digests(self, name: str) -> frozenset[str]:
+        """Returns the SHA-256 digests that a file of the bundle lists; empty if the bundle has no such file."""
+        path = self.file(name)
+        return frozenset(path.read_text(encoding="ascii").split()) if path.exists() else frozenset()
+
+    def files(self) -> dict[str, bytes]:
+        """Returns the content of each file besides the card and the bundle of the finding, by name."""
+        names = set(_read_json(self.path / CHECKSUMS)) - {FINDING_CHECKSUMS, "card.json"}
+        return {name: self.file(name).read_bytes() for name in sorted(names)}
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -152,9 +164,25 @@ def combine_bundles(kind: Bundle, finding: Bundle, path: Path) -> Bundle:
     Raises:
         FileExistsError: The path exists and is not a bundle.
     """
-    names = set(_read_json(kind.path / CHECKSUMS)) - {FINDING_CHECKSUMS, "card.json"}
-    files = {name: kind.file(name).read_bytes() for name in sorted(names)}
-    return write_bundle(path, files, kind.card, finding)
+    return write_bundle(path, kind.files(), kind.card, finding)
+
+
+def differ_by_calibration_only(one: Bundle, other: Bundle) -> bool:
+    """Returns whether two bundles have the same networks and differ at most in the calibration of the finding."""
+    if one.finding is None or other.finding is None:
+        return False
+    ours, theirs = (_read_json(bundle.path / CHECKSUMS) for bundle in (one, other))
+    return all(
+        first.get(name) == second.get(name)
+        for first, second, excepted in (
+            (ours, theirs, {FINDING_CHECKSUMS}),
+            (
+                *(_read_json(bundle.path / CHECKSUMS) for bundle in (one.finding, other.finding)),
+                {"card.json", CALIBRATION_IMAGES},
+            ),
+        )
+        for name in {*first, *second} - excepted
+    )
 
 
 def _checksum(checksums: Mapping[str, str]) -> str:

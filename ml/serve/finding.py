@@ -64,6 +64,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class FindingScores:
+    """Uncalibrated scores of one recognised image, from which a calibration and thresholds are fitted.
+
+    Attributes:
+        map_score: Log-sum-exp of the map.
+        pooled_score: Logit of the pooled features.
+        marks: All peaks of the map, by descending score, also those below the score threshold of marks.
+    """
+
+    map_score: float
+    pooled_score: float
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
 class FindingCalibration:
     """Calibration and thresholds, from the entry "calibration" of a card.
 
@@ -128,9 +143,16 @@ class FindingPredictor:
         """Predicts the finding of each image, uint8 (H, W) or (H, W, 3) as from ml.data.images."""
         return [self._predict_one(pixels) for pixels in images]
 
+    def scores(self, pixels: NDArray[np.uint8]) -> FindingScores | None:
+        """Returns the uncalibrated scores of an image, or None if it is not recognised."""
+        placement, outputs = self._run(pixels)
+        if not is_recognised(pixels, outputs["features"], self._distribution):
+            return None
+        marks = self._peaks(outputs, placement, pixels.shape)
+        return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks)
+
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
-        placement = find_placement(pixels, self._spec)
-        outputs = self._graph.run(preprocess(pixels, self._spec, placement))
+        placement, outputs = self._run(pixels)
         if not is_recognised(pixels, outputs["features"], self._distribution):
             return Finding(None, None, (), None, recognised=False)
         calibration = self._calibration
@@ -138,13 +160,23 @@ class FindingPredictor:
         finding = calibration.name(probability)
         marks: tuple[Mark, ...] = ()
         if finding != "no fracture seen":
-            found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
+            found = self._peaks(outputs, placement, pixels.shape)
             marks = tuple(
-                _to_image(mark, placement, pixels.shape)
+                mark
                 for number, mark in enumerate(found)
                 if number == 0 or mark.score >= calibration.mark_from
             )
         return Finding(finding, probability, marks, self._body_part(outputs["part"]), recognised=True)
+
+    def _run(self, pixels: NDArray[np.uint8]) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
+        placement = find_placement(pixels, self._spec)
+        return placement, self._graph.run(preprocess(pixels, self._spec, placement))
+
+    def _peaks(
+        self, outputs: dict[str, NDArray[np.float32]], placement: Placement, shape: tuple[int, ...]
+    ) -> tuple[Mark, ...]:
+        found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
+        return tuple(_to_image(mark, placement, shape) for mark in found)
 
     def _body_part(self, logits: NDArray[np.float32]) -> str | None:
         shown = np.flatnonzero(1 / (1 + np.exp(-logits)) >= self._calibration.part_from)

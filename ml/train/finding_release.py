@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ml.data import out_of_distribution_images
 from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.folds import grouped_folds
-from ml.evaluate.finding import Answered, figures
+from ml.evaluate.finding import figures
+from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibrate, mark_threshold
 from ml.networks import finding as network
 from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
@@ -25,7 +26,7 @@ from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve import out_of_distribution
 from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bundle
 from ml.serve.export import export_finding, export_keras, round_weights
-from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
+from ml.serve.finding import Mark, map_score, peaks
 from ml.serve.inference import LiteRTGraph
 from ml.serve.out_of_distribution import Distribution, is_recognised
 from ml.serve.preprocessing import preprocess, rescale
@@ -35,15 +36,9 @@ from ml.train.input_pipeline import TrainingRefused
 from ml.train.out_of_distribution import fit as fit_distribution
 from ml.train.release import versions
 
-# Target false-negative rate of "no fracture seen" on held-out groups, with a margin for sampling error.
-MISSED = 0.06
-# Target false-positive rate of "fracture seen" on held-out groups.
-ALARMED = 0.08
-# Target number of false-positive marks per image, which sets the score threshold of the second and third mark.
-FALSE_MARKS = 0.25
 # Target share of the X-rays that the out-of-distribution threshold rejects.
 REFUSED = 0.002
-FOLDS_OF_DISTRIBUTION = FOLDS_OF_CALIBRATION = 5
+FOLDS_OF_DISTRIBUTION = 5
 SCORE_NAMES = ("maps", "boxes", "pooled", "body_parts")
 
 
@@ -84,24 +79,14 @@ class HeldOut:
     boxes: list[list[Box]]
     size: int
 
-    @property
-    def labels(self) -> NDArray[np.bool_]:
-        return np.array([xray.fractured for xray in self.xrays])
-
-    @property
-    def groups(self) -> list[str]:
-        return [xray.group for xray in self.xrays]
-
-    def subset(self, chosen: NDArray[np.intp]) -> HeldOut:
-        """Returns the X-rays with these indices."""
-        numbers = chosen.tolist()
-        scores = Scores(*(getattr(self.scores, name)[numbers] for name in SCORE_NAMES))
-        return HeldOut(
-            [self.xrays[number] for number in numbers],
-            scores,
-            [self.boxes[number] for number in numbers],
-            self.size,
-        )
+    def scored(self) -> Scored:
+        """Returns the scores that a calibration is fitted to."""
+        hits = [
+            _is_in_a_box(peaks(scores, boxes, self.size)[0], true)
+            for scores, boxes, true in zip(self.scores.maps, self.scores.boxes, self.boxes, strict=True)
+        ]
+        map_scores = np.array([map_score(found) for found in self.scores.maps])
+        return Scored(self.xrays, map_scores, self.scores.pooled.astype(np.float64), np.array(hits))
 
 
 def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: FindingRun) -> Bundle:
@@ -200,14 +185,16 @@ def release(
     round_weights(model)
     graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
     distribution, recognised = _fit_out_of_distribution(graph, xrays, recipe, run)
+    scored = held_out.scored()
+    mark_from = mark_threshold(_false_marks(held_out), len(held_out.xrays))
     card = {
         "answers": "finding",
         "body_parts": list(BODY_PARTS),
         "input": recipe.input.to_json(),
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
-        "calibration": calibrate(held_out),
-        "figures": {"held_out": figures(answered_by_others(held_out, run.seed)), "recognised": recognised},
+        "calibration": calibrate(scored, mark_from),
+        "figures": {"held_out": figures(answer_cross_fitted(scored, run.seed)), "recognised": recognised},
         **facts,
     }
     digests = sorted({xray.sha256 for xray in training_xrays})
@@ -218,86 +205,6 @@ def release(
         out_of_distribution.FILE: distribution.to_bytes(),
     }
     return write_bundle(out, files, card)
-
-
-def calibrate(held_out: HeldOut) -> dict[str, Any]:
-    """Returns the calibration and the thresholds for the card."""
-    labels, scores = held_out.labels, held_out.scores
-    map_scores = np.array([map_score(found) for found in scores.maps])
-    weights = logistic_regression(np.stack([map_scores, scores.pooled.astype(np.float64)], axis=1), labels)
-    map_weight, pooled_weight, bias = (float(weight) for weight in weights)
-    without_thresholds = FindingCalibration(map_weight, pooled_weight, bias, 1.0, 0.0, 1.0)
-    probabilities = without_thresholds.probability(map_scores, scores.pooled)
-    seen_from = float(np.quantile(probabilities[~labels], 1 - ALARMED, method="higher"))
-    not_seen_below = float(np.quantile(probabilities[labels], MISSED, method="lower"))
-    return {
-        "map_weight": map_weight,
-        "pooled_weight": pooled_weight,
-        "bias": bias,
-        # If one threshold meets both targets, no answer is doubtful.
-        "seen_from": max(seen_from, not_seen_below),
-        "not_seen_below": not_seen_below,
-        "mark_from": _mark_threshold(held_out),
-        "part_from": 0.5,
-        "missed_aim": MISSED,
-        "alarmed_aim": ALARMED,
-        "share_of_fractured": float(labels.mean()),
-        "n": len(labels),
-        "groups": len(set(held_out.groups)),
-    }
-
-
-def answered_by_others(held_out: HeldOut, seed: int) -> Answered:
-    """Returns the answer for each X-ray, with a cross-fitted calibration: each fold is calibrated on the others."""
-    groups, count = held_out.groups, len(held_out.xrays)
-    folds = grouped_folds(
-        held_out.labels.astype(np.int64), groups, min(FOLDS_OF_CALIBRATION, len(set(groups))), seed
-    )
-    probabilities = np.zeros(count)
-    seen, not_seen, hits = (np.zeros(count, bool) for _ in range(3))
-    for fold in np.unique(folds):
-        others = held_out.subset(np.flatnonzero(folds != fold))
-        calibration = FindingCalibration.of({"calibration": calibrate(others)})
-        for number in np.flatnonzero(folds == fold).tolist():
-            scores, boxes = held_out.scores.maps[number], held_out.scores.boxes[number]
-            probability = float(
-                calibration.probability(map_score(scores), float(held_out.scores.pooled[number]))
-            )
-            probabilities[number] = probability
-            name = calibration.name(probability)
-            seen[number], not_seen[number] = name == "fracture seen", name == "no fracture seen"
-            if name != "no fracture seen":
-                mark = peaks(scores, boxes, held_out.size)[0]
-                hits[number] = _is_in_a_box(mark, held_out.boxes[number])
-    return Answered(held_out.xrays, probabilities, seen, not_seen, hits)
-
-
-def logistic_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fits a logistic regression by Newton's method, with a small L2 penalty.
-
-    Platt's targets (Platt 1999) keep the weights finite if the classes are perfectly separable.
-
-    Args:
-        values: float64 (n, features).
-        labels: bool (n,).
-
-    Returns:
-        float64 (features + 1,), the weight of each feature and the bias.
-    """
-    std, mean = values.std(axis=0) + 1e-9, values.mean(axis=0)
-    x = np.concatenate([(values - mean) / std, np.ones((len(values), 1))], axis=1)
-    positives, negatives = labels.sum(), (~labels).sum()
-    targets = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        probabilities = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (probabilities - targets) + 1e-3 * weights
-        hessian = (x * (probabilities * (1 - probabilities))[:, np.newaxis]).T @ x + 1e-3 * np.eye(
-            len(weights)
-        )
-        weights = weights - np.linalg.solve(hessian, gradient)
-    scaled = weights[:-1] / std
-    return np.append(scaled, weights[-1] - scaled @ mean)
 
 
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
@@ -328,17 +235,16 @@ def _counts(xrays: Sequence[Xray]) -> dict[str, int]:
     }
 
 
-def _mark_threshold(held_out: HeldOut) -> float:
-    """Returns the score threshold at which there are FALSE_MARKS false positives per image."""
-    false_positives = []
-    for scores, boxes, true in zip(held_out.scores.maps, held_out.scores.boxes, held_out.boxes, strict=True):
-        false_positives += [
-            mark.score for mark in peaks(scores, boxes, held_out.size) if not _is_in_a_box(mark, true)
-        ]
-    allowed = int(FALSE_MARKS * len(held_out.xrays))
-    if not false_positives:
-        return 1.0
-    return float(np.sort(false_positives)[::-1][min(allowed, len(false_positives) - 1)])
+def _false_marks(held_out: HeldOut) -> list[float]:
+    """Returns the scores of the marks outside of the boxes."""
+    return [
+        mark.score
+        for scores, boxes, true in zip(
+            held_out.scores.maps, held_out.scores.boxes, held_out.boxes, strict=True
+        )
+        for mark in peaks(scores, boxes, held_out.size)
+        if not _is_in_a_box(mark, true)
+    ]
 
 
 def _is_in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:

@@ -16,8 +16,8 @@ from classifier.datasets.models import DatasetVersion
 from classifier.datasets.tasks import build_dataset
 from classifier.radiographs.models import Prediction
 from classifier.radiographs.tasks import predict_next
-from classifier.training.models import Comparison, TrainingRun
-from classifier.training.tasks import compare, train
+from classifier.training.models import Comparison, Recalibration, TrainingRun
+from classifier.training.tasks import compare, recalibrate, train
 from portal.operations.models import QUEUES, Canary
 
 
@@ -45,6 +45,7 @@ TASK_OF: dict[type, Any] = {
     DatasetVersion: build_dataset,
     TrainingRun: train,
     Comparison: compare,
+    Recalibration: recalibrate,
 }
 
 log = logging.getLogger(__name__)

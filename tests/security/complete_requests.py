@@ -29,6 +29,7 @@ KINDS = {
     "/dataset-versions/<id>/": "dataset_id",
     "/training-runs/<id>/": "run_id",
     "/comparisons/<id>/": "comparison_id",
+    "/recalibrations/<id>/": "recalibration_id",
 }
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Radiograph, upload_group
 from classifier.reviews.models import Consensus, Review
 
 PREFIX = "reviewed-"
@@ -34,8 +34,7 @@ class ReviewedImage:
 
     @property
     def group(self) -> str:
-        """Patients are unknown; what one person sent on one day may show one patient, so it stays together."""
-        return f"sent-{self.radiograph.owner_id}-{self.radiograph.created_at:%Y-%m-%d}"
+        return upload_group(self.radiograph.owner_id, self.radiograph.created_at)
 
 
 def is_reviewed_image(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Serializers of training runs, the retraining schedule and comparisons."""
+"""Serializers of training runs, the retraining schedule, comparisons and recalibrations."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from classifier.training.models import (
     MAX_REVIEWS,
     MAX_SEED,
     Comparison,
+    Recalibration,
     RetrainingSchedule,
     TrainingRun,
 )
@@ -94,4 +95,26 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
         fields = [
             "id", "state", "candidate", "live", "dataset_version", "verdict", "num_images", "num_left_out",
             "is_origin_known", "test_checksum", "result", "created_at", "finished_at", "error",
+        ]  # fmt: skip
+
+
+class RecalibrationSerializer(serializers.ModelSerializer[Recalibration]):
+    start_version = serializers.IntegerField(
+        source="start_version.number", help_text="The model version that is recalibrated."
+    )
+    model_version = serializers.IntegerField(
+        source="made_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the recalibration made.",
+    )
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    result = serializers.JSONField(help_text="The figures of the finding before and after.")
+    error = NullableCharField()
+
+    class Meta:
+        model = Recalibration
+        fields = [
+            "id", "state", "start_version", "model_version", "created_by", "created_at", "started_at", "finished_at",
+            "phase", "step", "steps", "result", "error",
         ]  # fmt: skip

@@ -73,3 +73,9 @@ def test_what_makes_no_sense_is_refused_with_its_line(images: Path, row: str, wh
 def test_a_table_without_a_column_is_refused(images: Path) -> None:
     with pytest.raises(DatasetRefused, match="'boxes'"):
         read_xrays(write(images, header="image,group,fractured\n"), images)
+
+
+def test_boxes_may_be_left_out_where_they_are_not_needed(images: Path) -> None:
+    table = write(images, "0.png,a,1,ABC", header="image,group,fractured,original_sha256\n")
+    (xray,) = read_xrays(table, images, needs_boxes=False)
+    assert (xray.fractured, xray.boxes, xray.original_sha256) == (True, (), "abc")

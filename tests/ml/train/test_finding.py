@@ -106,19 +106,6 @@ def test_a_crop_has_its_own_cells() -> None:
     assert np.array_equal(whole[8:, 8:], crop)
 
 
-def test_the_regression_finds_what_the_labels_follow() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(4000, 2)) * (5, 1)
-    labels = random.random(4000) < 1 / (1 + np.exp(-(0.4 * values[:, 0] - 1.0)))
-    first, second, bias = finding_release.logistic_regression(values, labels)
-    assert (first, second, bias) == pytest.approx((0.4, 0, -1), abs=0.15)
-
-
-def test_the_regression_stays_finite_where_labels_are_separated() -> None:
-    values = np.arange(20.0)[:, np.newaxis]
-    assert np.isfinite(finding_release.logistic_regression(values, values[:, 0] > 9)).all()
-
-
 def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
     predictor = FindingPredictor(bundle, "litert")
     found = predictor.predict([draw_bone("Transverse", seed) for seed in range(4)])
