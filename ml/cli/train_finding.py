@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from ml.cli.fit_recognition import add_recognition_arguments
 from ml.native_stderr import suppress_native_stderr
 
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--origin", type=Path, metavar="FILE", help="JSON with licences and attributions for the card"
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    add_recognition_arguments(parser)
     parser.add_argument(
         "--jsonl", action="store_true", help="write progress as JSON lines to standard output"
     )
@@ -58,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from ml.train.finding_release import FindingRun, train_finding
     from ml.train.fitting import TrainingStopped
     from ml.train.input_pipeline import TrainingRefused
+    from ml.train.recognition import RecognitionData
 
     stopped = False
 
@@ -74,12 +77,14 @@ def run(options: argparse.Namespace) -> int:
         recipe = FINDING_RECIPES[options.recipe]
         xrays = read_xrays(options.labels, options.images)
         origin = json.loads(options.origin.read_text(encoding="utf-8")) if options.origin else None
+        recognition = RecognitionData.read(options.fractures, options.fracture_images, options.other_images)
         with tempfile.TemporaryDirectory() as temporary:
             run = FindingRun(
                 work=options.work or Path(temporary),
                 seed=options.seed,
                 weights=options.weights,
                 origin=origin,
+                recognition=recognition,
                 on_progress=on_progress,
                 should_stop=lambda: stopped,
             )

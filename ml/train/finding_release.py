@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data import out_of_distribution_images
 from ml.data.findings import PARTS, Box, Xray
 from ml.data.folds import grouped_folds
 from ml.evaluate.finding import Answered, figures
 from ml.networks import finding as network
 from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
-from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bundle
+from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, write_bundle
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
-from ml.serve.inference import LiteRTGraph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import is_blank, preprocess, rescale
+from ml.serve.preprocessing import InputSpec
 from ml.train.finding import FindingFit, Scores, fit, scores_of
-from ml.train.finding_views import compute_views, fitted
+from ml.train.finding_views import compute_views
 from ml.train.input_pipeline import TrainingRefused
-from ml.train.out_of_distribution import fit as fit_distribution
+from ml.train.recognition import RecognitionData, fit_recognition
 from ml.train.release import versions
 
 # Target false-negative rate of "no fracture seen" on held-out groups, with a margin for sampling error.
@@ -41,9 +38,7 @@ MISSED = 0.06
 ALARMED = 0.08
 # Target number of false-positive marks per image, which sets the score threshold of the second and third mark.
 FALSE_MARKS = 0.25
-# Target share of the X-rays that the out-of-distribution threshold rejects.
-REFUSED = 0.002
-FOLDS_OF_DISTRIBUTION = FOLDS_OF_CALIBRATION = 5
+FOLDS_OF_CALIBRATION = 5
 SCORE_NAMES = ("maps", "boxes", "pooled", "parts")
 
 
@@ -56,6 +51,7 @@ class FindingRun:
         seed: Seed of everything random.
         weights: File with pretrained weights, instead of the recipe's.
         origin: Licences and attributions of data and weights, for the card.
+        recognition: Images of other sources that recognition is fitted on.
         on_progress: Called with the progress.
         should_stop: Called after each step; stops the run when it returns True.
     """
@@ -64,6 +60,7 @@ class FindingRun:
     seed: int = 0
     weights: Path | None = None
     origin: dict[str, Any] | None = None
+    recognition: RecognitionData = field(default_factory=RecognitionData)
     on_progress: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -199,15 +196,25 @@ def release(
     """
     round_weights(model)
     graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
-    distribution, recognised = _fit_out_of_distribution(graph, xrays, recipe, run)
+    calibration = calibrate(held_out)
+    recognition = fit_recognition(
+        graph,
+        recipe.input,
+        xrays,
+        run.recognition,
+        FindingCalibration.of({"calibration": calibration}),
+        run.work,
+        run.seed,
+        run.on_progress,
+    )
     card = {
         "answers": "finding",
         "body_parts": list(PARTS),
         "input": recipe.input.to_json(),
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
-        "calibration": calibrate(held_out),
-        "figures": {"held_out": figures(answered_by_others(held_out, run.seed)), "recognised": recognised},
+        "calibration": {**calibration, **recognition.calibration},
+        "figures": {"held_out": figures(answered_by_others(held_out, run.seed)), **recognition.figures},
         **facts,
     }
     digests = sorted({xray.sha256 for xray in training_xrays})
@@ -215,9 +222,65 @@ def release(
         "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
         TRAINING_IMAGES: "".join(f"{digest}\n" for digest in digests).encode(),
-        out_of_distribution.FILE: distribution.to_bytes(),
+        out_of_distribution.FILE: recognition.distribution.to_bytes(),
     }
     return write_bundle(out, files, card)
+
+
+def refit_recognition(
+    bundle: Bundle,
+    xrays: Sequence[Xray],
+    data: RecognitionData,
+    out: Path,
+    work: Path,
+    seed: int,
+    origin: dict[str, Any] | None,
+    on_progress: ProgressCallback,
+) -> Bundle:
+    """Writes a copy of a finding bundle whose recognition is fitted again.
+
+    Args:
+        bundle: The finding bundle. Its network, its calibration and the metrics of its findings are kept.
+        xrays: X-rays of the source on which the finding was calibrated.
+        data: Other images.
+        out: Folder of the new bundle, which may be that of `bundle`.
+        work: Folder of the cache.
+        seed: Seed of the folds.
+        origin: Licences and attributions of data and weights, for the card; None keeps those of `bundle`.
+        on_progress: Called with the progress.
+
+    Raises:
+        TrainingRefused: An image cannot be read.
+        FileExistsError: out exists and is not a bundle.
+    """
+    check_destination(out)
+    card = bundle.card
+    names = set(json.loads(bundle.file(CHECKSUMS).read_bytes())) - {"card.json"}
+    files = {name: bundle.file(name).read_bytes() for name in sorted(names)}
+    recognition = fit_recognition(
+        files["serving.tflite.gz"],
+        InputSpec(**card["input"]),
+        xrays,
+        data,
+        FindingCalibration.of(card),
+        work,
+        seed,
+        on_progress,
+    )
+    files[out_of_distribution.FILE] = recognition.distribution.to_bytes()
+    calibration = {
+        name: value for name, value in card["calibration"].items() if name != "not_seen_below_other_sources"
+    }
+    return write_bundle(
+        out,
+        files,
+        {
+            **card,
+            "calibration": {**calibration, **recognition.calibration},
+            "figures": {"held_out": card["figures"]["held_out"], **recognition.figures},
+            "origin": card.get("origin", {}) if origin is None else origin,
+        },
+    )
 
 
 def calibrate(held_out: HeldOut) -> dict[str, Any]:
@@ -344,42 +407,3 @@ def _mark_threshold(held_out: HeldOut) -> float:
 def _is_in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(abs(x - box[0]) <= box[2] / 2 and abs(y - box[1]) <= box[3] / 2 for box in boxes)
-
-
-def _fit_out_of_distribution(
-    content: bytes, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> tuple[Distribution, dict[str, Any]]:
-    """Fits and evaluates the out-of-distribution score on the serving graph's features."""
-    graph = LiteRTGraph(content)
-    groups = [xray.group for xray in xrays]
-    num_folds = min(FOLDS_OF_DISTRIBUTION, len(set(groups)))
-    folds = grouped_folds(np.zeros(len(xrays), np.int64), groups, num_folds, run.seed)
-    # The frozen layers were not trained on any of these X-rays.
-    unseen = np.ones(len(xrays), bool)
-    distribution, scores = fit_distribution(_features(graph, xrays, recipe, run), folds, unseen, REFUSED)
-    refused = {"x_rays": {"refused": int((scores > distribution.threshold).sum()), "n": len(scores)}}
-    other_images = {
-        **out_of_distribution_images.render_images(),
-        "photograph": out_of_distribution_images.load_photographs(),
-    }
-    for kind, images in other_images.items():
-        rejected = [
-            is_blank(pixels)
-            or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
-            for pixels in images
-        ]
-        refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}
-    return distribution, refused
-
-
-def _features(
-    graph: LiteRTGraph, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> NDArray[np.float32]:
-    remaining, features = RemainingTime(len(xrays)), []
-    for number, xray in enumerate(xrays, start=1):
-        features.append(graph.run(rescale(fitted(xray, recipe.input)[0], recipe.input))["features"])
-        if number % 50 == 0 or number == len(xrays):
-            run.on_progress(
-                ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number))
-            )
-    return np.stack(features)
