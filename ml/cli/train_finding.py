@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.cli import _training
+from ml.cli.fit_recognition import add_recognition_arguments
 from ml.serve.bundle import Bundle
 
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pretrained weights to start from (default: those of the recipe)",
     )
     _training.add_shared_arguments(parser)
+    add_recognition_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,10 +40,12 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.findings import read_xrays
     from ml.networks.finding import FINDING_RECIPES
     from ml.train.finding_release import FindingRun, train_finding
+    from ml.train.recognition import RecognitionData
 
     def train_recipe(shared: dict[str, Any]) -> Bundle:
         recipe = _training.find_recipe(FINDING_RECIPES, options.recipe)
         xrays = read_xrays(options.labels, options.images)
-        return train_finding(recipe, xrays, options.out, FindingRun(**shared))
+        recognition = RecognitionData.read(options.fractures, options.fracture_images, options.other_images)
+        return train_finding(recipe, xrays, options.out, FindingRun(**shared, recognition=recognition))
 
     return _training.run_training(options, train_recipe)

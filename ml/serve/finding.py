@@ -90,6 +90,8 @@ class FindingCalibration:
         bias: Bias of the logistic regression.
         seen_from: Lowest probability of "fracture seen".
         not_seen_below: Probability below which the finding is "no fracture seen". Between the two it is "doubtful".
+        not_seen_below_other_sources: The same for X-rays that are more similar to those of other sources than to those
+            the finding was calibrated on; None if there are no other sources.
         mark_from: Lowest score of a second or third mark.
         part_from: Lowest probability of a detected body part.
     """
@@ -101,6 +103,7 @@ class FindingCalibration:
     not_seen_below: float
     mark_from: float
     part_from: float = 0.5
+    not_seen_below_other_sources: float | None = None
 
     @classmethod
     def of(cls, card: dict[str, Any]) -> FindingCalibration:
@@ -112,10 +115,16 @@ class FindingCalibration:
         logit = self.map_weight * map_score + self.pooled_weight * pooled_score + self.bias
         return 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
 
-    def name(self, probability: float) -> FindingName:
+    def name(self, probability: float, other_source: bool = False) -> FindingName:
+        """Returns the finding for a probability; other_source selects the lower threshold of other sources."""
         if probability >= self.seen_from:
             return "fracture seen"
-        return "no fracture seen" if probability < self.not_seen_below else "doubtful"
+        below = self.not_seen_below_other_sources if other_source else None
+        return (
+            "no fracture seen"
+            if probability < (self.not_seen_below if below is None else below)
+            else "doubtful"
+        )
 
 
 class FindingPredictor:
@@ -157,7 +166,8 @@ class FindingPredictor:
             return Finding(None, None, (), None, recognised=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))
-        finding = calibration.name(probability)
+        other_source = self._distribution is not None and self._distribution.nearest(outputs["features"]) > 0
+        finding = calibration.name(probability, other_source)
         marks: tuple[Mark, ...] = ()
         if finding != "no fracture seen":
             found = self._peaks(outputs, placement, pixels.shape)

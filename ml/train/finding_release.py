@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data import out_of_distribution_images
 from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.folds import grouped_folds
 from ml.evaluate.finding import figures
@@ -22,23 +21,18 @@ from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibra
 from ml.networks import finding as network
 from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
-from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bundle
+from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, write_bundle
 from ml.serve.export import export_finding, export_keras, round_weights
-from ml.serve.finding import Mark, map_score, peaks
-from ml.serve.inference import LiteRTGraph
-from ml.serve.out_of_distribution import Distribution, is_recognised
-from ml.serve.preprocessing import preprocess, rescale
+from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
+from ml.serve.preprocessing import InputSpec
 from ml.train.finding import FindingFit, Scores, fit, scores_of
-from ml.train.finding_features import compute_features, read_input
+from ml.train.finding_features import compute_features
 from ml.train.input_pipeline import TrainingRefused
-from ml.train.out_of_distribution import fit as fit_distribution
+from ml.train.recognition import RecognitionData, fit_recognition
 from ml.train.release import versions
 
-# Target share of the X-rays that the out-of-distribution threshold rejects.
-REFUSED = 0.002
-FOLDS_OF_DISTRIBUTION = 5
 SCORE_NAMES = ("maps", "boxes", "pooled", "body_parts")
 
 
@@ -51,6 +45,7 @@ class FindingRun:
         seed: Seed of everything random.
         weights: File with pretrained weights, instead of the recipe's.
         origin: Licences and attributions of data and weights, for the card.
+        recognition: Images of other sources that recognition is fitted on.
         on_progress: Called with the progress.
         should_stop: Called after each step; stops the run when it returns True.
     """
@@ -59,6 +54,7 @@ class FindingRun:
     seed: int = 0
     weights: Path | None = None
     origin: dict[str, Any] | None = None
+    recognition: RecognitionData = field(default_factory=RecognitionData)
     on_progress: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -184,17 +180,26 @@ def release(
     """
     round_weights(model)
     graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
-    distribution, recognised = _fit_out_of_distribution(graph, xrays, recipe, run)
     scored = held_out.scored()
-    mark_from = mark_threshold(_false_marks(held_out), len(held_out.xrays))
+    calibration = calibrate(scored, mark_threshold(_false_marks(held_out), len(held_out.xrays)))
+    recognition = fit_recognition(
+        graph,
+        recipe.input,
+        xrays,
+        run.recognition,
+        FindingCalibration.of({"calibration": calibration}),
+        run.work,
+        run.seed,
+        run.on_progress,
+    )
     card = {
         "answers": "finding",
         "body_parts": list(BODY_PARTS),
         "input": recipe.input.to_json(),
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
-        "calibration": calibrate(scored, mark_from),
-        "figures": {"held_out": figures(answer_cross_fitted(scored, run.seed)), "recognised": recognised},
+        "calibration": {**calibration, **recognition.calibration},
+        "figures": {"held_out": figures(answer_cross_fitted(scored, run.seed)), **recognition.figures},
         **facts,
     }
     digests = sorted({xray.sha256 for xray in training_xrays})
@@ -202,9 +207,65 @@ def release(
         "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
         TRAINING_IMAGES: "".join(f"{digest}\n" for digest in digests).encode(),
-        out_of_distribution.FILE: distribution.to_bytes(),
+        out_of_distribution.FILE: recognition.distribution.to_bytes(),
     }
     return write_bundle(out, files, card)
+
+
+def refit_recognition(
+    bundle: Bundle,
+    xrays: Sequence[Xray],
+    data: RecognitionData,
+    out: Path,
+    work: Path,
+    seed: int,
+    origin: dict[str, Any] | None,
+    on_progress: ProgressCallback,
+) -> Bundle:
+    """Writes a copy of a finding bundle whose recognition is fitted again.
+
+    Args:
+        bundle: The finding bundle. Its network, its calibration and the metrics of its findings are kept.
+        xrays: X-rays of the source on which the finding was calibrated.
+        data: Other images.
+        out: Folder of the new bundle, which may be that of `bundle`.
+        work: Folder of the cache.
+        seed: Seed of the folds.
+        origin: Licences and attributions of data and weights, for the card; None keeps those of `bundle`.
+        on_progress: Called with the progress.
+
+    Raises:
+        TrainingRefused: An image cannot be read.
+        FileExistsError: out exists and is not a bundle.
+    """
+    check_destination(out)
+    card = bundle.card
+    names = set(json.loads(bundle.file(CHECKSUMS).read_bytes())) - {"card.json"}
+    files = {name: bundle.file(name).read_bytes() for name in sorted(names)}
+    recognition = fit_recognition(
+        files["serving.tflite.gz"],
+        InputSpec(**card["input"]),
+        xrays,
+        data,
+        FindingCalibration.of(card),
+        work,
+        seed,
+        on_progress,
+    )
+    files[out_of_distribution.FILE] = recognition.distribution.to_bytes()
+    calibration = {
+        name: value for name, value in card["calibration"].items() if name != "not_seen_below_other_sources"
+    }
+    return write_bundle(
+        out,
+        files,
+        {
+            **card,
+            "calibration": {**calibration, **recognition.calibration},
+            "figures": {"held_out": card["figures"]["held_out"], **recognition.figures},
+            "origin": card.get("origin", {}) if origin is None else origin,
+        },
+    )
 
 
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
@@ -250,41 +311,3 @@ def _false_marks(held_out: HeldOut) -> list[float]:
 def _is_in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(abs(x - box[0]) <= box[2] / 2 and abs(y - box[1]) <= box[3] / 2 for box in boxes)
-
-
-def _fit_out_of_distribution(
-    content: bytes, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> tuple[Distribution, dict[str, Any]]:
-    """Fits and evaluates the out-of-distribution score on the serving graph's features."""
-    graph = LiteRTGraph(content)
-    groups = [xray.group for xray in xrays]
-    num_folds = min(FOLDS_OF_DISTRIBUTION, len(set(groups)))
-    folds = grouped_folds(np.zeros(len(xrays), np.int64), groups, num_folds, run.seed)
-    # The frozen layers were not trained on any of these X-rays.
-    unseen = np.ones(len(xrays), bool)
-    distribution, scores = fit_distribution(_features(graph, xrays, recipe, run), folds, unseen, REFUSED)
-    refused = {"x_rays": {"refused": int((scores > distribution.threshold).sum()), "n": len(scores)}}
-    other_images = {
-        **out_of_distribution_images.render_images(),
-        "photograph": out_of_distribution_images.load_photographs(),
-    }
-    for kind, images in other_images.items():
-        rejected = [
-            not is_recognised(pixels, graph.run(preprocess(pixels, recipe.input))["features"], distribution)
-            for pixels in images
-        ]
-        refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}
-    return distribution, refused
-
-
-def _features(
-    graph: LiteRTGraph, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> NDArray[np.float32]:
-    remaining, features = RemainingTime(len(xrays)), []
-    for number, xray in enumerate(xrays, start=1):
-        features.append(graph.run(rescale(read_input(xray, recipe.input)[0], recipe.input))["features"])
-        if number % 50 == 0 or number == len(xrays):
-            run.on_progress(
-                ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number))
-            )
-    return np.stack(features)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from ml.data import out_of_distribution_images
 from ml.data.images import read_image
@@ -38,6 +39,14 @@ def calibration(**changes: float) -> FindingCalibration:
 def test_the_probability_decides_the_finding() -> None:
     words = [calibration().name(probability) for probability in (0.09, 0.1, 0.49, 0.5)]
     assert words == ["no fracture seen", "doubtful", "doubtful", "fracture seen"]
+
+
+def test_x_rays_of_other_sources_have_their_own_lower_threshold() -> None:
+    with_other = calibration(not_seen_below_other_sources=0.02)
+    assert with_other.name(0.05) == "no fracture seen"
+    assert with_other.name(0.05, other_source=True) == "doubtful"
+    assert with_other.name(0.01, other_source=True) == "no fracture seen"
+    assert calibration().name(0.05, other_source=True) == "no fracture seen"
 
 
 def test_both_scores_raise_the_probability() -> None:
@@ -125,6 +134,31 @@ def test_real_x_rays_are_recognised_and_their_part_is_named(predictor: FindingPr
     named = [(answer.body_part, row) for answer, row in zip(found, rows, strict=True) if answer.body_part]
     right = sum(row["mixed"] == "1" if part == "several" else row[part] == "1" for part, row in named if part)
     assert right > 0.8 * len(named)
+
+
+def test_broken_bones_from_web_pages_are_recognised(predictor: FindingPredictor, shared: Path) -> None:
+    paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[::2]
+    found = predictor.predict([read_image(path).pixels for path in paths])
+    assert sum(answer.recognised for answer in found) >= 0.93 * len(found)
+    missed = sum(answer.finding == "no fracture seen" for answer in found)
+    assert missed <= 0.15 * len(found)
+
+
+def test_a_chest_and_slices_get_no_finding(predictor: FindingPredictor, shared: Path) -> None:
+    chest = read_image(shared / "data/dicom/RG1_J2KI.dcm").pixels
+    slices = []
+    for name in ("CT_small", "MR_small"):
+        values = dcmread(shared / f"data/dicom/{name}.dcm").pixel_array.astype(np.float64)
+        low, high = np.percentile(values, [0.5, 99.5])
+        slices.append(np.uint8(np.clip((values - low) / (high - low), 0, 1) * 255))
+    for found in predictor.predict([chest, *slices]):
+        assert not found.recognised
+
+
+def test_photographs_get_no_finding(predictor: FindingPredictor) -> None:
+    photographs = out_of_distribution_images.load_photographs()
+    assert photographs
+    assert not any(found.recognised for found in predictor.predict(photographs))
 
 
 def test_the_input_is_larger_than_the_kinds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ml.__main__ import main
 from ml.data.findings import Xray, read_xrays
+from ml.data.manifests import Item, Manifest
 from ml.networks.recipes import XRAY_AUGMENTATION
-from ml.serve.bundle import Bundle
+from ml.serve.bundle import Bundle, open_bundle
 from ml.serve.finding import FindingPredictor
 from ml.serve.inference import LiteRTGraph
+from ml.serve.out_of_distribution import Distribution
 from ml.serve.preprocessing import InputSpec
 from tests.lazy_module import LazyModule
 from tests.ml.drawings import draw_bone
@@ -129,6 +133,42 @@ def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
     served, expected = graph.run(image), model(image[np.newaxis])
     for name in ("map", "box", "finding", "part"):
         assert served[name] == pytest.approx(expected[name].numpy()[0], abs=2e-2), name
+
+
+def test_recognition_is_fitted_again_without_changing_the_network(
+    bundle: Bundle, drawn: list[Xray], tmp_path: Path
+) -> None:
+    manifest, others = tmp_path / "manifest.csv", tmp_path / "others"
+    items = []
+    for number in range(12):
+        path = tmp_path / "web" / "Transverse" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_bone("Transverse", 100 + number)[::2, ::2]).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        items.append(Item(f"Transverse/{number}.png", digest, 1, 1, "Transverse", f"g{number}", "train"))
+        (others / "snow").mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (96, 96), dtype=np.uint8)
+        Image.fromarray(noise).save(others / "snow" / f"volume{number % 3}-{number}.png")
+    Manifest.of(tmp_path / "web", items).write(manifest)
+    labels = drawn[0].path.parent / "labels.csv"
+    arguments = ["fit-recognition", str(bundle.path), str(labels), "--images", str(drawn[0].path.parent)]
+    arguments += ["--fractures", str(manifest), "--fracture-images", str(tmp_path / "web")]
+    assert main([*arguments, "--other-images", str(others), "--out", str(tmp_path / "new")]) == 0
+    refitted = open_bundle(tmp_path / "new")
+    for name in ("model.keras", "serving.tflite.gz", "training_images.txt"):
+        assert refitted.file(name).read_bytes() == bundle.file(name).read_bytes()
+    assert refitted.card["figures"]["held_out"] == bundle.card["figures"]["held_out"]
+    recognised = refitted.card["figures"]["recognised"]
+    assert recognised["fractures_of_other_sources"]["n"] == 12
+    assert recognised["snow"]["n"] == 12
+    calibration = refitted.card["calibration"]
+    assert calibration["not_seen_below_other_sources"] <= calibration["not_seen_below"]
+    assert refitted.card["figures"]["fractures_of_other_sources"]["groups"] == 12
+    distribution = Distribution.load(refitted.path)
+    assert distribution is not None
+    assert distribution.mean.shape[0] == 2
+    assert distribution.boundary is not None
+    assert main([*arguments, "--other-images", str(tmp_path / "web" / "Transverse"), "--out", "x"]) == 1
 
 
 def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bundle, tmp_path: Path) -> None:
