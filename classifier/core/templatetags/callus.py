@@ -58,6 +58,16 @@ def bar_width(share: float) -> str:
     return f"{share * 100:.1f}%"
 
 
+# What FracAtlas means by its body parts.
+BODY_PARTS = {"hand": "hand, forearm or elbow", "leg": "leg or foot"}
+
+
+@register.filter
+def body_part_name(body_part: str) -> str:
+    """'hand' -> 'hand, forearm or elbow'; other body parts are returned as they are."""
+    return BODY_PARTS.get(body_part, body_part)
+
+
 @register.filter
 def duration(span: timedelta) -> str:
     """timedelta(seconds=75) -> '75 s', timedelta(minutes=100) -> '2 h'."""
