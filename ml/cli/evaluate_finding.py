@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="file for the JSON (default: standard output)"
     )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="file for a report as an HTML page")
     parser.add_argument(
         "--engine",
         choices=("auto", "litert", "openvino"),
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.findings import read_xrays
     from ml.data.image_limits import ImageRefused
     from ml.data.manifests import DatasetRefused
-    from ml.evaluate.finding import answer, figures
+    from ml.evaluate.finding import answer, curves, figures
     from ml.progress import console_reporter
     from ml.serve.bundle import FINDING, SHIPPED, TRAINING_IMAGES, BundleError, open_bundle
     from ml.serve.finding import FindingPredictor
@@ -43,15 +44,20 @@ def run(options: argparse.Namespace) -> int:
     try:
         bundle = open_bundle(options.bundle or SHIPPED / FINDING)
         xrays = read_xrays(options.labels, options.images)
-        found = figures(answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr)))
+        answered = answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr))
         listed = bundle.file(TRAINING_IMAGES)
         training_digests = set(listed.read_text(encoding="ascii").split()) if listed.exists() else set()
         facts = {
             "bundle": bundle.checksum,
             "learned_from": sum(xray.sha256 in training_digests for xray in xrays),
-            "figures": found,
+            "figures": figures(answered),
+            "curves": curves(answered),
         }
         text = json.dumps(facts, indent=1) + "\n"
+        if options.report:
+            from ml.reports.finding import finding_page
+
+            options.report.write_text(finding_page(facts), encoding="utf-8")
         if options.out:
             options.out.write_text(text, encoding="utf-8")
         else:

@@ -94,6 +94,44 @@ def figures(answered: Answered) -> dict[str, Any]:
     return found
 
 
+def curves(answered: Answered, bins: int = BINS) -> dict[str, Any]:
+    """Returns the curves of the recognised X-rays as JSON data.
+
+    Returns:
+        "roc": false positive rates and sensitivities; "reliability": mean probability, share of fractured X-rays and
+        number of X-rays of each bin that is not empty; "decision": thresholds, and the net benefit of treating the
+        X-rays whose probability reaches the threshold, and of treating all (Vickers & Elkin 2006).
+    """
+    labels, probabilities = answered.labels[answered.recognised], answered.probabilities[answered.recognised]
+    order = np.argsort(-probabilities, kind="stable")
+    last_of_ties = np.append(np.diff(probabilities[order]) != 0, True)
+    true, false = np.cumsum(labels[order])[last_of_ties], np.cumsum(~labels[order])[last_of_ties]
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    filled = [number for number in range(bins) if (bin_of == number).any()]
+    thresholds = np.arange(1, 51) / 100
+    odds = thresholds / (1 - thresholds)
+    reached = probabilities[:, np.newaxis] >= thresholds
+    benefit = (reached & labels[:, np.newaxis]).mean(axis=0) - odds * (reached & ~labels[:, np.newaxis]).mean(
+        axis=0
+    )
+    return {
+        "roc": {
+            "false_positive_rate": [0.0, *(false / max(int((~labels).sum()), 1)).tolist()],
+            "sensitivity": [0.0, *(true / max(int(labels.sum()), 1)).tolist()],
+        },
+        "reliability": {
+            "probability": [float(probabilities[bin_of == number].mean()) for number in filled],
+            "fractured": [float(labels[bin_of == number].mean()) for number in filled],
+            "n": [int((bin_of == number).sum()) for number in filled],
+        },
+        "decision": {
+            "threshold": thresholds.tolist(),
+            "net_benefit": benefit.tolist(),
+            "treat_all": (labels.mean() - odds * (1 - labels.mean())).tolist(),
+        },
+    }
+
+
 def auroc(labels: Bools, scores: Floats) -> float:
     """Returns the area under the ROC curve, in which ties count half; NaN if a class has no X-rays."""
     positives = int(labels.sum())

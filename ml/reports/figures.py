@@ -190,11 +190,15 @@ def bars_with_intervals(
     return draw(paint, height=1.0 + 0.3 * len(names))
 
 
-def reliability(sides: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]) -> str:
+def reliability(
+    sides: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]],
+    labels: tuple[str, str] = ("confidence", "accuracy"),
+) -> str:
     """Returns an SVG reliability diagram: accuracy against confidence.
 
     Args:
         sides: by name: confidence, accuracy and number of images of each bin that is not empty.
+        labels: of the x and the y axis.
     """
 
     def paint(axes: Any) -> None:
@@ -206,8 +210,9 @@ def reliability(sides: Mapping[str, tuple[Sequence[float], Sequence[float], Sequ
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
-        axes.set_xlabel("confidence")
-        axes.set_ylabel("accuracy")
-        axes.legend(loc="upper left")
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        if len(sides) > 1:
+            axes.legend(loc="upper left")
 
     return draw(paint, height=4.2)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml.data.findings import Xray
-from ml.evaluate.finding import Answered, auroc, calibration_error, figures, sensitivity_at
+from ml.evaluate.finding import Answered, auroc, calibration_error, curves, figures, sensitivity_at
 
 
 def xray(number: int, fractured: bool, body_part: int, hardware: bool = False) -> Xray:
@@ -40,6 +40,21 @@ def test_the_calibration_error_is_the_gap_of_the_bins() -> None:
     probabilities = np.array([0.25] * 4 + [0.75] * 4)
     labels = np.array([True, False, False, False, True, True, True, True])
     assert calibration_error(labels, probabilities) == pytest.approx((0 * 4 + 0.25 * 4) / 8)
+
+
+def test_curves_pass_through_their_known_points() -> None:
+    xrays = [xray(number, number < 4, 0) for number in range(10)]
+    labels = np.array([each.fractured for each in xrays])
+    probabilities = np.array([0.9, 0.9, 0.6, 0.2, 0.6, 0.1, 0.1, 0.1, 0.1, np.nan])
+    found = curves(Answered(xrays, probabilities, labels, ~labels, labels))
+    assert found["roc"]["false_positive_rate"] == [0, 0, 0.2, 0.2, 1]
+    assert found["roc"]["sensitivity"] == [0, 0.5, 0.75, 1, 1]
+    assert found["reliability"]["n"] == [4, 1, 2, 2]
+    assert found["reliability"]["fractured"] == [0, 1, 0.5, 1]
+    at_half = found["decision"]["threshold"].index(0.5)
+    # Of nine recognised X-rays, three true and one false lie above 0.5, where both weigh the same.
+    assert found["decision"]["net_benefit"][at_half] == pytest.approx((3 - 1) / 9)
+    assert found["decision"]["treat_all"][at_half] == pytest.approx((4 - 5) / 9)
 
 
 def test_figures_are_of_all_without_metal_and_by_part() -> None:

@@ -135,6 +135,19 @@ def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
         assert served[name] == pytest.approx(expected[name].numpy()[0], abs=2e-2), name
 
 
+def test_an_evaluation_writes_figures_and_a_report(bundle: Bundle, drawn: list[Xray], tmp_path: Path) -> None:
+    folder = drawn[0].path.parent
+    arguments = ["evaluate-finding", str(folder / "labels.csv"), "--images", str(folder)]
+    arguments += ["--bundle", str(bundle.path), "--out", str(tmp_path / "figures.json")]
+    assert main([*arguments, "--report", str(tmp_path / "report.html")]) == 0
+    facts = json.loads((tmp_path / "figures.json").read_text())
+    assert facts["bundle"] == bundle.checksum
+    assert facts["learned_from"] > 0
+    report = (tmp_path / "report.html").read_text()
+    assert f"The model was trained on {facts['learned_from']} of these X-rays" in report
+    assert report.count("<svg") == 3
+
+
 def test_recognition_is_fitted_again_without_changing_the_network(
     bundle: Bundle, drawn: list[Xray], tmp_path: Path
 ) -> None:
