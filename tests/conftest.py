@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery"
 
 
-# Marked `slow`: folders and files whose tests start processes, train a model, drive a browser or ask every address.
+# Marked `slow`: folders and files whose tests start processes, train a model, drive a browser, ask every address, or
+# take more than ten seconds of processor time.
 SLOW = (
     "benchmarks",
     "browser",
@@ -33,12 +34,15 @@ SLOW = (
     "classifier/datasets/test_dicom_in_zips.py",
     "classifier/datasets/test_zip_attacks.py",
     "classifier/radiographs/test_broker_down.py",
+    "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
     "classifier/training/test_training.py",
     "faults",
     "fuzz",
     "ml/cli",
+    "ml/data/test_audit.py",
+    "ml/evaluate/test_evaluation.py",
     "ml/serve/test_export.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
