@@ -1,4 +1,5 @@
 import io
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path.is_relative_to(path) for path in SLOW_PATHS):
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_portal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the first portal that a test starts leaves its database for the others, also of other processes."""
+    folder = tmp_path_factory.getbasetemp()
+    Portal.prepared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prepared"
 
 
 @pytest.hookimpl(wrapper=True)
