@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
-from classifier.core.jobs import Hold
+from classifier.core.leases import Lease
 from classifier.core.models import Notification, User
 from classifier.radiographs import jobs
 from classifier.radiographs.models import Prediction, Radiograph
@@ -21,7 +21,9 @@ from classifier.registry.models import ModelVersion
 from classifier.reviews.services import record_review
 from classifier.training.jobs.schedule import follow_schedule
 from ml.classes import FRACTURE_CLASSES
-from ml.serve.inference import Prediction as Answer
+from ml.serve.answer import Answer
+from ml.serve.finding import Finding, Mark
+from ml.serve.inference import Prediction as Kind
 from portal.accounts.services import delete_account, export_account
 from portal.operations.purge import empty_trash
 from portal.operations.sweep import sweep
@@ -29,15 +31,15 @@ from tests.client import png
 from tests.ml.drawings import draw_bone
 
 XRAY = png(draw_bone())
-ANSWER = Answer(
+KIND = Kind(
     class_name=FRACTURE_CLASSES[0],
     confidence=0.4,
     probabilities=dict.fromkeys(FRACTURE_CLASSES, 0.1),
     prediction_set=list(FRACTURE_CLASSES[:3]),
     abstained=False,
     in_distribution=True,
-    saliency=draw_bone().astype("float32") / 255,
 )
+ANSWER = Answer(Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True), KIND)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _delete_account(name: str) -> None:
 
 def _review() -> None:
     prediction = Prediction.objects.worklist().select_related("radiograph", "model_version")[0]
-    record_review(reviewer=_user("made-reviewer"), prediction=prediction, verdict="no_fracture")
+    record_review(reviewer=_user("made-reviewer"), prediction=prediction, finding="no_fracture")
 
 
 def _mark_read() -> None:
@@ -135,4 +137,4 @@ def _mark_read() -> None:
 def _predict() -> None:
     claimed = Prediction.objects.select_related("radiograph").claim_next()
     assert claimed is not None
-    jobs.write_answer(Hold(claimed), claimed, ANSWER)
+    jobs.write_answer(Lease(claimed), claimed, ANSWER)

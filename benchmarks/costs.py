@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.tables import table
 
-PARTS = ("claim", "read", "preprocess", "infer", "heat map", "write", "log and the rest")
+PARTS = ("claim", "read", "preprocess", "infer", "write", "log and the rest")
 A_SECOND = 1000
 DAY = 24 * 3600
 
@@ -21,7 +21,7 @@ class Figures:
         rates: Predictions per second of each round, by number of workers.
         answers: Processor seconds, counts and bytes of a prediction with one worker, of each round.
         parts: Processor milliseconds of each part of a prediction.
-        sizes: Bytes of the stored files and of the heat map.
+        sizes: Bytes of the stored files.
     """
 
     upload: dict[str, float]
@@ -71,7 +71,6 @@ def of_a_thousand_a_second(found: dict[str, Figures]) -> str:
         ("MB a second into the storage", lambda one: A_SECOND * one.stored / 1e6),
         ("MB a second from it to workers", lambda one: A_SECOND * one.sizes["radiographs"] / 1e6),
         ("TB a day in the storage", lambda one: A_SECOND * DAY * one.stored / 1e12),
-        ("GB a day of heat maps in PostgreSQL", lambda one: A_SECOND * DAY * one.sizes["heat map"] / 1e9),
     ]
     return _table("at a thousand a second", rows, found, digits=0)
 

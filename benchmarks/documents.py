@@ -75,8 +75,8 @@ def fill_audit(facts: dict[str, Any]) -> None:
     place.mkdir(exist_ok=True)
     (place / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     classes = facts["classes"]
-    parts = {side: [row[side] for row in classes.values()] for side in SPLITS}
-    draw(place / "classes.svg", figures.stacked_bars(list(classes), parts, "images kept"))
+    by_split = {side: [row[side] for row in classes.values()] for side in SPLITS}
+    draw(place / "classes.svg", figures.stacked_bars(list(classes), by_split, "images kept"))
     rows = [
         [label, row["images"], row["published"].get("Train", 0), row["published"].get("Test", 0), row["kept"]]
         + [row[side] for side in SPLITS]
@@ -175,8 +175,10 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
     if held_out:
         names = NAMES | {"expected_calibration_error": NAMES["calibration_error"]}
         rows = [[names[name], interval(row)] for name, row in held_out.items() if name in names]
-        told = f"{held_out['n']} images in {held_out['groups']} groups, 95% intervals by bootstrap of groups:"
-        fill(DOCS / "model.md", "held-out figures", f"{told}\n\n{table(['figure', 'value'], rows)}")
+        caption = (
+            f"{held_out['n']} images in {held_out['groups']} groups, 95% intervals by bootstrap of groups:"
+        )
+        fill(DOCS / "model.md", "held-out figures", f"{caption}\n\n{table(['figure', 'value'], rows)}")
 
 
 def fill_other_pictures(card: dict[str, Any]) -> None:

@@ -108,12 +108,12 @@ def _of_a_reviewer(person: str) -> list[Page]:
 
 
 def _of_an_admin(person: str) -> list[Page]:
-    told = Notification.objects.for_user(User.objects.get(username=person)).count()
+    num_notifications = Notification.objects.for_user(User.objects.get(username=person)).count()
     oldest = AuditEntry.objects.order_by("id")[0].pk
     batch = PredictionBatch.objects.order_by("id")[0].pk
     found = [
         ("notifications", "first page", "/notifications/"),
-        ("notifications", "a page far back", f"/notifications/?page={max(1, told // 24)}"),
+        ("notifications", "a page far back", f"/notifications/?page={max(1, num_notifications // 24)}"),
         ("audit log", "first page", "/audit-log/"),
         ("audit log", "a page far back", f"/audit-log/?before={oldest + 60}"),
         ("API", "audit entries, first page", "/api/v1/audit-entries/"),

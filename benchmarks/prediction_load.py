@@ -34,14 +34,14 @@ class PredictionLoad:
     def upload(self, contents: list[bytes]) -> dict[str, float]:
         """Uploads X-rays, and returns the resources used for each."""
         web = self.portal.processes["web"].pid
-        before = self.servers.look(web=web)
+        before = self.servers.counters(web=web)
         with ThreadPoolExecutor(NUM_UPLOADERS) as uploaders:
             list(
                 uploaders.map(
                     lambda number: self.client.upload(contents[number % len(contents)]), range(self.images)
                 )
             )
-        return usage_per_operation(before, self.servers.look(web=web), self.images)
+        return usage_per_operation(before, self.servers.counters(web=web), self.images)
 
     def answer(self, workers: int) -> tuple[float, dict[str, float]]:
         """Returns the predictions per second, and the resources used for each prediction.
@@ -57,9 +57,9 @@ class PredictionLoad:
             pids[name] = process.pid
         self._wait_for(self.images)
         self._queue_again()
-        done, before = self._wait_for(WARM_UP), self.servers.look(**pids)
+        done, before = self._wait_for(WARM_UP), self.servers.counters(**pids)
         self._wait_for(self.images)
-        took = usage_per_operation(before, self.servers.look(**pids), self.images - done)
+        took = usage_per_operation(before, self.servers.counters(**pids), self.images - done)
         for name in pids:
             process = self.portal.processes.pop(name)
             process.terminate()
@@ -82,20 +82,18 @@ class PredictionLoad:
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def sizes(self) -> dict[str, float]:
-        """Returns the mean sizes in bytes of an X-ray's files and of its heat map in the database."""
+        """Returns the mean sizes in bytes of an X-ray's files."""
         files = self.portal.data_dir / "files"
-        found = {
+        return {
             folder: statistics.mean(path.stat().st_size for path in (files / folder).rglob("*.*"))
             for folder in ("radiographs", "thumbnails")
         }
-        [(heat_map,)] = self._sql("SELECT avg(octet_length(saliency)) FROM radiographs_prediction")
-        return {**found, "heat map": float(heat_map or 0)}
 
     def _queue_again(self) -> None:
         """Queues all predictions with a message each, as after the uploads."""
         self._sql(
             "UPDATE radiographs_prediction SET state = 'queued', attempts = 0, started_at = NULL, "
-            "finished_at = NULL, lease_until = NULL, saliency = NULL, review_rank = NULL"
+            "finished_at = NULL, lease_until = NULL, review_rank = NULL"
         )
         self.portal.manage(
             *("shell", "--no-imports", "-c"),

@@ -15,7 +15,7 @@ django.setup()
 
 from classifier.radiographs import jobs  # noqa: E402
 from classifier.radiographs.models import Prediction, PredictionQuerySet  # noqa: E402
-from ml.serve import inference  # noqa: E402
+from ml.serve import inference, out_of_distribution  # noqa: E402
 
 # Predictions that load the model, connect to the servers and fill the caches.
 WARM_UP = 5
@@ -51,11 +51,9 @@ def main() -> None:
     parts.time(PredictionQuerySet, "claim_next", "claim")
     for name in ("_answer", "read_image"):
         parts.time(jobs, name, "read")
-    for name in ("find_placement", "preprocess", "is_blank"):
-        parts.time(inference, name, "preprocess")
+    parts.time(inference, "preprocess", "preprocess")
+    parts.time(out_of_distribution, "is_blank", "preprocess")
     parts.time(inference.Predictor, "predict", "infer")
-    for place, name in ((inference, "class_activation_map"), (jobs, "encode_png")):
-        parts.time(place, name, "heat map")
     parts.time(jobs, "write_answer", "write")
     number = -WARM_UP
     while Prediction.objects.filter(state="queued").exists():

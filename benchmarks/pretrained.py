@@ -43,23 +43,23 @@ def fill(model: keras.Model, tensors: dict[str, Any]) -> None:
     """Copies the tensors of the checkpoint to the layers of the model."""
     names = {layer.name for layer in model.layers}
 
-    def take(layer: str, kernel: str, norm: str, norm_layer: str = "") -> None:
+    def copy_layer(layer: str, kernel: str, norm: str, norm_layer: str = "") -> None:
         axes = (2, 3, 0, 1) if layer.endswith("depthwise") else (2, 3, 1, 0)
         model.get_layer(layer).set_weights([tensors[f"{kernel}.weight"].transpose(axes)])
-        parts = ("weight", "bias", "running_mean", "running_var")
-        norm_weights = [tensors[f"{norm}.{part}"] for part in parts]
+        statistics = ("weight", "bias", "running_mean", "running_var")
+        norm_weights = [tensors[f"{norm}.{name}"] for name in statistics]
         model.get_layer(norm_layer or f"{layer}_norm").set_weights(norm_weights)
 
-    take("stem", "_conv_stem", "_bn0")
-    take("last", "_conv_head", "_bn1")
+    copy_layer("stem", "_conv_stem", "_bn0")
+    copy_layer("last", "_conv_head", "_bn1")
     number = 0
     while f"block_{number}_depthwise" in names:
         block, theirs = f"block_{number}", f"_blocks.{number}."
         if f"{block}_expand" in names:
-            take(f"{block}_expand", f"{theirs}_expand_conv", f"{theirs}_bn0")
-        take(f"{block}_depthwise", f"{theirs}_depthwise_conv", f"{theirs}_bn1")
+            copy_layer(f"{block}_expand", f"{theirs}_expand_conv", f"{theirs}_bn0")
+        copy_layer(f"{block}_depthwise", f"{theirs}_depthwise_conv", f"{theirs}_bn1")
         last = f"{block}_project_norm" if f"{block}_project_norm" in names else block
-        take(f"{block}_project", f"{theirs}_project_conv", f"{theirs}_bn2", last)
+        copy_layer(f"{block}_project", f"{theirs}_project_conv", f"{theirs}_bn2", last)
         number += 1
 
 

@@ -38,7 +38,7 @@ class Servers:
     redis_url: str
     redis_pid: int
 
-    def look(self, **processes: int) -> dict[str, float]:
+    def counters(self, **processes: int) -> dict[str, float]:
         """Returns all counters by name, with the processor seconds of further processes, given by their ids."""
         with psycopg.connect(self.postgres_url) as connection:
             row = connection.execute(
@@ -47,13 +47,13 @@ class Servers:
             ).fetchone()
         assert row is not None
         with redis.Redis.from_url(self.redis_url) as client:
-            told = client.info()
+            info = client.info()
         seconds = {name: cpu_seconds(pid) for name, pid in processes.items()}
         return {
             "commits": float(row[0]),
             "wal_bytes": float(row[1]),
-            "redis_commands": float(told["total_commands_processed"]),
-            "redis_bytes": float(told["total_net_input_bytes"] + told["total_net_output_bytes"]),
+            "redis_commands": float(info["total_commands_processed"]),
+            "redis_bytes": float(info["total_net_input_bytes"] + info["total_net_output_bytes"]),
             "postgres": cpu_seconds(self.postgres_pid),
             "redis": cpu_seconds(self.redis_pid),
             **seconds,

@@ -120,8 +120,8 @@ def uses(found: "dict[str, Index]", how: str) -> str:
 def space(sizes: list[tuple[str, int, float, float]], predictions: int) -> str:
     rows = [[f"`{name}`", f"{rows:,}", f"{heap:.0f}", f"{index:.0f}"] for name, rows, heap, index in sizes]
     each = sum(heap + index for _, _, heap, index in sizes) * 1e6 / predictions
-    told = f"{each:,.0f} bytes a prediction with all that belongs to it, its heat map left out."
-    return f"{table(['table', 'rows', 'MB of rows', 'MB of indexes'], rows)}\n\n{told}"
+    summary = f"{each:,.0f} bytes a prediction with all that belongs to it."
+    return f"{table(['table', 'rows', 'MB of rows', 'MB of indexes'], rows)}\n\n{summary}"
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main() -> None:
         made = seed(
             num_predictions=options.predictions,
             num_users=options.users,
-            tell=lambda made: print(f"{made:,} rows", end="\r"),
+            on_progress=lambda made: print(f"{made:,} rows", end="\r"),
         )
     except Refused as refused:
         sys.exit(str(refused))

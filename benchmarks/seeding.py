@@ -156,18 +156,22 @@ class Maker:
         names = [first, *self.random.sample([name for name in classes if name != first], len(classes) - 1)]
         pairs = [(name, weight / sum(weights)) for name, weight in zip(names, weights, strict=True)]
         is_xray, is_unsure = self.random.random() >= NO_XRAY, self.random.random() < UNSURE
-        rank = Prediction.ReviewRank.UNSURE if is_unsure else Prediction.ReviewRank.UNREVIEWED
+        rank = Prediction.ReviewRank.DOUBTFUL if is_unsure else Prediction.ReviewRank.UNREVIEWED
+        probability = self.random.uniform(0.05, 0.2) if is_unsure else self.random.uniform(0.2, 1)
+        finding = Prediction.Finding.DOUBTFUL if is_unsure else Prediction.Finding.FRACTURE_SEEN
         return {
             "state": Prediction.State.SUCCEEDED,
+            "finding": finding if is_xray else Prediction.Finding.NOT_RECOGNIZED,
+            "fracture_probability": probability if is_xray else None,
+            "body_part": "hand" if is_xray else "",
             "class_name": names[0] if is_xray else "",
             "confidence": pairs[0][1],
             "probabilities": [{"class": name, "probability": share} for name, share in pairs],
             "prediction_set": names[:3],
             "abstained": is_unsure,
             "in_distribution": is_xray,
-            # PostgreSQL stores a real one outside of the row, where lists do not read it.
-            "saliency": self.random.randbytes(40) if is_xray else None,
             "review_rank": rank,
+            "review_order": 1 - probability,
         }
 
     def _reviews(self, radiograph: Radiograph, prediction: Prediction) -> Iterator[models.Model]:
@@ -178,7 +182,7 @@ class Maker:
                 radiograph=radiograph,
                 prediction=prediction,
                 reviewer=person,
-                verdict=Review.Verdict.CLASS if finding else Review.Verdict.NOT_ASSESSABLE,
+                finding=Review.Finding.FRACTURE if finding else Review.Finding.NOT_ASSESSABLE,
                 class_name=finding,
                 created_at=at,
             )
@@ -242,13 +246,15 @@ class Refused(Exception):
     """The database cannot be filled; str(error) says why."""
 
 
-def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = lambda made: None) -> int:
+def seed(
+    *, num_predictions: int, num_users: int, on_progress: Callable[[int], None] = lambda made: None
+) -> int:
     """Fills the database of an empty portal with rows like those after years of use.
 
     Args:
         num_predictions: Number of predictions.
         num_users: Number of users.
-        tell: Called with the number of rows so far.
+        on_progress: Called with the number of rows so far.
 
     Returns:
         The number of rows.
@@ -270,7 +276,7 @@ def seed(*, num_predictions: int, num_users: int, tell: Callable[[int], None] = 
     while some := list(islice(rows, BATCH_SIZE)):
         _insert(some)
         made += len(some)
-        tell(made)
+        on_progress(made)
     return made
 
 

@@ -4,8 +4,7 @@
 
 The command starts PostgreSQL, Redis and a web server, uploads X-rays of two sizes, and predicts them alternately with
 one and with two workers of one process, each on its own processor. Without DIR the X-rays are drawn; the model takes
-them for out of distribution and makes no heat maps. Run it on an otherwise idle machine. With --write it updates
-docs/scale.md.
+them for out of distribution. Run it on an otherwise idle machine. With --write it updates docs/scale.md.
 """
 
 import argparse

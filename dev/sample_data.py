@@ -86,7 +86,7 @@ def _drawing(number: int) -> SimpleUploadedFile:
 def _answer(prediction: Prediction, number: int, at: datetime) -> None:
     """Writes an answer as the shipped model gives them. Its own would be "not a bone X-ray" for each drawing.
 
-    Of ten answers, one fails, one is out of distribution and two abstain.
+    Of ten answers, one fails, one is not recognized, two are doubtful and two see no fracture.
     """
     Radiograph.objects.filter(id=prediction.radiograph_id).update(created_at=at)
     prediction.created_at = prediction.started_at = at
@@ -102,28 +102,48 @@ def _answer(prediction: Prediction, number: int, at: datetime) -> None:
         classes = prediction.model_version.classes
         shares = np.sort(random.dirichlet(np.full(len(classes), 0.3)))[::-1]
         names = [classes[place] for place in random.permutation(len(classes))]
+        finding = _finding(number)
+        probability = {"fracture_seen": 0.93, "doubtful": 0.12, "no_fracture_seen": 0.02}.get(finding)
         prediction.state = Prediction.State.SUCCEEDED
-        prediction.in_distribution = number % 10 != 9
-        prediction.abstained = number % 10 in (3, 6)
-        prediction.class_name = names[0] if prediction.in_distribution else ""
-        prediction.confidence = float(shares[0])
-        prediction.probabilities = [
-            {"class": name, "probability": float(share)} for name, share in zip(names, shares, strict=True)
-        ]
-        prediction.prediction_set = names[:3] if prediction.abstained else names[:1]
-        prediction.saliency = _saliency() if prediction.in_distribution else None
+        prediction.finding, prediction.fracture_probability = finding, probability
+        if finding != Prediction.Finding.NOT_RECOGNIZED:
+            prediction.body_part = ("hand", "leg")[number % 2]
+        if finding in (Prediction.Finding.FRACTURE_SEEN, Prediction.Finding.DOUBTFUL):
+            width, height = prediction.radiograph.width, prediction.radiograph.height
+            prediction.marks = [
+                {
+                    "x": width * 0.4,
+                    "y": height * 0.45,
+                    "width": width * 0.2,
+                    "height": height * 0.1,
+                    "score": 0.8,
+                }
+            ]
+            prediction.in_distribution, prediction.abstained = True, number % 10 == 3
+            prediction.class_name, prediction.confidence = names[0], float(shares[0])
+            prediction.probabilities = [
+                {"class": name, "probability": float(share)}
+                for name, share in zip(names, shares, strict=True)
+            ]
+            prediction.prediction_set = names[: 5 if prediction.abstained else 2]
         rank = Prediction.ReviewRank
-        prediction.review_rank = rank.UNSURE if prediction.abstained else rank.UNREVIEWED
+        is_doubtful = finding == Prediction.Finding.DOUBTFUL
+        prediction.review_rank = rank.DOUBTFUL if is_doubtful else rank.UNREVIEWED
+        prediction.review_order = 1 - (probability or 0)
     prediction.save()
 
 
-def _saliency() -> bytes:
-    """Returns a picture with its maximum in the middle, where the drawings are broken, as PNG."""
-    y, x = np.mgrid[-1:1:84j, -1:1:60j]
-    heat = (255 * np.exp(-6 * (x**2 + y**2))).astype(np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(heat).save(content, "PNG")
-    return content.getvalue()
+def _finding(number: int) -> str:
+    finding = Prediction.Finding
+    special = {
+        9: finding.NOT_RECOGNIZED,
+        3: finding.DOUBTFUL,
+        6: finding.DOUBTFUL,
+        1: finding.NO_FRACTURE_SEEN,
+    }
+    return special.get(
+        number % 10, finding.NO_FRACTURE_SEEN if number % 10 == 5 else finding.FRACTURE_SEEN
+    ).value
 
 
 def _review(people: dict[str, User]) -> None:
@@ -135,21 +155,27 @@ def _review(people: dict[str, User]) -> None:
         classes = prediction.model_version.classes
         other = classes[number % len(classes)]
         if number % 3 == 0:
-            finding = prediction.class_name or other
             record_review(
                 reviewer=people["rita"],
                 prediction=prediction,
-                verdict=Review.Verdict.CLASS,
-                class_name=finding,
+                finding=Review.Finding.FRACTURE,
+                class_name=prediction.class_name or other,
+                boxes=_boxes(prediction) if number % 2 == 0 else [],
                 comment="Seen in both views." if number % 2 else "",
             )
         elif number % 3 == 1:
-            verdict = Review.Verdict.NO_FRACTURE if number % 2 else Review.Verdict.NOT_ASSESSABLE
-            record_review(reviewer=people["rita"], prediction=prediction, verdict=verdict)
+            finding = Review.Finding.NO_FRACTURE if number % 2 else Review.Finding.NOT_ASSESSABLE
+            record_review(reviewer=people["rita"], prediction=prediction, finding=finding)
         if number % 12 == 0:
             record_review(
                 reviewer=people["tess"],
                 prediction=prediction,
-                verdict=Review.Verdict.NO_FRACTURE,
+                finding=Review.Finding.NO_FRACTURE,
                 comment="No fracture line.",
             )
+
+
+def _boxes(prediction: Prediction) -> list[dict[str, float]]:
+    """Returns one box around the middle of the bone, where the drawings are broken."""
+    width, height = prediction.radiograph.width, prediction.radiograph.height
+    return [{"x": width * 0.35, "y": height * 0.4, "width": width * 0.3, "height": height * 0.12}]

@@ -11,7 +11,7 @@ import sys
 from ml import cli
 
 # What `pip install callus` leaves out: the packages of the extra `train` in pyproject.toml.
-TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn")
+TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(prog="python -m ml", description="Classify bone fractures on X-rays.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    # Each module in ml/cli is a command. Its `run` imports what takes long to load.
-    for module in sorted(info.name for info in pkgutil.iter_modules(cli.__path__)):
+    # Each public module in ml/cli is a command. Its `run` imports what takes long to load.
+    modules = (info.name for info in pkgutil.iter_modules(cli.__path__))
+    for module in sorted(name for name in modules if not name.startswith("_")):
         command = importlib.import_module(f"ml.cli.{module}")
         summary = (command.__doc__ or "").strip().splitlines()[0]
         subparser = subparsers.add_parser(module.replace("_", "-"), help=summary, description=command.__doc__)

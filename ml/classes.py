@@ -1,4 +1,4 @@
-"""The fracture classes of the shipped model."""
+"""The kinds of fracture of the shipped model, and how kinds are shown."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ FRACTURE_CLASSES: tuple[str, ...] = (
     "Pathological fracture",
     "Spiral Fracture",
 )
+
+# An answer lists at most this many likely kinds of fracture.
+MAX_KINDS = 3
 
 
 def display_name(class_name: str) -> str:

@@ -11,6 +11,7 @@ from classifier.reviews.api import ReviewsViewSet, WorklistViewSet
 from classifier.training.api.views import (
     CandidatesViewSet,
     ComparisonsViewSet,
+    RecalibrationsViewSet,
     RetrainingScheduleViewSet,
     RollBackViewSet,
     TrainingRunsViewSet,
@@ -32,6 +33,7 @@ router.register("training-runs", TrainingRunsViewSet, "api_training_runs")
 router.register("model-versions", ModelVersionsViewSet, "api_model_versions")
 router.register("model-versions", CandidatesViewSet, "api_candidates")
 router.register("comparisons", ComparisonsViewSet, "api_comparisons")
+router.register("recalibrations", RecalibrationsViewSet, "api_recalibrations")
 router.register("promotions", PromotionsViewSet, "api_promotions")
 router.register("promotions/roll-back", RollBackViewSet, "api_roll_back")
 router.register("audit-entries", AuditEntriesViewSet, "api_audit_entries")

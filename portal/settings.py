@@ -273,6 +273,8 @@ SPECTACULAR_SETTINGS = {
     "AUTHENTICATION_WHITELIST": ["classifier.core.api.authentication.TokenAuthentication"],
     "ENUM_NAME_OVERRIDES": {
         "PredictionStateEnum": "classifier.radiographs.models.Prediction.State",
+        "FindingEnum": "classifier.radiographs.models.Prediction.Finding",
+        "ReviewFindingEnum": "classifier.reviews.models.Review.Finding",
         "WorkStateEnum": "classifier.datasets.models.DatasetVersion.State",
         "DatasetSourceEnum": "classifier.datasets.models.DatasetVersion.Source",
         "ModelSourceEnum": "classifier.registry.models.ModelVersion.Source",
@@ -330,6 +332,7 @@ CELERY_TASK_ROUTES = {
     "datasets.build": {"queue": "train"},
     "training.train": {"queue": "train"},
     "training.compare": {"queue": "train"},
+    "training.recalibrate": {"queue": "train"},
     "operations.sweep": {"queue": "sweep"},
     "training.follow_schedule": {"queue": "sweep"},
     "operations.purge": {"queue": "sweep"},

@@ -38,6 +38,7 @@ SLOW = (
     "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
+    "classifier/training/test_recalibration_run.py",
     "classifier/training/test_training.py",
     "faults",
     "fuzz",
@@ -47,7 +48,6 @@ SLOW = (
     "ml/serve/test_export.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
-    "ml/serve/test_saliency.py",
     "ml/train",
     "portal/operations/test_backup.py",
     "security",
@@ -61,7 +61,7 @@ SLOW_PATHS = tuple(Path(__file__).parent / name for name in SLOW)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Does not even import slow tests that are not wanted: several import TensorFlow."""
+    """Does not import slow tests that are not wanted."""
     return True if config.option.markexpr == "not slow" and collection_path in SLOW_PATHS else None
 
 

@@ -30,8 +30,8 @@ def draw_zip(
     files = {}
     for place, (kind, name) in enumerate(zip(kinds, names or kinds, strict=True)):
         for number in range(first, first + each):
-            part = "Test" if number % 4 == 0 else "Train"
-            files[f"{name}/{part}/{number:02}.png"] = png(draw_distinct(kind, 1000 * place + number))
+            split = "Test" if number % 4 == 0 else "Train"
+            files[f"{name}/{split}/{number:02}.png"] = png(draw_distinct(kind, 1000 * place + number))
     return zip_of(files)
 
 

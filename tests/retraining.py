@@ -44,8 +44,8 @@ def answered(
     version: ModelVersion,
     *,
     class_name: str = ONE,
-    confidence: float = 0.8,
-    abstained: bool = False,
+    finding: str = "fracture_seen",
+    probability: float = 0.9,
     seed: int = 0,
 ) -> Prediction:
     """A radiograph of this owner, with its file, and the version's answer."""
@@ -55,24 +55,27 @@ def answered(
     drawn = ContentFile(png(draw_distinct("Oblique", 5000 + seed)))
     radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", drawn)
     radiograph.save()
-    rank = Prediction.ReviewRank.UNSURE if abstained else Prediction.ReviewRank.UNREVIEWED
+    rank = Prediction.ReviewRank.DOUBTFUL if finding == "doubtful" else Prediction.ReviewRank.UNREVIEWED
     return Prediction.objects.create(
         radiograph=radiograph,
         owner=owner,
         model_version=version,
         state=Prediction.State.SUCCEEDED,
+        finding=finding,
+        fracture_probability=probability,
         class_name=class_name,
-        confidence=confidence,
-        abstained=abstained,
+        confidence=0.8,
+        abstained=False,
         in_distribution=True,
         review_rank=rank,
+        review_order=1 - probability,
         finished_at=timezone.now(),
     )
 
 
-def say(reviewer: User, prediction: Prediction, class_name: str = ONE, verdict: str = "class") -> Review:
-    named = class_name if verdict == "class" else ""
-    return record_review(reviewer=reviewer, prediction=prediction, verdict=verdict, class_name=named)
+def say(reviewer: User, prediction: Prediction, class_name: str = ONE, finding: str = "fracture") -> Review:
+    named = class_name if finding == "fracture" else ""
+    return record_review(reviewer=reviewer, prediction=prediction, finding=finding, class_name=named)
 
 
 def stored_dataset(

@@ -16,7 +16,7 @@ from classifier.core.models import User
 from classifier.core.permissions import PROMOTE, REVIEW, TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
-from classifier.training.models import Comparison, TrainingRun
+from classifier.training.models import Comparison, Recalibration, TrainingRun
 from ml.classes import FRACTURE_CLASSES
 from tests.client import png
 from tests.data_sets import draw_distinct
@@ -50,7 +50,7 @@ def make_dataset(**fields: Any) -> DatasetVersion:
     content = BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(f"images/{PATH}", png(draw_distinct(BREAKS[0], 7)))
-    split = {"train": 8, "validation": 2, "test": 3}
+    sizes = {"train": 8, "validation": 2, "test": 3}
     made: dict[str, Any] = {
         "source": "zip",
         "upload_name": "drawn.zip",
@@ -60,7 +60,7 @@ def make_dataset(**fields: Any) -> DatasetVersion:
         "test_checksum": "7" * 64,
         "archive": default_storage.save(f"datasets/{number}.zip", ContentFile(content.getvalue())),
         "classes": CLASSES,
-        "counts": {part: dict.fromkeys(CLASSES, images) for part, images in split.items()},
+        "counts": {split: dict.fromkeys(CLASSES, images) for split, images in sizes.items()},
         "samples": {"Spiral Fracture": [PATH]},
         "report": {
             "num_files": 133,
@@ -146,6 +146,54 @@ def compare(candidate: ModelVersion, live: ModelVersion, verdict: str = "same", 
         **fields,
     }
     return Comparison.objects.create(**made)
+
+
+def recalibration_result(error: float = 0.02, missed: float = 0.04) -> dict[str, Any]:
+    """As `python -m ml recalibrate` writes it, with these figures after."""
+
+    def measured(error: float, missed: float) -> dict[str, Any]:
+        values = {
+            "calibration_error": error,
+            "no_fracture_seen_among_fractured": missed,
+            "fracture_seen_among_unfractured": 0.09,
+            "fractured_among_no_fracture_seen": 0.03,
+        }
+        figures = {name: {**ESTIMATE, "value": value} for name, value in values.items()}
+        return {"all": {"n": 90, "fractured": 40, **figures}}
+
+    return {
+        "n": 90,
+        "fractured": 40,
+        "groups": 12,
+        "left_out": {"trained_on": 2, "contradicted": 0, "not_recognised": 1},
+        "known_to_old_calibration": 0,
+        "thresholds": {
+            "not_seen_below": {"before": 0.051, "after": 0.08},
+            "seen_from": {"before": 0.2, "after": 0.4},
+            "mark_from": {"before": 0.2, "after": 0.2},
+        },
+        "before": measured(0.1, 0.05),
+        "after": measured(error, missed),
+        "differences": {
+            name: {"value": -0.01, "low": -0.1, "high": 0.1}
+            for name in ("calibration_error", "missed", "false_alarms")
+        },
+    }
+
+
+def recalibrate(start: ModelVersion, error: float = 0.02, missed: float = 0.04) -> Recalibration:
+    """A recalibration of this version that is done; not live."""
+    number, result = ModelVersion.objects.next_number(), recalibration_result(error, missed)
+    made = ModelVersion.objects.create(
+        number=number,
+        checksum=f"{number:064x}"[::-1],
+        card={**start.card, "finding": {"figures": {"recalibrated": result}}},
+        source=ModelVersion.Source.RECALIBRATED,
+        report=start.report,
+    )
+    return Recalibration.objects.create(
+        start_version=start, made_version=made, state="succeeded", result=result, finished_at=timezone.now()
+    )
 
 
 def num_queries(client: Client, path: str) -> int:

@@ -60,13 +60,25 @@ def test_imports_stand_at_the_top() -> None:
     assert {name for name in deferred if not name.startswith("ml.")} == DEFERRED_IMPORTS
 
 
+def test_collecting_the_tests_does_not_import_tensorflow() -> None:
+    """Such an import would take seconds before each `pytest -k NAME`; tests.lazy_module avoids it."""
+    code = (
+        "import pytest, sys; pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider']); "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "tests.ml.train.test_training" in loaded
+    assert loaded & {"tensorflow", "keras"} == set()
+
+
 def test_messages_are_sent_in_one_place() -> None:
     senders = [
         name
         for name, path in MODULES.items()
         if any(call in path.read_text(encoding="utf-8") for call in (".delay(", ".delay_on_commit("))
     ]
-    assert senders == ["classifier.core.queue"]
+    assert senders == ["classifier.core.broker_messages"]
 
 
 def test_no_file_is_longer_than_can_be_read_at_once() -> None:

@@ -74,11 +74,12 @@ def test_the_sample_data_shows_answers_of_each_kind_and_reviews(db: None, files:
     assert Radiograph.objects.count() == Prediction.objects.count() == 30
     succeeded = Prediction.objects.filter(state="succeeded")
     assert succeeded.filter(abstained=True).exists()
-    assert succeeded.filter(in_distribution=False).exists()
+    assert {prediction.finding for prediction in succeeded} == set(Prediction.Finding)
     assert Prediction.objects.filter(state="failed").exists()
     assert not Prediction.objects.filter(state="queued").exists()
     assert Prediction.objects.filter(review_rank=Prediction.ReviewRank.DISAGREEMENT).exists()
-    assert {review.verdict for review in Review.objects.all()} == set(Review.Verdict)
+    assert {review.finding for review in Review.objects.all()} == set(Review.Finding)
+    assert any(review.boxes for review in Review.objects.all())
     assert User.objects.get(username="rita").has_perm("radiographs.review_radiograph")
     assert User.objects.get(username="tess").has_perm("registry.train_model")
 

@@ -23,9 +23,9 @@ def sentences() -> Iterator[tuple[str, str]]:
     ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSALS:
-                said = node.args[0]
-                if isinstance(said, ast.Constant | ast.JoinedStr):
-                    yield "".join(parts(said)), path.name
+                text = node.args[0]
+                if isinstance(text, ast.Constant | ast.JoinedStr):
+                    yield "".join(patterns(text)), path.name
     limits = ast.parse((ROOT / "ml" / "data" / "image_limits.py").read_text(encoding="utf-8"))
     for node in limits.body:
         if (
@@ -36,12 +36,12 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield re.escape(node.value.value), "image_limits.py"
 
 
-def parts(said: ast.expr) -> Iterator[str]:
-    if isinstance(said, ast.Constant):
-        yield re.escape(str(said.value))
-    elif isinstance(said, ast.JoinedStr):
-        for value in said.values:
-            yield from parts(value) if isinstance(value, ast.Constant) else [".+"]
+def patterns(text: ast.expr) -> Iterator[str]:
+    if isinstance(text, ast.Constant):
+        yield re.escape(str(text.value))
+    elif isinstance(text, ast.JoinedStr):
+        for value in text.values:
+            yield from patterns(value) if isinstance(value, ast.Constant) else [".+"]
 
 
 @pytest.mark.parametrize(("pattern", "file"), list(sentences()))

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -11,7 +10,6 @@ from classifier.core.models import User
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import receive_radiograph
 from ml.classes import FRACTURE_CLASSES
-from ml.data.images import encode_png
 from tests.conftest import xray
 
 NOBODYS_ID = "0f1c2a52-63a3-4d0e-9c4e-0f6ab2f2a7f5"
@@ -33,7 +31,7 @@ def receive(owner: User, file: SimpleUploadedFile | None = None) -> Radiograph:
 
 
 def finish(radiograph: Radiograph, **fields: Any) -> Prediction:
-    """Write an answer as a worker would: 'Avulsion fracture' with 62 %, unless `fields` say otherwise."""
+    """Writes an answer as a worker does: "fracture seen" (93%), "Avulsion fracture" (62%), unless `fields` differ."""
     names = list(FRACTURE_CLASSES)
     now = timezone.now()
     answer: dict[str, Any] = {
@@ -41,6 +39,10 @@ def finish(radiograph: Radiograph, **fields: Any) -> Prediction:
         "attempts": 1,
         "started_at": now,
         "finished_at": now,
+        "finding": "fracture_seen",
+        "fracture_probability": 0.93,
+        "marks": [{"x": 20.0, "y": 30.0, "width": 24.0, "height": 18.0, "score": 0.8}],
+        "body_part": "hand",
         "class_name": names[0],
         "confidence": PROBABILITIES[0],
         "probabilities": [
@@ -49,7 +51,6 @@ def finish(radiograph: Radiograph, **fields: Any) -> Prediction:
         "prediction_set": names[:3],
         "abstained": False,
         "in_distribution": True,
-        "saliency": encode_png(np.full((10, 7), 255, np.uint8)),
         **fields,
     }
     radiograph.predictions.update(**answer)

@@ -1,17 +1,12 @@
-"""Users and their sites, queued work, the audit log, notifications and the counter of API writes."""
+"""Users and their sites, the audit log, notifications and the counter of API writes."""
 
 import time
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import connection, models
-from django.db.models import F, Q
 from django.utils import timezone
-
-from classifier.core.clock import database_now
 
 
 class Site(models.Model):
@@ -34,125 +29,6 @@ class User(AbstractUser):
     """A row is a person who signs in. A custom model from the first migration on, so that fields can be added."""
 
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="users")
-
-
-MAX_ATTEMPTS = 3
-
-
-def first_resend_time() -> datetime:
-    """Returns when the sweep sends a second message, in case the first one was lost."""
-    return database_now() + timedelta(seconds=10)
-
-
-def lease() -> timedelta:
-    """How long a worker holds a row without a sign of progress."""
-    return timedelta(seconds=settings.LEASE_SECONDS)
-
-
-Work = TypeVar("Work", bound="QueuedWork")
-
-
-class QueuedWorkQuerySet(models.QuerySet[Work]):
-    """Selects and claims rows of queued work. `attempts_allowed` limits how often a row is claimed."""
-
-    attempts_allowed: int | F = MAX_ATTEMPTS
-
-    def newest_first(self) -> Self:
-        return self.order_by("-created_at", "-id")
-
-    def unfinished(self) -> Self:
-        """Filters queued and running rows."""
-        return self.filter(state__in=("queued", "running"))
-
-    def claimable(self, now: datetime) -> Self:
-        """Filters rows that wait for a worker, and running rows whose lease has expired."""
-        waiting = Q(state="queued")
-        abandoned = Q(state="running", lease_until__lt=now)
-        return self.filter(waiting | abandoned, attempts__lt=self.attempts_allowed)
-
-    def exhausted(self, now: datetime) -> Self:
-        """Filters running rows whose lease expired in their last allowed attempt."""
-        return self.filter(state="running", lease_until__lt=now, attempts__gte=self.attempts_allowed)
-
-    def due_for_message(self, now: datetime) -> Self:
-        """Filters claimable rows that need a message, or another one, by now."""
-        return self.claimable(now).filter(send_at__lte=now)
-
-    def claim(self, work_id: Any, lease_until: datetime | None = None) -> Work | None:
-        """Give this row to the caller, or None when there is nothing to do.
-
-        One conditional UPDATE: of any number of workers with the same message, one changes the row.
-        The attempt is counted before the work, so that work that kills its worker is not tried again without end.
-        """
-        now = database_now()
-        lease_until = lease_until or now + lease()
-        claimed = self.claimable(now).filter(id=work_id)
-        changed = claimed.update(
-            state="running",
-            attempts=F("attempts") + 1,
-            lease_until=lease_until,
-            send_at=lease_until,
-            started_at=timezone.now(),
-        )
-        return self.get(id=work_id) if changed else None
-
-    def held_by(self, work: Work) -> Self:
-        """Filters the row of `work`, as long as the claim that returned it is still valid."""
-        return self.filter(id=work.pk, state="running", attempts=work.attempts)
-
-
-class QueuedWork(models.Model):
-    """The state, lease and attempts of a job that a worker does.
-
-    States: queued -> running -> succeeded | failed | canceled.
-    A running row is claimed again when its lease expires. Temporary errors are retried in the same way.
-    """
-
-    class State(models.TextChoices):
-        QUEUED = "queued", "waiting"
-        RUNNING = "running", "running"
-        SUCCEEDED = "succeeded", "done"
-        FAILED = "failed", "failed"
-        CANCELED = "canceled", "canceled"
-
-    # The Celery queue of this work.
-    queue: ClassVar[str]
-    # The error that the person reads when the last attempt ended without a word from its worker.
-    given_up: ClassVar[str] = "The worker ended three times in a row without any progress, so Callus gave up."
-
-    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-    send_at = models.DateTimeField(default=first_resend_time)
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    error = models.CharField(max_length=500, blank=True)
-
-    class Meta:
-        abstract = True
-
-    @property
-    def is_finished(self) -> bool:
-        """Returns whether the state is final."""
-        return self.state not in ("queued", "running")
-
-    @property
-    def is_canceling(self) -> bool:
-        """Whether a person asked for it to be stopped."""
-        return False
-
-    def conclude(self, state: str, error: str = "") -> None:
-        """Record that the work ended without a result: audit entry, notification, clean-up.
-
-        Called in the transaction that set the final state, which is "failed" or "canceled". A kind of work that
-        records nothing leaves this as it is.
-        """
-
-
-def kinds_of_work() -> list[type[QueuedWork]]:
-    """Returns the models whose rows workers process."""
-    return [kind for kind in apps.get_models() if issubclass(kind, QueuedWork)]
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
@@ -225,7 +101,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 
 class Notification(models.Model):
-    """A row tells a user that a job that they started has finished or failed."""
+    """A row is a message to a user: a job that they started has finished or failed."""
 
     class Subject(models.TextChoices):
         """What the notification is about. Each value is also the name of the URL of its page."""
@@ -233,6 +109,7 @@ class Notification(models.Model):
         DATASET_VERSION = "dataset_version", "data set version"
         TRAINING_RUN = "training_run", "training run"
         COMPARISON = "comparison", "comparison"
+        RECALIBRATION = "recalibration", "recalibration"
 
     # db_index=False, because the index notification_newest starts with this column.
     user = models.ForeignKey(

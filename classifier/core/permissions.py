@@ -1,6 +1,6 @@
 """The permissions for reviewing and retraining, and the default groups that have them.
 
-Which X-rays a user may see is decided by the querysets of classifier.radiographs.models.
+classifier.radiographs.visibility decides which X-rays a user may see.
 """
 
 VIEW = "registry.view_model"

@@ -1,4 +1,4 @@
-"""Tells whether this worker was asked to stop, so that a long job returns to the queue instead of delaying the stop.
+"""Says whether this worker was asked to stop, so that a long job returns to the queue instead of delaying the stop.
 
 Celery signals the stop in its main process only, while jobs run in forked processes. The flag is therefore shared.
 """
@@ -11,9 +11,14 @@ from celery.signals import worker_init, worker_shutting_down
 _stop_requested = multiprocessing.get_context("fork").Event()
 
 
-def is_requested() -> bool:
-    """Returns whether this worker was asked to stop."""
-    return _stop_requested.is_set()
+class WorkerStopping(Exception):
+    """This worker was asked to stop."""
+
+
+def raise_if_requested() -> None:
+    """Raises: WorkerStopping"""
+    if _stop_requested.is_set():
+        raise WorkerStopping("the worker stops")
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

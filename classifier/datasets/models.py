@@ -7,8 +7,9 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import models, transaction
 
-from classifier.core.models import AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import AuditEntry, Notification
 from classifier.core.notifications import notify
+from classifier.core.queued_work import QueuedWork, QueuedWorkQuerySet
 
 
 class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):
@@ -97,18 +98,18 @@ class DatasetVersion(QueuedWork):
 
     @property
     def num_images(self) -> int:
-        """Returns the number of images in all parts."""
+        """Returns the number of images in all splits."""
         return sum(self.num_by_split.values())
 
     @property
     def num_by_split(self) -> dict[str, int]:
-        """Returns the number of images by part of the split."""
+        """Returns the number of images by split."""
         counts: dict[str, dict[str, int]] = self.counts
         return {split: sum(by_class.values()) for split, by_class in counts.items()}
 
     @property
     def class_balance(self) -> list[dict[str, Any]]:
-        """Returns a row per class with the number of images in each part and in total."""
+        """Returns a row per class with the number of images in each split and in total."""
         rows = []
         for name in self.classes:
             by_split = {split: by_class.get(name, 0) for split, by_class in self.counts.items()}

@@ -11,9 +11,9 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from classifier.core import storage
+from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import NotAllowedNow, StorageFull, UploadRefused, UploadTooLarge
 from classifier.core.models import AuditEntry, User
-from classifier.core.queue import send_on_commit
 from classifier.datasets import zip_intake
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.tasks import build_dataset

@@ -17,7 +17,7 @@ from classifier.core.pages import form_page, poll
 from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.core.pictures import picture
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.core.requests import UserRequest, may, wants_json
 from classifier.datasets import archives
 from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm

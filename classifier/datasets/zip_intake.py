@@ -127,15 +127,15 @@ def _target_paths(images: list[zipfile.ZipInfo]) -> list[Entry]:
     entries, roots, taken = [], set(), set()
     for info in images:
         *folders, name = PurePosixPath(info.filename).parts
-        parts = [folder for folder in folders if folder.lower() in PUBLISHED_SPLIT_FOLDERS]
+        split_folders = [folder for folder in folders if folder.lower() in PUBLISHED_SPLIT_FOLDERS]
         names = [folder for folder in folders if folder.lower() not in PUBLISHED_SPLIT_FOLDERS]
         if not names:
             raise ZipRefused(f"{quoted_name(info)} is not in a class folder.")
-        if len(parts) > 1:
-            raise ZipRefused(f"{quoted_name(info)} is in both {parts[0]} and {parts[1]}.")
+        if len(split_folders) > 1:
+            raise ZipRefused(f"{quoted_name(info)} is in both {split_folders[0]} and {split_folders[1]}.")
         *root, class_name = names
         roots.add(tuple(root))
-        path = PurePosixPath(class_name, *parts, name)
+        path = PurePosixPath(class_name, *split_folders, name)
         if canonical_name(str(path)) in taken:
             raise ZipRefused(f"{quoted_name(info)} appears twice, or next to a name that looks the same.")
         taken.add(canonical_name(str(path)))

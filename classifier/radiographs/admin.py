@@ -44,12 +44,12 @@ class RadiographAdmin(ReadOnlyAdmin):
 
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
-    list_display = ["radiograph", "owner", "state", "class_name", "confidence", "model_version", "created_at"]
+    list_display = ["radiograph", "owner", "state", "finding", "class_name", "model_version", "created_at"]
     list_select_related = ["radiograph", "owner", "model_version"]
-    list_filter = ["state", "in_distribution", "abstained", "model_version", "created_at"]
+    list_filter = ["state", "finding", "in_distribution", "abstained", "model_version", "created_at"]
     search_fields = ["radiograph__name", "owner__username", "class_name", "error"]
     # By the upload time of the radiograph, which has an index.
     ordering = ["-radiograph__created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
-        return super().get_queryset(request).defer("saliency", "model_version__card", "model_version__report")
+        return super().get_queryset(request).defer("model_version__card", "model_version__report")

@@ -10,9 +10,10 @@ from django.db.models import Count, Q
 
 from classifier.core import trace
 from classifier.core.clock import database_now
-from classifier.core.models import QueuedWork, QueuedWorkQuerySet
-from classifier.core.permissions import REVIEW
+from classifier.core.queued_work import QueuedWork
+from classifier.radiographs.visibility import PredictionVisibilityQuerySet, RadiographVisibilityQuerySet
 from classifier.registry.models import ModelVersion
+from ml.classes import MAX_KINDS
 
 IN_TRASH = models.Q(deleted_at__isnull=False)
 
@@ -27,50 +28,33 @@ def thumbnail_path(radiograph: "Radiograph", name: str = "") -> str:
     return f"thumbnails/{radiograph.id.hex[:2]}/{radiograph.id}.jpg"
 
 
-def can_view_all(user: Any) -> bool:
-    """Returns whether the user is a reviewer, who can view the X-rays of all users."""
-    return bool(user.is_authenticated and user.has_perm(REVIEW))
+def upload_group(owner_id: int, created_at: datetime) -> str:
+    """Returns the group of a radiograph: X-rays that one user uploads on one day, because they may show one patient."""
+    return f"sent-{owner_id}-{created_at:%Y-%m-%d}"
 
 
-class RadiographQuerySet(models.QuerySet["Radiograph"]):
-    """Selects radiographs by owner, visibility and search terms."""
-
-    def not_in_trash(self) -> Self:
-        """Filters radiographs that are not in the trash."""
-        return self.filter(deleted_at=None)
-
-    def visible_to(self, user: Any) -> Self:
-        """Filters what the user can view: their own radiographs, or all for a reviewer. Excludes the trash."""
-        return self.not_in_trash() if can_view_all(user) else self.owned_by(user)
-
-    def owned_by(self, user: Any) -> Self:
-        """Filters the user's own radiographs, which only they can delete. Excludes the trash."""
-        return self.not_in_trash().filter(owner=user) if user.is_authenticated else self.none()
-
-    def get_visible(self, user: Any, radiograph_id: uuid.UUID) -> "Radiograph | None":
-        """Returns the radiograph with this id, or None if the user cannot view it.
-
-        Looks up permissions only for radiographs of other users. A page of the history loads two dozen images of
-        the user's own, so this saves a query for each.
-        """
-        found = self.not_in_trash().filter(id=radiograph_id).first()
-        return found if found and (found.owner_id == user.pk or can_view_all(user)) else None
-
-    def in_trash_of(self, user: Any) -> Self:
-        """Filters what the user deleted and can still restore, the most recently deleted first."""
-        trash = self.filter(owner=user, deleted_at__isnull=False) if user.is_authenticated else self.none()
-        return trash.order_by("-deleted_at", "-id")
+class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
+    """Selects radiographs by search terms; the base class selects them by owner and visibility."""
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def search(self, user: Any, *, name: str = "", class_name: str = "", state: str = "") -> Self:
-        """Filters the user's own radiographs by name and by the class and state of one of their predictions."""
+    def by_fracture_probability(self) -> Self:
+        """Orders by the probability of a fracture in the newest prediction, highest first; those without come last."""
+        newest = Prediction.objects.filter(radiograph=models.OuterRef("pk")).newest_first()
+        probability = models.Subquery(newest.values("fracture_probability")[:1])
+        highest_first = models.F("newest_probability").desc(nulls_last=True)
+        return self.annotate(newest_probability=probability).order_by(highest_first, "-created_at", "-id")
+
+    def search(
+        self, user: Any, *, name: str = "", finding: str = "", class_name: str = "", state: str = ""
+    ) -> Self:
+        """Filters the user's own radiographs by name, and by the answer and state of one of their predictions."""
         found = self.owned_by(user)
         if name:
             found = found.filter(name__icontains=name)
-        if class_name or state:
-            wanted = {"class_name": class_name, "state": state}
+        wanted = {"finding": finding, "class_name": class_name, "state": state}
+        if any(wanted.values()):
             answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
             # Filtering by owner lets the database read all answers of the user once, from a single index.
             found = found.filter(id__in=answers.filter(owner=user).values("radiograph"))
@@ -78,10 +62,9 @@ class RadiographQuerySet(models.QuerySet["Radiograph"]):
 
     def with_predictions(self) -> Self:
         """Prefetches the predictions, newest first, without large columns that lists do not show."""
-        large = ("saliency", "model_version__card", "model_version__report")
+        large = ("model_version__card", "model_version__report")
         newest_first = Prediction.objects.newest_first().select_related("model_version").defer(*large)
-        with_has_saliency = newest_first.annotate(has_saliency=models.Q(saliency__isnull=False))
-        return self.prefetch_related(models.Prefetch("predictions", queryset=with_has_saliency))
+        return self.prefetch_related(models.Prefetch("predictions", queryset=newest_first))
 
 
 class Radiograph(models.Model):
@@ -162,26 +145,18 @@ class PredictionBatch(models.Model):
 BACKGROUND_TURN = 1_000_000_000
 
 
-class PredictionQuerySet(QueuedWorkQuerySet["Prediction"]):
+class PredictionQuerySet(PredictionVisibilityQuerySet["Prediction"]):
     """Selects predictions and claims them in turn."""
 
-    def visible_to(self, user: Any) -> Self:
-        """Filters predictions of radiographs that the user can view."""
-        if can_view_all(user):
-            return self.filter(radiograph__deleted_at=None)
-        return self.filter(radiograph__in=Radiograph.objects.visible_to(user))
+    def worklist(self, finding: str = "") -> Self:
+        """Filters predictions to review: doubtful findings, then disagreements, then the others.
 
-    def get_visible(self, user: Any, prediction_id: uuid.UUID) -> "Prediction | None":
-        """Returns the prediction with this id, or None if the user cannot view it."""
-        found = (
-            self.select_related("radiograph").filter(radiograph__deleted_at=None, id=prediction_id).first()
-        )
-        return found if found and (found.radiograph.owner_id == user.pk or can_view_all(user)) else None
-
-    def worklist(self) -> Self:
-        """Filters predictions to review: unsure answers, then disagreements, then the others from low confidence up."""
-        not_in_trash = self.filter(radiograph__deleted_at=None)
-        return not_in_trash.filter(review_rank__isnull=False).order_by("review_rank", "confidence", "id")
+        Within each, the highest probability of a fracture comes first.
+        """
+        to_review = self.filter(radiograph__deleted_at=None, review_rank__isnull=False)
+        if finding:
+            to_review = to_review.filter(finding=finding)
+        return to_review.order_by("review_rank", "review_order", "id")
 
     def next_turn(self, owner: Any) -> int:
         """Returns the turn of the user's next upload: one after their last waiting upload, or else the current turn.
@@ -231,10 +206,16 @@ class Prediction(QueuedWork):
         SUCCEEDED = "succeeded", "done"
         FAILED = "failed", "failed"
 
+    class Finding(models.TextChoices):
+        FRACTURE_SEEN = "fracture_seen", "fracture seen"
+        DOUBTFUL = "doubtful", "doubtful"
+        NO_FRACTURE_SEEN = "no_fracture_seen", "no fracture seen"
+        NOT_RECOGNIZED = "not_recognized", "not recognized"
+
     class ReviewRank(models.IntegerChoices):
         """Why an answer is on the worklist. The lowest value comes first."""
 
-        UNSURE = 0, "unsure"
+        DOUBTFUL = 0, "doubtful"
         DISAGREEMENT = 1, "reviewers disagree"
         UNREVIEWED = 2, "not reviewed yet"
 
@@ -267,6 +248,15 @@ class Prediction(QueuedWork):
     turn = models.PositiveIntegerField(default=0)
     trace = models.CharField(max_length=64, blank=True, default=trace.current_id)
 
+    # Empty until succeeded, and if the model version answers the kind of fracture only.
+    finding = models.CharField(max_length=20, blank=True, choices=Finding.choices)
+    # Calibrated; None without a finding.
+    fracture_probability = models.FloatField(null=True)
+    # [{"x": ..., "y": ..., "width": ..., "height": ..., "score": ...}] in pixels of the image, best first
+    marks = models.JSONField(default=list)
+    body_part = models.CharField(max_length=20, blank=True)
+
+    # The kind of fracture. Empty if the finding is "no fracture seen" or "not recognized".
     class_name = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)
     # [{"class": ..., "probability": ...}], highest first
@@ -274,11 +264,10 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # Grayscale PNG with the image's aspect ratio, bright where the evidence for the class is.
-    # It is small enough to be stored in the row.
-    saliency = models.BinaryField(null=True)
     # Set on the newest answer of a radiograph that should be reviewed, else None.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
+    # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding.
+    review_order = models.FloatField(null=True)
 
     objects = PredictionQuerySet.as_manager()
 
@@ -302,15 +291,37 @@ class Prediction(QueuedWork):
             models.Index(
                 fields=["finished_at"], name="prediction_done", condition=Q(finished_at__isnull=False)
             ),
-            # A user's search by class and state.
+            # A user's search by class and state, and by finding.
             models.Index(fields=["owner", "class_name", "state", "radiograph"], name="prediction_search"),
+            models.Index(fields=["owner", "finding", "radiograph"], name="prediction_finding"),
             models.Index(fields=["batch"], name="prediction_batch", condition=Q(batch__isnull=False)),
             models.Index(
-                fields=["review_rank", "confidence", "id"],
+                fields=["review_rank", "review_order", "id"],
                 name="prediction_worklist",
                 condition=Q(review_rank__isnull=False),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.radiograph_id}: {self.class_name or self.state}"
+        return f"{self.radiograph_id}: {self.finding or self.class_name or self.state}"
+
+    @property
+    def is_recognized(self) -> bool:
+        """Whether the model gives an answer: the image resembles the X-rays that it was trained on."""
+        return self.finding != self.Finding.NOT_RECOGNIZED if self.finding else bool(self.in_distribution)
+
+    @property
+    def kinds(self) -> list[dict[str, Any]]:
+        """The most probable kinds as in `probabilities`, at most three. Empty if no kind is named."""
+        return self.probabilities[:MAX_KINDS] if self.in_distribution else []
+
+    @property
+    def is_kind_uncertain(self) -> bool | None:
+        """Whether more kinds than are listed are needed to contain the true one in 9 of 10 X-rays.
+
+        None if no kind is asked for: the prediction is not finished, or no fracture is seen.
+        """
+        unasked = (self.Finding.NO_FRACTURE_SEEN, self.Finding.NOT_RECOGNIZED)
+        if self.state != self.State.SUCCEEDED or self.finding in unasked:
+            return None
+        return not self.in_distribution or len(self.prediction_set) > MAX_KINDS

@@ -20,6 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from classifier.core import storage, trace
+from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import (
     CallusError,
     ModelUnavailable,
@@ -30,8 +31,8 @@ from classifier.core.errors import (
     UploadRefused,
     UploadTooLarge,
 )
-from classifier.core.models import AuditEntry, User, first_resend_time
-from classifier.core.queue import send_on_commit
+from classifier.core.models import AuditEntry, User
+from classifier.core.queued_work import first_resend_time
 from classifier.radiographs.models import (
     BACKGROUND_TURN,
     Prediction,

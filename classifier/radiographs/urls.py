@@ -13,7 +13,6 @@ urlpatterns = [
     path("radiographs/<uuid:radiograph_id>/retry/", predict_again.retry, name="retry_radiograph"),
     path("radiographs/<uuid:radiograph_id>/image/", pictures.image, name="radiograph_image"),
     path("radiographs/<uuid:radiograph_id>/thumbnail/", pictures.thumbnail, name="radiograph_thumbnail"),
-    path("radiographs/<uuid:radiograph_id>/saliency/", pictures.saliency, name="radiograph_saliency"),
     path("predictions/again/", predict_again.again, name="predict_again"),
     path("predictions/batches/<int:batch_id>/", predict_again.show, name="prediction_batch"),
     path("predictions/batches/<int:batch_id>/progress/", predict_again.progress, name="batch_progress"),

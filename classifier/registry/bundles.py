@@ -20,8 +20,8 @@ def store(bundle: Bundle) -> str:
     default_storage.delete(path)  # Left by a process that was killed before it created the version.
     content = BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for file in sorted(bundle.path.iterdir()):
-            archive.write(file, file.name)
+        for file in sorted(bundle.path.rglob("*")):
+            archive.write(file, file.relative_to(bundle.path))
     return storage.save(path, content.getvalue())
 
 

@@ -26,7 +26,7 @@ def charts_of(curves: Curves) -> list[charts.Chart]:
     """
     found = []
     for title, metrics in KINDS.items():
-        series = [each for metric, look in metrics.items() for each in _series(curves, metric, *look)]
+        series = [each for metric, style in metrics.items() for each in _series(curves, metric, *style)]
         if series:
             y_range = (0.0, 1.0) if title == "Accuracy" else None
             found.append(charts.curves(title, "Epoch", sorted(series, key=_is_bold), y_range))

@@ -45,6 +45,7 @@ class ModelVersion(models.Model):
     class Source(models.TextChoices):
         SHIPPED = "shipped", "shipped with Callus"
         TRAINED = "trained", "trained here"
+        RECALIBRATED = "recalibrated", "recalibrated here"
 
     number = models.PositiveIntegerField(unique=True)
     checksum = models.CharField(max_length=64, unique=True)
@@ -76,6 +77,11 @@ class ModelVersion(models.Model):
         """Lists the classes that this version predicts, in the order of its outputs."""
         classes: Any = self.card["classes"]
         return list(classes)
+
+    @property
+    def has_finding(self) -> bool:
+        """Returns whether this version says if a bone is broken."""
+        return "finding" in self.card
 
 
 class PromotionQuerySet(models.QuerySet["Promotion"]):

@@ -24,7 +24,7 @@ def register_shipped_model() -> ModelVersion:
             number=newest.number + 1 if newest else 1,
             checksum=bundle.checksum,
             archive=archive,
-            card=bundle.card,
+            card=bundle.full_card,
             source=ModelVersion.Source.SHIPPED,
         )
         if live is None or live.source == ModelVersion.Source.SHIPPED:

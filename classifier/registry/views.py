@@ -39,12 +39,16 @@ def show(request: UserRequest, number: int) -> HttpResponse:
     version = get_object_or_404(slim, number=number)
     live = ModelVersion.objects.live()
     run = getattr(version, "training_run", None)
+    recalibration = version.recalibrations.select_related("start_version").order_by("-id").first()
     curves = run.curves if run else _curves_of_card(version)
     context = {
         "model": version,
         "run": run,
         "code_version": version.code_version or version.card.get("versions", {}).get("callus"),
         "live": live,
+        "recalibration": recalibration,
+        # Their networks are the same, so there is nothing to compare.
+        "is_recalibrated_from_live": recalibration is not None and recalibration.start_version == live,
         "report": version.report,
         "test": _test_figures(version),
         "matrix": _matrix(version.report),

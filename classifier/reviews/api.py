@@ -12,12 +12,25 @@ from rest_framework.response import Response
 from classifier.core.api.pagination import CappedPagination, NewestFirstPagination
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField, validate
+from classifier.core.api.serializers import (
+    ClassFieldMixin,
+    NullableCharField,
+    NullableChoiceField,
+    StrictCharField,
+    validate,
+)
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import REVIEW
 from classifier.radiographs.models import Prediction, PredictionQuerySet
 from classifier.reviews.models import Review, ReviewQuerySet
 from classifier.reviews.services import record_review
+
+
+class BoxSerializer(serializers.Serializer[Any]):
+    x = serializers.FloatField(min_value=0, help_text="Left edge in pixels of the image.")
+    y = serializers.FloatField(min_value=0, help_text="Top edge in pixels of the image.")
+    width = serializers.FloatField(min_value=0)
+    height = serializers.FloatField(min_value=0)
 
 
 class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
@@ -27,25 +40,29 @@ class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
         source="prediction.model_version.number", help_text="The model version whose prediction was reviewed."
     )
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
-    class_ = NullableCharField(source="class_name", help_text="null unless the verdict is `class`.")
+    class_ = NullableCharField(source="class_name", help_text="The kind of fracture; null if none is named.")
+    boxes = BoxSerializer(many=True)
     confirms = serializers.BooleanField(help_text="Whether the review agrees with the prediction.")
 
     class Meta:
         model = Review
         fields = [
-            "id", "radiograph", "prediction", "model_version", "reviewer", "verdict", "class_", "comment",
-            "confirms", "created_at",
+            "id", "radiograph", "prediction", "model_version", "reviewer", "finding", "class_", "boxes",
+            "comment", "confirms", "created_at",
         ]  # fmt: skip
 
 
 class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
     prediction = serializers.UUIDField()
-    verdict = serializers.ChoiceField(Review.Verdict.choices)
+    finding = serializers.ChoiceField(Review.Finding.choices)
     class_ = StrictCharField(
         source="class_name",
         required=False,
         allow_blank=True,
-        help_text="Required with the verdict `class`, refused with any other.",
+        help_text="The kind of fracture; only with the finding `fracture`.",
+    )
+    boxes = BoxSerializer(
+        many=True, required=False, help_text="Where the fracture is; only with the finding `fracture`."
     )
     comment = StrictCharField(required=False, allow_blank=True, max_length=2000)
 
@@ -54,19 +71,24 @@ class ReviewFilterSerializer(serializers.Serializer[Any]):
     radiograph = serializers.UUIDField(required=False)
 
 
+class WorklistFilterSerializer(serializers.Serializer[Any]):
+    finding = serializers.ChoiceField(Prediction.Finding.choices, required=False, allow_blank=True)
+
+
 class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction]):
     prediction = serializers.UUIDField(source="id")
     radiograph = serializers.UUIDField(source="radiograph_id")
     name = serializers.SerializerMethodField()
     why = serializers.CharField(source="get_review_rank_display")
+    finding = NullableChoiceField(Prediction.Finding.choices)
     class_ = NullableCharField(source="class_name")
     model_version = serializers.IntegerField(source="model_version.number")
 
     class Meta:
         model = Prediction
         fields = [
-            "prediction", "radiograph", "name", "why", "class_", "confidence", "abstained", "in_distribution",
-            "model_version", "created_at",
+            "prediction", "radiograph", "name", "why", "finding", "fracture_probability", "class_", "confidence",
+            "abstained", "in_distribution", "model_version", "created_at",
         ]  # fmt: skip
 
     def get_name(self, prediction: Prediction) -> str:
@@ -91,7 +113,7 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
         wanted = validate(ReviewFilterSerializer, self.request.query_params.dict())
         reviews = Review.objects.visible_to(self.user).filter(**wanted)
         related = reviews.select_related("prediction__model_version", "reviewer")
-        return related.defer("prediction__saliency", "prediction__model_version__report").newest_first()
+        return related.defer("prediction__model_version__report").newest_first()
 
     @extend_schema(
         operation_id="review_create",
@@ -99,7 +121,7 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
         responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Records what you see on a radiograph. To change your verdict, send another review."""
+        """Records what you see on a radiograph. To change your finding, send another review."""
         said = validate(NewReviewSerializer, request.data)
         visible = Prediction.objects.visible_to(self.user).select_related("radiograph", "model_version")
         prediction = get_object_or_404(visible, id=said.pop("prediction"))
@@ -111,10 +133,11 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
     list=extend_schema(
         operation_id="worklist",
         description=(
-            "Lists the predictions that most need a review: abstentions, then disagreements, then the others, "
-            "the least confident first."
+            "Lists the predictions that need a review: doubtful findings, then disagreements, then the others. "
+            "Within each, the highest probability of a fracture comes first."
         ),
-        responses={200: WorklistSerializer(many=True), **errors(404)},
+        parameters=[WorklistFilterSerializer],
+        responses={200: WorklistSerializer(many=True), **errors(400, 404)},
     )
 )
 class WorklistViewSet(ListModelMixin, ViewSet[Prediction]):
@@ -124,5 +147,6 @@ class WorklistViewSet(ListModelMixin, ViewSet[Prediction]):
     needs = {"list": REVIEW}
 
     def get_queryset(self) -> PredictionQuerySet:
-        related = Prediction.objects.worklist().select_related("radiograph", "model_version")
-        return related.defer("saliency", "model_version__report", "model_version__card")
+        wanted = validate(WorklistFilterSerializer, self.request.query_params.dict())
+        related = Prediction.objects.worklist(**wanted).select_related("radiograph", "model_version")
+        return related.defer("model_version__report", "model_version__card")

@@ -2,43 +2,52 @@ from typing import Any
 
 from django import forms
 
+from classifier.radiographs.forms import finding_field
 from classifier.radiographs.models import Prediction
 from classifier.reviews.classes import reviewable_classes
 from classifier.reviews.models import Review
+from classifier.reviews.services import MAX_BOXES
 from ml.classes import display_name
 
-CLASS = "class:"
+CONFIRMED = {
+    Prediction.Finding.FRACTURE_SEEN.value: Review.Finding.FRACTURE.value,
+    Prediction.Finding.NO_FRACTURE_SEEN.value: Review.Finding.NO_FRACTURE.value,
+}
 
 
 class ReviewForm(forms.Form):
-    """One question with one answer: a class, no fracture, or not assessable.
+    """What a reviewer sees: the finding, and with a fracture optionally its kind and its place.
 
-    The button "confirm" answers with the class that the model predicted. The cleaned data are the arguments of
-    record_review.
+    The button "confirm" repeats the finding of the prediction. The cleaned data are the arguments of record_review.
     """
 
-    finding = forms.ChoiceField(label="What do you see?")
+    finding = forms.ChoiceField(
+        label="What do you see?",
+        choices=[(value, label.capitalize()) for value, label in Review.Finding.choices],
+        widget=forms.RadioSelect,
+    )
+    class_name = forms.ChoiceField(label="Kind of fracture (optional)", required=False)
+    # Not restored by the browser after a reload: boxes.js would not show restored boxes.
+    boxes = forms.JSONField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
     comment = forms.CharField(
         label="Comment", required=False, max_length=2000, widget=forms.Textarea({"rows": 2})
     )
 
+    max_boxes = MAX_BOXES
+
     def __init__(self, data: Any = None, *args: Any, prediction: Prediction, **kwargs: Any) -> None:
         if data is not None and "confirm" in data:
-            data = {**data.dict(), "finding": f"{CLASS}{prediction.class_name}"}
+            data = {**data.dict(), "finding": CONFIRMED.get(prediction.finding, "")}
         super().__init__(data, *args, **kwargs)
-        classes = [(f"{CLASS}{name}", display_name(name)) for name in reviewable_classes(prediction)]
-        others = [
-            (Review.Verdict.NO_FRACTURE.value, "No fracture"),
-            (Review.Verdict.NOT_ASSESSABLE.value, "Not assessable"),
-        ]
-        self.fields["finding"].choices = [  # type: ignore[attr-defined]
-            ("", "Choose …"),
-            ("Kinds of fracture", classes),
-            ("Other", others),
-        ]
+        self.can_confirm = prediction.finding in CONFIRMED and not self.is_bound
+        kinds = [(name, display_name(name)) for name in reviewable_classes(prediction)]
+        self.fields["class_name"].choices = [("", "Not named"), *kinds]  # type: ignore[attr-defined]
 
-    def clean(self) -> dict[str, Any]:
-        finding, comment = self.cleaned_data.get("finding", ""), self.cleaned_data.get("comment", "")
-        if finding.startswith(CLASS):
-            return {"verdict": "class", "class_name": finding.removeprefix(CLASS), "comment": comment}
-        return {"verdict": finding, "comment": comment}
+    def clean_boxes(self) -> Any:
+        return self.cleaned_data["boxes"] or []
+
+
+class WorklistForm(forms.Form):
+    """Filters the worklist. An empty field matches all predictions."""
+
+    finding = finding_field()

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
 
-from classifier.radiographs.models import Prediction, Radiograph, can_view_all
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.visibility import can_view_all
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):
@@ -40,8 +41,8 @@ class Review(models.Model):
     Append-only: a reviewer who changes their finding adds a review, and the latest one counts.
     """
 
-    class Verdict(models.TextChoices):
-        CLASS = "class", "this kind of fracture"
+    class Finding(models.TextChoices):
+        FRACTURE = "fracture", "fracture"
         NO_FRACTURE = "no_fracture", "no fracture"
         NOT_ASSESSABLE = "not_assessable", "not assessable"
 
@@ -53,8 +54,11 @@ class Review(models.Model):
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="reviews"
     )
-    verdict = models.CharField(max_length=20, choices=Verdict.choices)
+    finding = models.CharField(max_length=20, choices=Finding.choices)
+    # The kind of fracture; empty if the reviewer did not name one.
     class_name = models.CharField(max_length=100, blank=True)
+    # [{"x": ..., "y": ..., "width": ..., "height": ...}] in pixels of the image
+    boxes = models.JSONField(default=list)
     comment = models.CharField(max_length=2000, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -64,17 +68,36 @@ class Review(models.Model):
         indexes = [models.Index(fields=["radiograph", "reviewer", "-id"], name="review_latest")]
 
     def __str__(self) -> str:
-        return f"{self.reviewer}: {self.finding}"
+        return f"{self.reviewer}: {self.summary}"
 
     @property
-    def finding(self) -> str:
-        """Returns the finding as text: the class, or the verdict if there is no class."""
-        return self.class_name or self.get_verdict_display()
+    def summary(self) -> str:
+        """Returns the kind of fracture, or the finding if no kind is named."""
+        return self.class_name or self.get_finding_display()
 
     @property
     def confirms(self) -> bool:
-        """Returns whether the review agrees with the prediction."""
-        return self.verdict == self.Verdict.CLASS and self.class_name == self.prediction.class_name
+        """Returns whether the review agrees with the finding of the prediction, and with its kind if it names one.
+
+        A prediction without a finding is confirmed by its most probable kind.
+        """
+        prediction = self.prediction
+        if prediction.finding:
+            expected = {
+                self.Finding.FRACTURE.value: Prediction.Finding.FRACTURE_SEEN.value,
+                self.Finding.NO_FRACTURE.value: Prediction.Finding.NO_FRACTURE_SEEN.value,
+            }
+            if prediction.finding != expected.get(self.finding):
+                return False
+            return not self.class_name or self.class_name == prediction.class_name
+        return bool(self.class_name) and self.class_name == prediction.class_name
+
+    @property
+    def corrects(self) -> bool:
+        """Returns whether the review contradicts the prediction. There is nothing to contradict in a doubtful one."""
+        unsettled = (Prediction.Finding.DOUBTFUL, Prediction.Finding.NOT_RECOGNIZED)
+        has_answer = self.prediction.finding not in unsettled and self.prediction.is_recognized
+        return has_answer and not self.confirms
 
 
 @dataclass(frozen=True)
@@ -85,13 +108,16 @@ class Consensus:
 
     @property
     def is_disagreement(self) -> bool:
-        """Returns whether the reviewers have different findings."""
-        return len({review.finding for review in self.reviews}) > 1
+        """Returns whether the reviewers have different findings, or name different kinds of fracture."""
+        kinds = {review.class_name for review in self.reviews if review.class_name}
+        return len({review.finding for review in self.reviews}) > 1 or len(kinds) > 1
 
     @property
     def agreed(self) -> Review | None:
-        """Returns one of the reviews if all have the same finding, else None."""
-        return None if self.is_disagreement or not self.reviews else self.reviews[0]
+        """Returns one of the reviews if they agree, and one that names the kind if there is one; else None."""
+        if self.is_disagreement or not self.reviews:
+            return None
+        return next((review for review in self.reviews if review.class_name), self.reviews[0])
 
     @classmethod
     def by_radiograph(cls, latest: Iterable[Review]) -> "dict[Any, Consensus]":

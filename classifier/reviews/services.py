@@ -1,10 +1,13 @@
 """Records reviews."""
 
+import math
+from typing import Any
+
 from django.db import transaction
 
 from classifier.core.errors import CallusError, NotAllowedNow
 from classifier.core.models import AuditEntry, User
-from classifier.radiographs.models import Prediction
+from classifier.radiographs.models import Prediction, Radiograph
 from classifier.reviews.classes import reviewable_classes
 from classifier.reviews.models import Consensus, Review
 
@@ -15,29 +18,50 @@ class ReviewRefused(CallusError):
     message = "This review is not valid and was not saved."
 
 
+MAX_BOXES = 20
+BOX_FIELDS = ("x", "y", "width", "height")
+
+
 def record_review(
-    *, reviewer: User, prediction: Prediction, verdict: str, class_name: str = "", comment: str = ""
+    *,
+    reviewer: User,
+    prediction: Prediction,
+    finding: str,
+    class_name: str = "",
+    boxes: Any = None,
+    comment: str = "",
 ) -> Review:
     """Saves a clinician's review of a radiograph in addition to their earlier reviews.
+
+    Args:
+        reviewer: who reviews.
+        prediction: the prediction that they saw.
+        finding: a value of Review.Finding.
+        class_name: the kind of fracture; only with the finding "fracture".
+        boxes: where the fracture is, a list as in Review.boxes; only with the finding "fracture".
+        comment: free text.
 
     Raises:
         ReviewRefused, NotAllowedNow: with a message for the user.
     """
     if prediction.state != Prediction.State.SUCCEEDED:
         raise NotAllowedNow("There is no answer to review yet.")
-    if verdict not in Review.Verdict:
-        raise ReviewRefused(f"The verdict must be one of {', '.join(Review.Verdict.values)}.")
-    if verdict == Review.Verdict.CLASS and class_name not in reviewable_classes(prediction):
-        raise ReviewRefused("Choose one of the classes.")
-    if verdict != Review.Verdict.CLASS and class_name:
-        raise ReviewRefused("A class can only be given with the verdict “this kind of fracture”.")
+    if finding not in Review.Finding:
+        raise ReviewRefused(
+            f"The finding must be one of {', '.join(Review.Finding.values)}.", field="finding"
+        )
+    if finding != Review.Finding.FRACTURE and (class_name or boxes):
+        raise ReviewRefused("A kind of fracture and boxes can only be given with the finding “fracture”.")
+    if class_name and class_name not in reviewable_classes(prediction):
+        raise ReviewRefused("Choose one of the kinds of fracture.")
     with transaction.atomic():
         review = Review.objects.create(
             radiograph=prediction.radiograph,
             prediction=prediction,
             reviewer=reviewer,
-            verdict=verdict,
+            finding=finding,
             class_name=class_name,
+            boxes=_checked_boxes(boxes or [], prediction.radiograph),
             comment=comment.strip(),
         )
         _set_rank(review)
@@ -45,11 +69,29 @@ def record_review(
             actor=reviewer,
             action="reviewed",
             about=prediction.radiograph,
-            finding=review.finding,
-            predicted=prediction.class_name,
+            finding=review.summary,
+            predicted=prediction.finding or prediction.class_name,
             model_version=prediction.model_version.number,
         )
     return review
+
+
+def _checked_boxes(boxes: Any, radiograph: Radiograph) -> list[dict[str, float]]:
+    """Raises: ReviewRefused: a box is no box, has no area, or does not lie within the image."""
+    if not isinstance(boxes, list) or len(boxes) > MAX_BOXES:
+        raise ReviewRefused(f"A review can have at most {MAX_BOXES} boxes.")
+    return [_checked_box(box, radiograph) for box in boxes]
+
+
+def _checked_box(box: Any, radiograph: Radiograph) -> dict[str, float]:
+    values: list[Any] = [box.get(name) for name in BOX_FIELDS] if isinstance(box, dict) else []
+    if not values or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        raise ReviewRefused("Each box needs the numbers x, y, width and height.")
+    x, y, width, height = (float(value) for value in values)
+    is_inside = x >= 0 and y >= 0 and x + width <= radiograph.width and y + height <= radiograph.height
+    if not is_inside or width <= 0 or height <= 0:
+        raise ReviewRefused("Each box must have an area and lie within the image.")
+    return {"x": x, "y": y, "width": width, "height": height}
 
 
 def _set_rank(review: Review) -> None:

@@ -17,7 +17,8 @@ from classifier.core.permissions import REVIEW
 from classifier.core.requests import UserRequest, may, signed_in
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
-from classifier.reviews.forms import ReviewForm
+from classifier.reviews.forms import ReviewForm, WorklistForm
+from classifier.reviews.limits import kind_limits_of, limits_of
 from classifier.reviews.models import Consensus, Review
 from classifier.reviews.services import record_review
 
@@ -55,7 +56,7 @@ def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
 def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     """What stands beside a finished answer: what people and other model versions say."""
     related = radiograph.reviews.select_related("reviewer", "prediction__model_version")
-    slim = related.defer("prediction__saliency", "prediction__model_version__report")
+    slim = related.defer("prediction__model_version__report")
     reviews = list(slim.visible_to(request.user).newest_first())
     latest: dict[Any, Review] = {}
     for review in reviews:
@@ -66,10 +67,13 @@ def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     return {
         "reviews": reviews,
         "latest": list(latest.values()),
+        "reviewer_boxes": [box for review in latest.values() for box in review.boxes],
         "is_disagreement": Consensus(list(latest.values())).is_disagreement,
         "review_form": ReviewForm(prediction=prediction) if may_review else None,
         "others": list(radiograph.predictions.all())[1:],
         "newer_live": live if live and live.pk not in known else None,
+        "limits": limits_of(prediction),
+        "kind_limits": kind_limits_of(prediction),
     }
 
 
@@ -94,8 +98,10 @@ def _pause(prediction: Prediction) -> str:
 @may(REVIEW)
 @require_safe
 def worklist(request: UserRequest) -> HttpResponse:
-    related = Prediction.objects.worklist().select_related("radiograph", "model_version")
-    slim = related.defer("saliency", "model_version__report", "model_version__card")
+    form = WorklistForm(request.GET or None)
+    finding = form.cleaned_data["finding"] if form.is_valid() else ""
+    related = Prediction.objects.worklist(finding).select_related("radiograph", "model_version")
+    slim = related.defer("model_version__report", "model_version__card")
     numbered = numbered_page(request, slim, CappedPaginator)
     page = numbered["page"]
     on_page = [prediction.radiograph_id for prediction in page]
@@ -104,6 +110,8 @@ def worklist(request: UserRequest) -> HttpResponse:
     context = {
         "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
         **numbered,
+        "form": form,
+        "is_filtered": bool(finding),
         "newer": "Earlier",
         "older": "Later",
     }
@@ -118,7 +126,7 @@ def review(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> Ht
     prediction = get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
 
     def done(said: Review) -> HttpResponse:
-        messages.success(request, f"Review saved: {said.finding[:1].upper()}{said.finding[1:]}.")
+        messages.success(request, f"Review saved: {said.summary[:1].upper()}{said.summary[1:]}.")
         return redirect("radiograph", radiograph_id)
 
     return form_page(

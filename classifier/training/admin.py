@@ -1,4 +1,4 @@
-"""Admin pages of training runs, comparisons and the schedule, and the training actions of model versions."""
+"""Admin pages of training runs, comparisons, recalibrations, the schedule and the actions of model versions."""
 
 from functools import partial
 
@@ -9,8 +9,11 @@ from django.http import HttpRequest
 from classifier.core.admin import ReadOnlyAdmin
 from classifier.registry.admin import ModelVersionAdmin
 from classifier.registry.models import ModelVersion
-from classifier.training.models import Comparison, RetrainingSchedule, TrainingRun
+from classifier.training.models import Comparison, Recalibration, RetrainingSchedule, TrainingRun
 from classifier.training.services import cancel_training, promote_version, request_comparison
+
+# Columns of model versions that lists do not show.
+LONG = ("report", "card")
 
 
 @admin.register(TrainingRun)
@@ -42,8 +45,21 @@ class ComparisonAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Comparison]:
-        long = [f"{version}__{field}" for version in ("candidate", "live") for field in ("report", "card")]
+        long = [f"{version}__{field}" for version in ("candidate", "live") for field in LONG]
         return super().get_queryset(request).defer("result", "dataset_version__report", *long)
+
+
+@admin.register(Recalibration)
+class RecalibrationAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "start_version", "made_version", "state", "created_by", "error"]
+    list_select_related = ["start_version", "made_version", "created_by"]
+    list_filter = ["state", "created_at"]
+    search_fields = ["=id", "=start_version__number", "=made_version__number", "error"]
+    ordering = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Recalibration]:
+        long = [f"{version}__{field}" for version in ("start_version", "made_version") for field in LONG]
+        return super().get_queryset(request).defer("result", *long)
 
 
 @admin.register(RetrainingSchedule)

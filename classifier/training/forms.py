@@ -14,7 +14,7 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
-from ml.networks.recipes import MIN_CALIBRATION_IMAGES, RECIPES
+from ml.networks.recipes import DEFAULT_RECIPE, MIN_CALIBRATION_IMAGES, RECIPES
 
 # For tests and for a comparison with the first published network, not for clinical data: offered on request.
 OTHER_RECIPES = ("seed_cnn", "tiny")
@@ -44,7 +44,7 @@ class TrainingForm(forms.Form):
         empty_label=None,
     )
     recipe = forms.ChoiceField(
-        label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial="efficient_top"
+        label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial=DEFAULT_RECIPE
     )
     start = forms.ChoiceField(
         label="Starting point",

@@ -1,13 +1,16 @@
-"""Training runs, comparisons and the retraining schedule."""
+"""Training runs, comparisons, recalibrations and the retraining schedule."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F
 
-from classifier.core.models import MAX_ATTEMPTS, AuditEntry, Notification, QueuedWork, QueuedWorkQuerySet
+from classifier.core.models import AuditEntry, Notification
 from classifier.core.notifications import notify
+from classifier.core.queued_work import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 
@@ -162,6 +165,89 @@ class Comparison(QueuedWork):
         """Record how it ended, and notify the person who asked for it."""
         AuditEntry.objects.record(actor=None, action="compared", about=self, outcome=outcome)
         notify(self.created_by, outcome, Notification.Subject.COMPARISON, self.pk)
+
+
+@dataclass(frozen=True)
+class BeforeAndAfter:
+    """A figure of a finding before and after its recalibration. Estimates have "value", "low" and "high".
+
+    Attributes:
+        name: name of the figure in Recalibration.result["differences"].
+        title: name of the figure on pages.
+        before: estimate with the old calibration.
+        after: estimate with the new calibration, cross-fitted by group.
+        difference: estimate of the paired difference, after minus before.
+    """
+
+    name: str
+    title: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    difference: dict[str, Any]
+
+    @property
+    def is_worse(self) -> bool:
+        """Returns whether the figure is higher after, at the precision that pages show."""
+        return bool(round(self.after["value"], 3) > round(self.before["value"], 3))
+
+
+class RecalibrationQuerySet(QueuedWorkQuerySet["Recalibration"]):
+    """Selects recalibrations."""
+
+    def newest_of(self, candidate: ModelVersion, live: ModelVersion) -> "Recalibration | None":
+        """Returns the newest recalibration that made the candidate from the live version, or None."""
+        return self.filter(made_version=candidate, start_version=live).order_by("-id").first()
+
+
+class Recalibration(QueuedWork):
+    """A row is one run of `python -m ml recalibrate` on the reviewed radiographs of the portal.
+
+    It makes a model version with the same networks as `start_version`, and another calibration of the finding.
+    """
+
+    queue = "train"
+
+    # The version that was live when it was requested.
+    start_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
+    # The version that it created, or the existing version that is identical to its result.
+    made_version = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.PROTECT, related_name="recalibrations"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    phase = models.CharField(max_length=40, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    steps = models.PositiveIntegerField(default=0)
+    # The figures before and after: "recalibrated" under "figures" in the card of the new version's finding.
+    result = models.JSONField(default=dict)
+
+    objects = RecalibrationQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"Recalibration {self.pk}"
+
+    def conclude(self, state: str, error: str = "") -> None:
+        AuditEntry.objects.record(actor=None, action="recalibration failed", about=self, error=error)
+        self.notify_creator(f"{self} failed. {error}")
+
+    def notify_creator(self, text: str) -> None:
+        notify(self.created_by, text, Notification.Subject.RECALIBRATION, self.pk)
+
+    @property
+    def figures(self) -> list[BeforeAndAfter]:
+        """Lists the figures before and after; empty while there is no result."""
+        if not self.result:
+            return []
+        before, after = self.result["before"]["all"], self.result["after"]["all"]
+        return [
+            BeforeAndAfter(name, title, before[key], after[key], self.result["differences"][name])
+            for name, title, key in (
+                ("calibration_error", "Calibration error", "calibration_error"),
+                ("missed", "Missed fractures", "no_fracture_seen_among_fractured"),
+                ("false_alarms", "False alarms", "fracture_seen_among_unfractured"),
+            )
+        ]
 
 
 MAX_REVIEWS = 1_000_000

@@ -1,13 +1,13 @@
-"""Requests training runs and comparisons, cancels runs, promotes, rolls back, and sets the schedule."""
+"""Requests training runs, comparisons and recalibrations, cancels runs, promotes, rolls back, and sets the schedule."""
 
 from collections.abc import Iterable
 
 from django.db import transaction
 from django.utils import timezone
 
+from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import CallusError, ModelUnavailable, NotAllowedNow
 from classifier.core.models import AuditEntry, User
-from classifier.core.queue import send_on_commit
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review
@@ -18,10 +18,12 @@ from classifier.training.models import (
     MAX_REVIEWS,
     MAX_SEED,
     Comparison,
+    Recalibration,
     RetrainingSchedule,
     TrainingRun,
 )
-from classifier.training.tasks import compare, train
+from classifier.training.reviewed_findings import count_reviewed_findings
+from classifier.training.tasks import compare, recalibrate, train
 from ml.networks.recipes import RECIPES, Recipe
 
 
@@ -173,6 +175,36 @@ def request_comparison(
     return comparison
 
 
+def request_recalibration(*, user: User) -> Recalibration:
+    """Queue a recalibration of the live model's finding. One that is under way is not started twice.
+
+    Raises:
+        NotAllowedNow, ModelUnavailable: with a sentence for the person.
+    """
+    live = ModelVersion.objects.live()
+    if live is None:
+        raise ModelUnavailable()
+    if not live.has_finding:
+        raise NotAllowedNow(f"{live} does not say whether a bone is broken, so it cannot be recalibrated.")
+    if known := Recalibration.objects.unfinished().filter(start_version=live).first():
+        return known
+    reviewed = count_reviewed_findings()
+    if reviewed.missing:
+        raise NotAllowedNow(f"There are too few reviewed X-rays. Missing: {', '.join(reviewed.missing)}.")
+    with transaction.atomic():
+        recalibration = Recalibration.objects.create(start_version=live, created_by=user)
+        AuditEntry.objects.record(
+            actor=user,
+            action="recalibration requested",
+            about=recalibration,
+            model_version=live.number,
+            fractured=reviewed.num_fractured,
+            unfractured=reviewed.num_unfractured,
+        )
+        send_on_commit(recalibrate, recalibration.pk)
+    return recalibration
+
+
 class PromotionRefused(CallusError):
     status = 409
     message = "This model cannot be promoted."
@@ -191,26 +223,26 @@ def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> P
         live = ModelVersion.objects.live()
         if version == live:
             raise NotAllowedNow(f"{version} is live already.")
-        judgement = gate.judge(version, live)
-        if judgement.objection and not reason:
+        result = gate.check(version, live)
+        if result.objection and not reason:
             raise PromotionRefused(
-                f"{judgement.objection} To promote it anyway, give a reason. The reason is recorded."
+                f"{result.objection} To promote it anyway, give a reason. The reason is recorded."
             )
         promotion = Promotion.objects.create(
             kind=Promotion.Kind.PROMOTE,
             model_version=version,
             promoted_by=user,
-            objection=judgement.objection[:500],
+            objection=result.objection[:500],
             reason=reason,
         )
-        if judgement.comparison is not None:
-            judgement.comparison.promotions.add(promotion)
+        if result.comparison is not None:
+            result.comparison.promotions.add(promotion)
         AuditEntry.objects.record(
             actor=user,
             action="promoted",
             about=version,
             before=live.number if live else None,
-            objection=judgement.objection,
+            objection=result.objection,
             reason=reason,
         )
     return promotion

@@ -23,6 +23,14 @@ def compare(comparison_id: int) -> None:
     run_comparison(comparison_id)
 
 
+@shared_task(name="training.recalibrate")
+def recalibrate(recalibration_id: int) -> None:
+    """Runs the recalibration."""
+    from classifier.training.jobs.recalibrate import run_recalibration
+
+    run_recalibration(recalibration_id)
+
+
 @shared_task(name="training.follow_schedule")
 def follow_schedule() -> None:
     """Starts a training run if the retraining schedule is due."""

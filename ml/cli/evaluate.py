@@ -1,4 +1,4 @@
-"""Evaluate a bundle on the frozen test part of a manifest.
+"""Evaluate a bundle on the frozen test split of a manifest.
 
 Written to DIR: report.html with figures, report.json, report.txt, and answers.npz, the answers for each
 test image, which `compare` reads.

@@ -37,11 +37,11 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import DatasetRefused
     from ml.evaluate.finding import answer, figures
     from ml.progress import console_reporter
-    from ml.serve.bundle import TRAINING_IMAGES, BundleError, open_bundle
-    from ml.serve.finding import SHIPPED, FindingPredictor
+    from ml.serve.bundle import FINDING, SHIPPED, TRAINING_IMAGES, BundleError, open_bundle
+    from ml.serve.finding import FindingPredictor
 
     try:
-        bundle = open_bundle(options.bundle or SHIPPED)
+        bundle = open_bundle(options.bundle or SHIPPED / FINDING)
         xrays = read_xrays(options.labels, options.images)
         found = figures(answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr)))
         listed = bundle.file(TRAINING_IMAGES)

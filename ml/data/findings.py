@@ -11,8 +11,8 @@ from pathlib import Path
 from ml.data.groups import connected_components
 from ml.data.manifests import DatasetRefused
 
-PARTS = ("hand", "leg", "hip", "shoulder")
-REQUIRED = ("image", "group", "fractured", "boxes")
+BODY_PARTS = ("hand", "leg", "hip", "shoulder")
+REQUIRED = ("image", "group", "fractured")
 
 Box = tuple[float, float, float, float]
 
@@ -27,10 +27,11 @@ class Xray:
         group: Group of the image, such as its study. Splits never separate the images of a group.
         fractured: Whether the X-ray shows a fracture.
         boxes: (x, y, width, height) of each fracture, in pixels of the upright image.
-        parts: Whether each of PARTS is shown; None if the table has no columns for them.
+        body_parts: Whether each of BODY_PARTS is shown; None if the table has no columns for them.
         hardware: Whether the X-ray shows orthopaedic hardware, such as a plate or screws; None if the table has no
             column for it.
         contradicted: Whether an exact copy has the opposite label. Such X-rays are excluded from training.
+        original_sha256: SHA-256 of the file from which the image was converted; empty if the table does not say.
     """
 
     path: Path
@@ -38,21 +39,23 @@ class Xray:
     group: str
     fractured: bool
     boxes: tuple[Box, ...] = ()
-    parts: tuple[bool, ...] | None = None
+    body_parts: tuple[bool, ...] | None = None
     hardware: bool | None = None
     contradicted: bool = False
+    original_sha256: str = ""
 
 
-def read_xrays(table: Path, images: Path) -> list[Xray]:
+def read_xrays(table: Path, images: Path, *, needs_boxes: bool = True) -> list[Xray]:
     """Reads a CSV table with one X-ray per row.
 
     Required columns: image (file name in `images`), group, fractured (0 or 1) and boxes ("x y width height" in
-    pixels, separated by ";"). Optional columns: hand, leg, hip, shoulder and hardware (0 or 1). Groups that contain
-    copies of the same file are merged.
+    pixels, separated by ";"). Optional columns: hand, leg, hip, shoulder and hardware (0 or 1), and original_sha256.
+    Groups that contain copies of the same file are merged.
 
     Args:
         table: The CSV file.
         images: Folder of the images.
+        needs_boxes: Whether the column boxes is required.
 
     Raises:
         DatasetRefused: The table or an image cannot be read, or a row is invalid.
@@ -61,7 +64,8 @@ def read_xrays(table: Path, images: Path) -> list[Xray]:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
-            if missing := [name for name in REQUIRED if name not in columns]:
+            required = (*REQUIRED, "boxes") if needs_boxes else REQUIRED
+            if missing := [name for name in required if name not in columns]:
                 raise DatasetRefused(f"{table} has no column {missing[0]!r}.")
             xrays = [_xray(row, columns, images, f"{table} line {reader.line_num}") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -80,7 +84,9 @@ def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> X
     fractured = _flag(row, "fractured", where)
     try:
         boxes = [
-            tuple(float(value) for value in box.split()) for box in row["boxes"].split(";") if box.strip()
+            tuple(float(value) for value in box.split())
+            for box in row.get("boxes", "").split(";")
+            if box.strip()
         ]
     except ValueError as error:
         raise DatasetRefused(f"{where}: a box is not four numbers.") from error
@@ -94,8 +100,11 @@ def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> X
         group=row["group"],
         fractured=fractured,
         boxes=tuple((box[0], box[1], box[2], box[3]) for box in boxes),
-        parts=tuple(_flag(row, part, where) for part in PARTS) if set(PARTS) <= columns else None,
+        body_parts=tuple(_flag(row, name, where) for name in BODY_PARTS)
+        if set(BODY_PARTS) <= columns
+        else None,
         hardware=_flag(row, "hardware", where) if "hardware" in columns else None,
+        original_sha256=row.get("original_sha256", "").lower(),
     )
 
 

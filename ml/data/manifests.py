@@ -179,12 +179,12 @@ class ClassFolderFile:
     Attributes:
         path: Path relative to the folder of the data set, with "/" as separator.
         label: Name of the class, which is the name of its folder.
-        part: Folder of the published split, such as "Train" or "Test"; "" if there is none.
+        split_folder: Folder of the published split, such as "Train" or "Test"; "" if there is none.
     """
 
     path: str
     label: str
-    part: str
+    split_folder: str
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,8 @@ def read_class_folder(root: Path) -> ClassFolder:
             if hidden or not _is_image_place(inside) or not _is_image_name(name):
                 ignored.append(path)
             else:
-                part = inside.parts[1] if len(inside.parts) == 2 else ""
-                files.append(ClassFolderFile(path, inside.parts[0], part))
+                split_folder = inside.parts[1] if len(inside.parts) == 2 else ""
+                files.append(ClassFolderFile(path, inside.parts[0], split_folder))
     _check_classes(root, classes, files)
     return ClassFolder(root, sorted(files, key=lambda file: file.path), sorted(ignored))
 

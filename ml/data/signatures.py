@@ -119,8 +119,8 @@ def blur(picture: Grey, sigma: float) -> Grey:
         padded = np.pad(picture, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
         total = np.zeros_like(picture)
         for offset, weight in enumerate(weights):
-            part = padded[offset : offset + size] if axis == 0 else padded[:, offset : offset + size]
-            total += weight * part
+            shifted = padded[offset : offset + size] if axis == 0 else padded[:, offset : offset + size]
+            total += weight * shifted
         picture = total
     return picture
 
@@ -215,12 +215,12 @@ def _describe(
     gradient_y = sample(level_down, places_x, places_y).reshape(len(x), -1)
     direction = (np.arctan2(gradient_y, gradient_x) - angle[:, None]) * DIRECTIONS / (2 * np.pi)
     lower = np.floor(direction)
-    part = direction - lower
+    fraction = direction - lower
     size = np.hypot(gradient_x, gradient_y)
     bins = np.arange(DIRECTIONS)
     is_lower = (lower % DIRECTIONS)[..., None] == bins
     is_upper = ((lower + 1) % DIRECTIONS)[..., None] == bins
-    votes = (size * (1 - part))[..., None] * is_lower + (size * part)[..., None] * is_upper
+    votes = (size * (1 - fraction))[..., None] * is_lower + (size * fraction)[..., None] * is_upper
     histograms = np.asarray(votes.transpose(0, 2, 1) @ CELL_WEIGHTS).reshape(len(x), -1)
     histograms /= np.linalg.norm(histograms, axis=1, keepdims=True) + 1e-9
     # Limits the weight of a single strong edge.

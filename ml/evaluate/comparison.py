@@ -107,15 +107,15 @@ def _sentence(
         numbers += (
             f". Its confidences are worse beyond chance: {_in_numbers('negative log-likelihood', doubt)}"
         )
-    said = {
+    text = {
         "better": f"B is better than A beyond chance: {numbers}.",
         "worse": f"B is worse than A beyond chance: {numbers}.",
         "no difference shown": f"No difference between A and B is shown: {numbers}.",
     }[verdict]
     for name, answers in (("A", first), ("B", second)):
         if answers.num_trained_on:
-            said += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too high."
-    return said
+            text += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too high."
+    return text
 
 
 def _in_numbers(name: str, figure: dict[str, Any]) -> str:

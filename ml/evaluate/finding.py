@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.images import read_image
-from ml.evaluate.metrics import estimate
+from ml.evaluate.metrics import estimate, wilson_interval
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
-from ml.serve.finding import Finding, FindingPredictor
+from ml.serve.finding import Finding, FindingPredictor, Mark
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -51,6 +51,10 @@ class Answered:
     def recognised(self) -> Bools:
         return ~np.isnan(self.probabilities)
 
+    @property
+    def doubtful(self) -> Bools:
+        return self.recognised & ~self.seen & ~self.not_seen
+
 
 def answer(predictor: FindingPredictor, xrays: Sequence[Xray], on_progress: ProgressCallback) -> Answered:
     """Predicts the findings of X-rays, which are read from their files.
@@ -83,10 +87,10 @@ def figures(answered: Answered) -> dict[str, Any]:
     hardware = np.array([bool(xray.hardware) for xray in answered.xrays])
     if any(xray.hardware is not None for xray in answered.xrays):
         found["without_hardware"] = _metrics(answered, ~hardware)
-    for number, part in enumerate(PARTS):
-        shown = np.array([bool(xray.parts and xray.parts[number]) for xray in answered.xrays])
+    for number, body_part in enumerate(BODY_PARTS):
+        shown = np.array([bool(xray.body_parts and xray.body_parts[number]) for xray in answered.xrays])
         if shown.any():
-            found[part] = _metrics(answered, shown)
+            found[body_part] = _metrics(answered, shown)
     return found
 
 
@@ -125,7 +129,11 @@ def _metrics(answered: Answered, chosen: Bools) -> dict[str, Any]:
     scored, fractured, unfractured = chosen & recognised, chosen & labels, chosen & ~labels
 
     def share(of: Bools, among: Bools) -> dict[str, Any]:
-        return _estimate(lambda i: float(of[among][i].mean()), groups[among])
+        found = _estimate(lambda i: float(of[among][i].mean()), groups[among])
+        if found["value"] in (0.0, 1.0):
+            # All resamples are equal, so the bootstrap gives no interval.
+            found["low"], found["high"] = wilson_interval(int(of[among].sum()), found["n"])
+        return found
 
     def of_scores(statistic: Callable[[Bools, Floats], float]) -> dict[str, Any]:
         return _estimate(lambda i: statistic(labels[scored][i], probabilities[scored][i]), groups[scored])
@@ -141,6 +149,10 @@ def _metrics(answered: Answered, chosen: Bools) -> dict[str, Any]:
         "fracture_seen_among_unfractured": share(answered.seen, unfractured),
         "no_fracture_seen_among_fractured": share(answered.not_seen, fractured),
         "no_fracture_seen_among_unfractured": share(answered.not_seen, unfractured),
+        # How often each answer is right. These depend on the share of fractured X-rays.
+        "fractured_among_fracture_seen": share(labels, chosen & answered.seen),
+        "fractured_among_doubtful": share(labels, chosen & answered.doubtful),
+        "fractured_among_no_fracture_seen": share(labels, chosen & answered.not_seen),
         "first_mark_in_a_box": share(answered.hits, fractured & boxed),
         "calibration_error": of_scores(calibration_error),
         "brier": of_scores(lambda truth, scores: float(np.mean((scores - truth) ** 2))),
@@ -156,9 +168,11 @@ def _estimate(statistic: Callable[[NDArray[np.intp]], float], groups: NDArray[An
     return {**{name: None if np.isnan(value) else value for name, value in values.items()}, "n": found.n}
 
 
-def _first_mark_hits(finding: Finding, boxes: Sequence[Box]) -> bool:
-    if not finding.marks:
-        return False
-    mark = finding.marks[0]
+def is_in_a_box(mark: Mark, boxes: Sequence[Box]) -> bool:
+    """Returns whether the centre of a mark lies in one of the boxes (x, y, width, height)."""
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(left <= x <= left + width and top <= y <= top + height for left, top, width, height in boxes)
+
+
+def _first_mark_hits(finding: Finding, boxes: Sequence[Box]) -> bool:
+    return bool(finding.marks) and is_in_a_box(finding.marks[0], boxes)

@@ -34,7 +34,7 @@ def time_bundle(bundle: Bundle, pixels: NDArray[np.uint8], engine: Engine, round
         {
             PLAIN: lambda: plain.run(plain_image),
             "this model's graph": lambda: graph.run(image),
-            "this model's answer, resize to saliency": lambda: predictor.predict([pixels]),
+            "this model's answer": lambda: predictor.predict([pixels]),
         },
         rounds,
     )

@@ -1,8 +1,7 @@
 """Network architectures as functional Keras models that return logits.
 
 Every network has a layer "features" with one vector per image, and ends in a dense layer "logits" without
-activation. Class activation maps (ml.serve.saliency) need "features" to be a global average pooling whose output is
-the input of "logits".
+activation.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from typing import Any
 import keras
 from keras import layers
 
-from ml.data.findings import PARTS
+from ml.data.findings import BODY_PARTS
 from ml.networks import efficientnet_lite
 from ml.networks.recipes import XRAY_AUGMENTATION, Augmentation
 from ml.serve.preprocessing import InputSpec
 
-# The layers up to these blocks are frozen. Their outputs are computed once per view and cached.
+# The layers up to these blocks are frozen. Their outputs are computed once per copy of an X-ray and cached.
 FROZEN = ("block_6", "block_10")
 # Blocks whose pooled outputs are the features for out-of-distribution detection.
 DESCRIBED_BY = ("block_5", "block_8")
@@ -35,7 +35,7 @@ class Cycle:
 
     Attributes:
         steps: Number of training steps.
-        crop: Side of the random crop of each view, in pixels; a multiple of 32. The crop of an X-ray with boxes
+        crop: Side of the random crop of each copy, in pixels; a multiple of 32. The crop of an X-ray with boxes
             contains the centre of one of them.
         part_loss: Weight of the body part loss. The losses of the map cells and of the pooled logit have weight 1.
     """
@@ -106,7 +106,7 @@ class FindingRecipe:
 
 FRACTURE = FindingRecipe(
     name="fracture",
-    summary="The upper half of an EfficientNet-Lite2 with a map, trained on parts of varied views.",
+    summary="The upper half of an EfficientNet-Lite2 with a map, trained on crops of augmented copies.",
     # The longer side of most FracAtlas X-rays is 454 pixels.
     input=InputSpec(448, trim=True, contrast=True),
     views=(1, 3),
@@ -163,7 +163,7 @@ def build(
         "box" (batch, size / 8, size / 8, 4): offset of the box centre from the cell centre (right, down) and natural
         logarithms of the box width and height, in units of BOX_UNIT pixels.
         "finding" (batch, 1): logit of a fracture anywhere in the image.
-        "part" (batch, 4): logit of each of PARTS.
+        "part" (batch, 4): logit of each of BODY_PARTS.
     """
     image = keras.Input((size, size, 3), name="image")
     blocks = efficientnet_lite.folded_blocks(image, width)
@@ -203,7 +203,7 @@ def build(
         "map": scores,
         "box": boxes,
         "finding": layers.Dense(1, kernel_initializer="zeros", name="finding")(pooled),
-        "part": layers.Dense(len(PARTS), kernel_initializer="zeros", name="part")(pooled),
+        "part": layers.Dense(len(BODY_PARTS), kernel_initializer="zeros", name="part")(pooled),
     }
     model = keras.Model(image, outputs, name="finding")
     if weights is not None:

@@ -66,8 +66,8 @@ class Recipe:
         patience: Number of epochs without a lower validation loss after which training stops early.
         backbone_output: Name of the last layer of the frozen backbone; only the layers after it are trained. None
             trains all layers on the unaugmented images.
-        views: Number of augmented views of each image for which the output of the backbone is precomputed.
-        augmentation: Random transformations for the augmented views.
+        views: Number of augmented copies of each image for which the output of the backbone is precomputed.
+        augmentation: Random transformations for the augmented copies.
         mixup: Alpha of mixup's beta distribution (Zhang et al. 2018); 0 disables mixup.
         dropout: Dropout rate before the last layer.
         label_smoothing: Share of each target that is spread evenly over all classes.
@@ -225,5 +225,8 @@ TINY = Recipe(
     folds=2,
     test_time_flip=True,
 )
+
+# The recipe of the shipped model.
+DEFAULT_RECIPE = EFFICIENT_TOP.name
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (EFFICIENT_TOP, TOP, PROBE, SEED_CNN, TINY)}

@@ -107,9 +107,9 @@ def _classes(audit: Audit) -> dict[str, dict[str, Any]]:
     for label in sorted({scan.file.label for scan in audit.scans}):
         scans = [scan for scan in audit.scans if scan.file.label == label]
         kept = [item for item in audit.manifest.items if item.label == label]
-        parts = Counter(scan.file.part for scan in scans if scan.file.part)
+        published = Counter(scan.file.split_folder for scan in scans if scan.file.split_folder)
         sides: dict[str, int] = {split: sum(item.split == split for item in kept) for split in SPLITS}
-        rows[label] = {"images": len(scans), "published": dict(parts), "kept": len(kept), **sides}
+        rows[label] = {"images": len(scans), "published": dict(published), "kept": len(kept), **sides}
     return rows
 
 
@@ -120,7 +120,7 @@ def _labelled(audit: Audit, members: Sequence[int]) -> list[dict[str, str]]:
 
 
 def published_leaks(audit: Audit) -> dict[str, Any]:
-    """Returns how many published test images have a copy or a common source in the published training part."""
+    """Returns how many published test images have a copy or a common source in the published training split."""
     linked = {
         "exact": [pair for members in audit.exact for pair in combinations(members, 2)],
         "near": [(pair.first, pair.second) for pair in audit.near],
@@ -139,12 +139,11 @@ def published_leaks(audit: Audit) -> dict[str, Any]:
 
 
 def _is_test(audit: Audit, index: int) -> bool:
-    return audit.scans[index].file.part.lower().startswith("test")
+    return audit.scans[index].file.split_folder.lower().startswith("test")
 
 
 def _is_train(audit: Audit, index: int) -> bool:
-    part = audit.scans[index].file.part
-    return bool(part) and not _is_test(audit, index)
+    return bool(audit.scans[index].file.split_folder) and not _is_test(audit, index)
 
 
 def audit_page(audit: Audit, name: str) -> str:
@@ -191,15 +190,17 @@ def _summary(facts: dict[str, Any]) -> str:
 
 def _class_section(facts: dict[str, Any]) -> str:
     classes = facts["classes"]
-    parts: dict[str, Sequence[float]] = {split: [row[split] for row in classes.values()] for split in SPLITS}
-    published = sorted({part for row in classes.values() for part in row["published"]})
-    header = ["class", "images", *(f"published {part}" for part in published), "kept", *SPLITS]
+    by_split: dict[str, Sequence[float]] = {
+        split: [row[split] for row in classes.values()] for split in SPLITS
+    }
+    published = sorted({folder for row in classes.values() for folder in row["published"]})
+    header = ["class", "images", *(f"published {folder}" for folder in published), "kept", *SPLITS]
     rows = [
-        [label, row["images"], *(row["published"].get(part, 0) for part in published), row["kept"]]
+        [label, row["images"], *(row["published"].get(folder, 0) for folder in published), row["kept"]]
         + [row[split] for split in SPLITS]
         for label, row in classes.items()
     ]
-    drawing = figures.stacked_bars(list(classes), parts, "images")
+    drawing = figures.stacked_bars(list(classes), by_split, "images")
     caption = "Images a class, and the side of the split they are on."
     return "<h2>Classes</h2>" + figure(drawing, caption) + table(header, rows)
 

@@ -60,27 +60,27 @@ def draw(paint: Callable[[Any], None], height: float = 3.2, width: float = 5.2) 
     )
 
 
-def stacked_bars(names: Sequence[str], parts: dict[str, Sequence[float]], label: str) -> str:
+def stacked_bars(names: Sequence[str], segments: dict[str, Sequence[float]], label: str) -> str:
     """Returns an SVG of horizontal stacked bars.
 
     Args:
         names: one for each bar.
-        parts: the values of each part by its name, one for each bar.
+        segments: the values of each segment by its name, one for each bar.
         label: of the x axis.
     """
 
     def paint(axes: Any) -> None:
         left = np.zeros(len(names))
-        for part, values in parts.items():
-            axes.barh(names, values, left=left, label=part, color=SPLIT_COLOURS.get(part, GREY))
+        for segment, values in segments.items():
+            axes.barh(names, values, left=left, label=segment, color=SPLIT_COLOURS.get(segment, GREY))
             left += np.asarray(values, dtype=float)
         for place, total in enumerate(left):
             axes.text(total, place, f" {total:.0f}", va="center")
         axes.invert_yaxis()
         axes.set_xlabel(label)
         axes.margins(x=0.12)
-        if len(parts) > 1:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=len(parts))
+        if len(segments) > 1:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=len(segments))
 
     return draw(paint, height=1.2 + 0.3 * len(names))
 

@@ -1,1 +1,1 @@
-"""Bundles, and everything that a prediction needs: preprocessing, inference, calibration, saliency."""
+"""Bundles, and everything that a prediction needs: preprocessing, inference, calibration."""

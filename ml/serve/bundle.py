@@ -4,14 +4,17 @@ model.keras          The Keras model: float32 (batch, size, size, 3) -> logits.
 serving.tflite.gz    The LiteRT serving graph (ml.serve.export).
 distribution.npz     Parameters of the out-of-distribution score; optional.
 training_images.txt  SHA-256 of each image that the weights were trained on, one per line; optional.
+calibration_images.txt  SHA-256 of each image that the finding was recalibrated on, one per line; optional.
 card.json            Classes, preprocessing, calibration, metrics, origin and licences.
-checksums.json       SHA-256 of each of the other files.
+finding/             The bundle of the finding; optional. The other files are the model of the kind of fracture.
+checksums.json       SHA-256 of each of the other files, and of finding/checksums.json.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +26,11 @@ FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "shipped"
 REQUIRED_FILES = ("model.keras", "serving.tflite.gz", "card.json")
 CHECKSUMS = "checksums.json"
+FINDING = "finding"
+FINDING_CHECKSUMS = f"{FINDING}/{CHECKSUMS}"
 # Evaluation uses this file to report test images that the model was trained on.
 TRAINING_IMAGES = "training_images.txt"
+CALIBRATION_IMAGES = "calibration_images.txt"
 
 
 class BundleError(Exception):
@@ -47,20 +53,37 @@ class Bundle:
         path: The folder.
         card: Content of card.json.
         checksum: SHA-256 (hexadecimal) of the whole content, which identifies the model version.
+        finding: The bundle of the finding within this one; None if the model answers the kind of fracture only.
     """
 
     path: Path
     card: dict[str, Any]
     checksum: str
+    finding: Bundle | None = None
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits."""
         return list(self.card["classes"])
 
+    @property
+    def full_card(self) -> dict[str, Any]:
+        """The card, with the card of the finding under "finding" if there is one."""
+        return self.card if self.finding is None else {**self.card, FINDING: self.finding.card}
+
     def file(self, name: str) -> Path:
         """Returns the path of a file of the bundle."""
         return self.path / name
+
+    def digests(self, name: str) -> frozenset[str]:
+        """Returns the SHA-256 digests that a file of the bundle lists; empty if the bundle has no such file."""
+        path = self.file(name)
+        return frozenset(path.read_text(encoding="ascii").split()) if path.exists() else frozenset()
+
+    def files(self) -> dict[str, bytes]:
+        """Returns the content of each file besides the card and the bundle of the finding, by name."""
+        names = set(_read_json(self.path / CHECKSUMS)) - {FINDING_CHECKSUMS, "card.json"}
+        return {name: self.file(name).read_bytes() for name in sorted(names)}
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -74,7 +97,7 @@ def open_bundle(path: Path) -> Bundle:
     if not isinstance(checksums, dict) or not set(REQUIRED_FILES) <= set(checksums):
         raise BundleCorrupt(f"{path} is not a bundle: {CHECKSUMS} does not list {', '.join(REQUIRED_FILES)}.")
     for name, expected in checksums.items():
-        if Path(name).name != name:
+        if Path(name).name != name and name != FINDING_CHECKSUMS:
             raise BundleCorrupt(f"The bundle {path} lists {name!r}, which is not a plain file name.")
         if _sha256(path / name) != expected:
             raise BundleCorrupt(f"{path / name} has changed since it was written: its checksum differs.")
@@ -84,7 +107,8 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleIncompatible(
             f"The bundle {path} has format version {version}; only version {FORMAT_VERSION} is supported."
         )
-    return Bundle(path, card, _checksum(checksums))
+    finding = open_bundle(path / FINDING) if FINDING_CHECKSUMS in checksums else None
+    return Bundle(path, card, _checksum(checksums), finding)
 
 
 def check_destination(path: Path) -> None:
@@ -99,13 +123,16 @@ def check_destination(path: Path) -> None:
         raise FileExistsError(f"{path} exists and is not a bundle. Choose another path.")
 
 
-def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]) -> Bundle:
+def write_bundle(
+    path: Path, files: Mapping[str, bytes], card: Mapping[str, Any], finding: Bundle | None = None
+) -> Bundle:
     """Writes a bundle to a temporary folder and renames it; an existing bundle is replaced.
 
     Args:
         path: Folder of the bundle.
         files: Content by file name; at least "model.keras" and "serving.tflite.gz".
         card: Content of card.json without the format version.
+        finding: The bundle of the finding, which is copied into the new bundle.
 
     Returns:
         The verified bundle.
@@ -117,10 +144,45 @@ def write_bundle(path: Path, files: Mapping[str, bytes], card: Mapping[str, Any]
     contents = {**files, "card.json": _json({"format_version": FORMAT_VERSION, **card})}
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     with whole_folder(path, replace=True) as temporary:
+        if finding is not None:
+            shutil.copytree(finding.path, temporary / FINDING)
+            checksums[FINDING_CHECKSUMS] = _sha256(temporary / FINDING_CHECKSUMS)
         for name, content in (*contents.items(), (CHECKSUMS, _json(checksums))):
             (temporary / name).write_bytes(content)
         temporary.chmod(0o755)
     return open_bundle(path)
+
+
+def combine_bundles(kind: Bundle, finding: Bundle, path: Path) -> Bundle:
+    """Writes a bundle that answers the kind of fracture and the finding.
+
+    Args:
+        kind: A bundle of the kind of fracture. Its own finding, if it has one, is not copied.
+        finding: A bundle of the finding.
+        path: Folder of the new bundle, which may be that of `kind`.
+
+    Raises:
+        FileExistsError: The path exists and is not a bundle.
+    """
+    return write_bundle(path, kind.files(), kind.card, finding)
+
+
+def differ_by_calibration_only(one: Bundle, other: Bundle) -> bool:
+    """Returns whether two bundles have the same networks and differ at most in the calibration of the finding."""
+    if one.finding is None or other.finding is None:
+        return False
+    ours, theirs = (_read_json(bundle.path / CHECKSUMS) for bundle in (one, other))
+    return all(
+        first.get(name) == second.get(name)
+        for first, second, excepted in (
+            (ours, theirs, {FINDING_CHECKSUMS}),
+            (
+                *(_read_json(bundle.path / CHECKSUMS) for bundle in (one.finding, other.finding)),
+                {"card.json", CALIBRATION_IMAGES},
+            ),
+        )
+        for name in {*first, *second} - excepted
+    )
 
 
 def _checksum(checksums: Mapping[str, str]) -> str:

@@ -71,9 +71,7 @@ def export_litert(model: keras.Model, ood_layers: Sequence[str], flip: bool) -> 
     The input of the graph is "image", float32 (1, size, size, 3). Its outputs are
 
     - "logits": (1, classes);
-    - "features": (1, d), the mean and the maximum over the positions of the outputs of ood_layers;
-    - "class_maps": (1, h, w, classes), if has_class_maps(model): the logits at each position, whose mean over the
-      positions is "logits" without the bias (Zhou et al. 2016).
+    - "features": (1, d), the mean and the maximum over the positions of the outputs of ood_layers.
 
     Args:
         model: A model with the layers "features" and "logits" (ml.networks.architectures).
@@ -86,21 +84,13 @@ def export_litert(model: keras.Model, ood_layers: Sequence[str], flip: bool) -> 
     # The file contains the names of tensors, which are otherwise numbered across all models of the process.
     keras.utils.clear_session()
     outputs = {"logits": model.output, "features": _pool_layers(model, ood_layers)}
-    if has_class_maps(model):
-        head = model.get_layer("logits")
-        evidence = keras.layers.Conv2D(head.units, 1, use_bias=False, dtype="float32", name="class_maps")
-        outputs["class_maps"] = evidence(model.get_layer("features").input)
-        evidence.set_weights([head.get_weights()[0][np.newaxis, np.newaxis]])
     network = keras.Model(model.input, outputs, name="serving")
 
     def served(image: tf.Tensor) -> dict[str, tf.Tensor]:
         if not flip:
             return dict(network(image, training=False))
         both = network(tf.concat([image, tf.reverse(image, [2])], axis=0), training=False)
-        means = {name: (value[:1] + value[1:]) / 2 for name, value in both.items() if name != "class_maps"}
-        if "class_maps" in both:
-            means["class_maps"] = (both["class_maps"][:1] + tf.reverse(both["class_maps"][1:], [2])) / 2
-        return means
+        return {name: (value[:1] + value[1:]) / 2 for name, value in both.items()}
 
     return _litert(network, served, tuple(model.input.shape[1:]))
 
@@ -132,15 +122,6 @@ def _litert(
         converter.target_spec.supported_types = [tf.float16]
         # Without a timestamp, the same model gives the same bytes.
         return gzip.compress(bytes(converter.convert()), 9, mtime=0)
-
-
-def has_class_maps(model: keras.Model) -> bool:
-    """Returns whether the model supports class activation maps: global average pooling followed by a linear layer."""
-    pooled = isinstance(model.get_layer("features"), keras.layers.GlobalAveragePooling2D)
-    return (
-        pooled
-        and len(model.get_layer("logits").get_weights()[0]) == model.get_layer("features").output.shape[-1]
-    )
 
 
 def _drop_volatile_keys(value: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 
 from ml.serve.bundle import Bundle, BundleIncompatible
 from ml.serve.inference import Engine, open_graph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, Placement, find_placement, is_blank, preprocess
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import InputSpec, Placement, find_placement, preprocess
 
-SHIPPED = Path(__file__).parent / "shipped_finding"
 MAX_MARKS = 3
 # Radius of the non-maximum suppression around a peak, in cells of the map.
 SUPPRESSED = 3
@@ -66,6 +64,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class FindingScores:
+    """Uncalibrated scores of one recognised image, from which a calibration and thresholds are fitted.
+
+    Attributes:
+        map_score: Log-sum-exp of the map.
+        pooled_score: Logit of the pooled features.
+        marks: All peaks of the map, by descending score, also those below the score threshold of marks.
+    """
+
+    map_score: float
+    pooled_score: float
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
 class FindingCalibration:
     """Calibration and thresholds, from the entry "calibration" of a card.
 
@@ -77,6 +90,8 @@ class FindingCalibration:
         bias: Bias of the logistic regression.
         seen_from: Lowest probability of "fracture seen".
         not_seen_below: Probability below which the finding is "no fracture seen". Between the two it is "doubtful".
+        not_seen_below_other_sources: The same for X-rays that are more similar to those of other sources than to those
+            the finding was calibrated on; None if there are no other sources.
         mark_from: Lowest score of a second or third mark.
         part_from: Lowest probability of a detected body part.
     """
@@ -88,6 +103,7 @@ class FindingCalibration:
     not_seen_below: float
     mark_from: float
     part_from: float = 0.5
+    not_seen_below_other_sources: float | None = None
 
     @classmethod
     def of(cls, card: dict[str, Any]) -> FindingCalibration:
@@ -99,10 +115,16 @@ class FindingCalibration:
         logit = self.map_weight * map_score + self.pooled_weight * pooled_score + self.bias
         return 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
 
-    def name(self, probability: float) -> FindingName:
+    def name(self, probability: float, other_source: bool = False) -> FindingName:
+        """Returns the finding for a probability; other_source selects the lower threshold of other sources."""
         if probability >= self.seen_from:
             return "fracture seen"
-        return "no fracture seen" if probability < self.not_seen_below else "doubtful"
+        below = self.not_seen_below_other_sources if other_source else None
+        return (
+            "no fracture seen"
+            if probability < (self.not_seen_below if below is None else below)
+            else "doubtful"
+        )
 
 
 class FindingPredictor:
@@ -130,25 +152,41 @@ class FindingPredictor:
         """Predicts the finding of each image, uint8 (H, W) or (H, W, 3) as from ml.data.images."""
         return [self._predict_one(pixels) for pixels in images]
 
+    def scores(self, pixels: NDArray[np.uint8]) -> FindingScores | None:
+        """Returns the uncalibrated scores of an image, or None if it is not recognised."""
+        placement, outputs = self._run(pixels)
+        if not is_recognised(pixels, outputs["features"], self._distribution):
+            return None
+        marks = self._peaks(outputs, placement, pixels.shape)
+        return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks)
+
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
-        placement = find_placement(pixels, self._spec)
-        outputs = self._graph.run(preprocess(pixels, self._spec, placement))
-        if is_blank(pixels) or not (
-            self._distribution is None or self._distribution.contains(outputs["features"])
-        ):
+        placement, outputs = self._run(pixels)
+        if not is_recognised(pixels, outputs["features"], self._distribution):
             return Finding(None, None, (), None, recognised=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))
-        finding = calibration.name(probability)
+        other_source = self._distribution is not None and self._distribution.nearest(outputs["features"]) > 0
+        finding = calibration.name(probability, other_source)
         marks: tuple[Mark, ...] = ()
         if finding != "no fracture seen":
-            found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
+            found = self._peaks(outputs, placement, pixels.shape)
             marks = tuple(
-                _to_image(mark, placement, pixels.shape)
+                mark
                 for number, mark in enumerate(found)
                 if number == 0 or mark.score >= calibration.mark_from
             )
         return Finding(finding, probability, marks, self._body_part(outputs["part"]), recognised=True)
+
+    def _run(self, pixels: NDArray[np.uint8]) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
+        placement = find_placement(pixels, self._spec)
+        return placement, self._graph.run(preprocess(pixels, self._spec, placement))
+
+    def _peaks(
+        self, outputs: dict[str, NDArray[np.float32]], placement: Placement, shape: tuple[int, ...]
+    ) -> tuple[Mark, ...]:
+        found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
+        return tuple(_to_image(mark, placement, shape) for mark in found)
 
     def _body_part(self, logits: NDArray[np.float32]) -> str | None:
         shown = np.flatnonzero(1 / (1 + np.exp(-logits)) >= self._calibration.part_from)

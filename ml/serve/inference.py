@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from ml.serve.bundle import Bundle
 from ml.serve.calibration import prediction_sets, softmax
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import InputSpec, find_placement, is_blank, preprocess
-from ml.serve.saliency import class_activation_map
+from ml.serve.out_of_distribution import Distribution, is_recognised
+from ml.serve.preprocessing import InputSpec, preprocess
 
 Engine = Literal["auto", "litert", "openvino"]
 
@@ -36,8 +35,6 @@ class Prediction:
             coverage of the bundle's calibration.
         abstained: Whether the confidence is too low to name a class.
         in_distribution: Whether the image is similar to the training images.
-        saliency: Class activation map of class_name, float32 (h, w) in [0, 1], with the aspect ratio of the image;
-            None without a class, or if the network does not support it.
     """
 
     class_name: str | None
@@ -46,7 +43,6 @@ class Prediction:
     prediction_set: list[str]
     abstained: bool
     in_distribution: bool
-    saliency: NDArray[np.float32] | None
 
 
 class Graph(Protocol):
@@ -59,7 +55,8 @@ class Graph(Protocol):
             image: Preprocessed image, float32 (size, size, 3).
 
         Returns:
-            The outputs by name (see ml.serve.export.export_litert), without the batch axis.
+            The outputs by name (see ml.serve.export.export_litert), without the batch axis. Graphs of earlier bundles
+            also have the output "class_maps", which is ignored.
         """
 
 
@@ -144,20 +141,13 @@ class Predictor:
         return [self._predict_one(pixels) for pixels in images]
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Prediction:
-        placement = find_placement(pixels, self._spec)
-        outputs = self._graph.run(preprocess(pixels, self._spec, placement))
+        outputs = self._graph.run(preprocess(pixels, self._spec))
         calibration = self._card["calibration"]
         probabilities = softmax(outputs["logits"][np.newaxis], calibration["temperature"])[0]
         order = np.argsort(-probabilities, kind="stable")
         best = int(order[0])
         in_set = prediction_sets(probabilities[np.newaxis], calibration["conformal_threshold"])[0]
-        known = self._distribution is None or (
-            not is_blank(pixels) and self._distribution.contains(outputs["features"])
-        )
-        saliency = None
-        if known and "class_maps" in outputs:
-            evidence = outputs["class_maps"][..., best]
-            saliency = class_activation_map(evidence, placement, pixels.shape, self._spec.size)
+        known = is_recognised(pixels, outputs["features"], self._distribution)
         return Prediction(
             class_name=self.classes[best] if known else None,
             confidence=float(probabilities[best]),
@@ -165,7 +155,6 @@ class Predictor:
             prediction_set=[self.classes[number] for number in order if in_set[number]],
             abstained=bool(probabilities[best] < calibration["abstain_below"]),
             in_distribution=known,
-            saliency=saliency,
         )
 
 

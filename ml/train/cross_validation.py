@@ -176,19 +176,19 @@ class _Trainer:
             for layer in trained.layers:
                 layer.trainable = layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
         trained.set_weights(self.start.get_weights())
-        progress = fit(self._trained_part(trained), self.recipe, self.examples, train, validation, options)
+        progress = fit(self._trained_layers(trained), self.recipe, self.examples, train, validation, options)
         model = self._build()
         model.set_weights(trained.get_weights())
         return model, progress
 
     def _predict(self, model: keras.Model, indices: NDArray[np.int64]) -> HeldOutPredictions:
-        part = self._trained_part(model)
-        logits = predict_logits(part, self.examples, indices)
+        trained = self._trained_layers(model)
+        logits = predict_logits(trained, self.examples, indices)
         if self.recipe.test_time_flip and self.recipe.backbone_output:
-            logits = np.mean([logits, predict_logits(part, self.examples, indices, view=1)], axis=0)
+            logits = np.mean([logits, predict_logits(trained, self.examples, indices, copy=1)], axis=0)
         return HeldOutPredictions(logits, self.labels[indices], [self.groups[index] for index in indices])
 
-    def _trained_part(self, model: keras.Model) -> keras.Model:
+    def _trained_layers(self, model: keras.Model) -> keras.Model:
         return (
             architectures.split_at(model, self.recipe.backbone_output)[1]
             if self.recipe.backbone_output

@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.networks.finding import BOX_UNIT, CELL, FindingRecipe, split
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
-from ml.train.finding_views import Views
+from ml.train.finding_features import CachedFeatures
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import TrainingRefused
 
@@ -80,22 +80,22 @@ class Scores:
         maps: (n, h, w), logit of a fracture in each cell.
         boxes: (n, h, w, 4), box of each cell, as in ml.networks.finding.build.
         pooled: (n,), logit of a fracture anywhere in the image.
-        parts: (n, 4), logit of each body part.
+        body_parts: (n, 4), logit of each body part.
     """
 
     maps: NDArray[np.float32]
     boxes: NDArray[np.float32]
     pooled: NDArray[np.float32]
-    parts: NDArray[np.float32]
+    body_parts: NDArray[np.float32]
 
 
 def cell_targets(
     boxes: Sequence[Box], left: int, top: int, side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the training targets of a square crop of a view. The smaller of overlapping boxes takes precedence.
+    """Returns the training targets of a square crop of an X-ray. The smaller of overlapping boxes takes precedence.
 
     Args:
-        boxes: (centre x, centre y, width, height) of each box, in pixels of the view.
+        boxes: (centre x, centre y, width, height) of each box, in pixels of the uncropped input.
         left: Left edge of the crop in pixels.
         top: Top edge of the crop in pixels.
         side: Side of the crop in pixels.
@@ -122,18 +122,24 @@ def cell_targets(
 
 
 class _BatchSampler:
-    """Samples batches of X-rays, a view of each X-ray and a crop of each view."""
+    """Samples batches of X-rays, a copy of each X-ray and a crop of each copy."""
 
     def __init__(
         self,
-        views: Views,
+        features: CachedFeatures,
         xrays: Sequence[Xray],
         train: NDArray[np.int64],
         recipe: FindingRecipe,
         crop: int,
         random: np.random.Generator,
     ) -> None:
-        self._views, self._xrays, self._recipe, self._crop, self.random = views, xrays, recipe, crop, random
+        self._features, self._xrays, self._recipe, self._crop, self.random = (
+            features,
+            xrays,
+            recipe,
+            crop,
+            random,
+        )
         fractured = np.array([xrays[number].fractured for number in train])
         self._fractured, self._unfractured = train[fractured], train[~fractured]
         if len(self._fractured) < recipe.fractured or len(self._unfractured) < recipe.unfractured:
@@ -154,7 +160,7 @@ class _BatchSampler:
                 ),
             ]
         )
-        examples = [self._example(self._xrays[number], self._views.rows[number]) for number in drawn]
+        examples = [self._example(self._xrays[number], self._features.rows[number]) for number in drawn]
         return drawn, {name: np.stack([each[name] for each in examples]) for name in examples[0]}
 
     def update_weights(self, drawn: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
@@ -166,8 +172,8 @@ class _BatchSampler:
     def _example(self, xray: Xray, rows: list[int]) -> dict[str, NDArray[Any]]:
         plain = len(rows) == 1 or self.random.random() < self._recipe.plain
         row = rows[0] if plain else int(self.random.choice(rows[1:]))
-        boxes, crop = self._views.boxes[row], self._crop // COARSE
-        limits = [self._views.coarse.shape[axis] - crop for axis in (2, 1)]
+        boxes, crop = self._features.boxes[row], self._crop // COARSE
+        limits = [self._features.coarse.shape[axis] - crop for axis in (2, 1)]
         left, top = (int(self.random.integers(limit + 1)) for limit in limits)
         if boxes and max(limits):
             box = boxes[int(self.random.integers(len(boxes)))]
@@ -179,13 +185,13 @@ class _BatchSampler:
             # A fracture without a box: only the image-level losses use this example.
             classes[:] = -1
         return {
-            "fine": self._views.fine[row, 2 * top : 2 * (top + crop), 2 * left : 2 * (left + crop)],
-            "coarse": self._views.coarse[row, top : top + crop, left : left + crop],
+            "fine": self._features.fine[row, 2 * top : 2 * (top + crop), 2 * left : 2 * (left + crop)],
+            "coarse": self._features.coarse[row, top : top + crop, left : left + crop],
             "classes": classes,
             "boxes": targets,
             "label": np.asarray((classes > 0).any() if boxes else xray.fractured, np.float32),
-            "parts": np.array(xray.parts or [0] * len(PARTS), np.float32),
-            "parts_known": np.asarray(xray.parts is not None, np.float32),
+            "body_parts": np.array(xray.body_parts or [0] * len(BODY_PARTS), np.float32),
+            "body_parts_known": np.asarray(xray.body_parts is not None, np.float32),
         }
 
     def _crop_around(self, centre: float, crop: int, limit: int) -> int:
@@ -199,7 +205,7 @@ class _BatchSampler:
 def fit(
     model: keras.Model,
     recipe: FindingRecipe,
-    views: Views,
+    features: CachedFeatures,
     xrays: Sequence[Xray],
     train: NDArray[np.int64],
     run: FindingFit,
@@ -209,7 +215,7 @@ def fit(
     Args:
         model: Network from ml.networks.finding.build.
         recipe: Hyperparameters.
-        views: Cached backbone features of the X-rays.
+        features: Cached backbone features of the X-rays.
         xrays: All X-rays of the run.
         train: Indices of the X-rays to train on.
         run: Options of the fit.
@@ -223,14 +229,14 @@ def fit(
     """
     history = []
     for cycle in range(len(recipe.cycles)):
-        history += fit_cycle(model, recipe, views, xrays, train, replace(run, cycle=cycle))
+        history += fit_cycle(model, recipe, features, xrays, train, replace(run, cycle=cycle))
     return history
 
 
 def fit_cycle(
     model: keras.Model,
     recipe: FindingRecipe,
-    views: Views,
+    features: CachedFeatures,
     xrays: Sequence[Xray],
     train: NDArray[np.int64],
     run: FindingFit,
@@ -239,7 +245,7 @@ def fit_cycle(
     cycle, trainable = recipe.cycles[run.cycle], split(model)[1]
     random = np.random.default_rng([run.seed, run.number, run.cycle])
     state = _TrainingState(trainable, recipe, random)
-    sampler = _BatchSampler(views, xrays, train, recipe, cycle.crop, random)
+    sampler = _BatchSampler(features, xrays, train, recipe, cycle.crop, random)
     if run.checkpoint.exists():
         sampler.hard_negative_weights = state.load(run.checkpoint)
     step = _step(trainable, state.optimizer, recipe, cycle.part_loss)
@@ -276,14 +282,14 @@ def fit_cycle(
     return state.history
 
 
-def scores_of(model: keras.Model, views: Views, numbers: NDArray[np.int64]) -> Scores:
+def scores_of(model: keras.Model, features: CachedFeatures, numbers: NDArray[np.int64]) -> Scores:
     """Returns the outputs of a network for the unaugmented X-rays with these indices."""
     trainable = split(model)[1]
     predict = tf.function(lambda fine, coarse: trainable([fine, coarse], training=False))
     found: dict[str, list[NDArray[np.float32]]] = {"map": [], "box": [], "finding": [], "part": []}
     for first in range(0, len(numbers), PREDICTION_BATCH):
-        rows = [views.rows[number][0] for number in numbers[first : first + PREDICTION_BATCH]]
-        outputs = predict(views.fine[rows].astype(np.float32), views.coarse[rows].astype(np.float32))
+        rows = [features.rows[number][0] for number in numbers[first : first + PREDICTION_BATCH]]
+        outputs = predict(features.fine[rows].astype(np.float32), features.coarse[rows].astype(np.float32))
         for name, values in found.items():
             values.append(outputs[name].numpy())
     joined = {name: np.concatenate(values) for name, values in found.items()}
@@ -302,8 +308,8 @@ def _step(
         classes: tf.Tensor,
         boxes: tf.Tensor,
         label: tf.Tensor,
-        parts: tf.Tensor,
-        parts_known: tf.Tensor,
+        body_parts: tf.Tensor,
+        body_parts_known: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
             inputs = [tf.cast(fine, tf.float32), tf.cast(coarse, tf.float32)]
@@ -324,10 +330,10 @@ def _step(
             pooled = outputs["finding"][:, 0]
             picture = tf.reduce_mean(cross_entropy(label, pooled))
             by_map = tf.reduce_mean(cross_entropy(label, highest))
-            part = tf.reduce_mean(cross_entropy(parts, outputs["part"]) * parts_known[:, None])
-            total = cells + picture + recipe.box_loss * box + recipe.map_loss * by_map + part_loss * part
+            body_part = tf.reduce_mean(cross_entropy(body_parts, outputs["part"]) * body_parts_known[:, None])
+            total = cells + picture + recipe.box_loss * box + recipe.map_loss * by_map + part_loss * body_part
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        losses = {"cells": cells, "box": box, "picture": picture, "map": by_map, "part": part}
+        losses = {"cells": cells, "box": box, "picture": picture, "map": by_map, "part": body_part}
         return losses, tf.sigmoid(pooled) + tf.sigmoid(highest)
 
     compiled: Callable[..., Any] = tf.function(step)

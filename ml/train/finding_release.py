@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +14,26 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data import out_of_distribution_images
-from ml.data.findings import PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.folds import grouped_folds
-from ml.evaluate.finding import Answered, figures
+from ml.evaluate.finding import figures
+from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibrate, mark_threshold
 from ml.networks import finding as network
 from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
-from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, write_bundle
+from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, write_bundle
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
-from ml.serve.inference import LiteRTGraph
-from ml.serve.out_of_distribution import Distribution
-from ml.serve.preprocessing import is_blank, preprocess, rescale
+from ml.serve.preprocessing import InputSpec
 from ml.train.finding import FindingFit, Scores, fit, scores_of
-from ml.train.finding_views import compute_views, fitted
+from ml.train.finding_features import compute_features
 from ml.train.input_pipeline import TrainingRefused
-from ml.train.out_of_distribution import fit as fit_distribution
+from ml.train.recognition import RecognitionData, fit_recognition
 from ml.train.release import versions
 
-# Target false-negative rate of "no fracture seen" on held-out groups, with a margin for sampling error.
-MISSED = 0.06
-# Target false-positive rate of "fracture seen" on held-out groups.
-ALARMED = 0.08
-# Target number of false-positive marks per image, which sets the score threshold of the second and third mark.
-FALSE_MARKS = 0.25
-# Target share of the X-rays that the out-of-distribution threshold rejects.
-REFUSED = 0.002
-FOLDS_OF_DISTRIBUTION = FOLDS_OF_CALIBRATION = 5
-SCORE_NAMES = ("maps", "boxes", "pooled", "parts")
+SCORE_NAMES = ("maps", "boxes", "pooled", "body_parts")
 
 
 @dataclass(frozen=True)
@@ -56,6 +45,7 @@ class FindingRun:
         seed: Seed of everything random.
         weights: File with pretrained weights, instead of the recipe's.
         origin: Licences and attributions of data and weights, for the card.
+        recognition: Images of other sources that recognition is fitted on.
         on_progress: Called with the progress.
         should_stop: Called after each step; stops the run when it returns True.
     """
@@ -64,6 +54,7 @@ class FindingRun:
     seed: int = 0
     weights: Path | None = None
     origin: dict[str, Any] | None = None
+    recognition: RecognitionData = field(default_factory=RecognitionData)
     on_progress: ProgressCallback = lambda event: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -84,24 +75,14 @@ class HeldOut:
     boxes: list[list[Box]]
     size: int
 
-    @property
-    def labels(self) -> NDArray[np.bool_]:
-        return np.array([xray.fractured for xray in self.xrays])
-
-    @property
-    def groups(self) -> list[str]:
-        return [xray.group for xray in self.xrays]
-
-    def subset(self, chosen: NDArray[np.intp]) -> HeldOut:
-        """Returns the X-rays with these indices."""
-        numbers = chosen.tolist()
-        scores = Scores(*(getattr(self.scores, name)[numbers] for name in SCORE_NAMES))
-        return HeldOut(
-            [self.xrays[number] for number in numbers],
-            scores,
-            [self.boxes[number] for number in numbers],
-            self.size,
-        )
+    def scored(self) -> Scored:
+        """Returns the scores that a calibration is fitted to."""
+        hits = [
+            _is_in_a_box(peaks(scores, boxes, self.size)[0], true)
+            for scores, boxes, true in zip(self.scores.maps, self.scores.boxes, self.boxes, strict=True)
+        ]
+        map_scores = np.array([map_score(found) for found in self.scores.maps])
+        return Scored(self.xrays, map_scores, self.scores.pooled.astype(np.float64), np.array(hits))
 
 
 def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: FindingRun) -> Bundle:
@@ -127,7 +108,7 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         raise TrainingRefused(str(error)) from error
     weights = run.weights or (PRETRAINED / recipe.pretrained if recipe.pretrained else None)
     frozen = network.split(_build(recipe, run, weights))[0]
-    views = compute_views(frozen, xrays, recipe, run.seed, run.work, run.on_progress, run.should_stop)
+    features = compute_features(frozen, xrays, recipe, run.seed, run.work, run.on_progress, run.should_stop)
     key = _key(recipe, xrays, run.seed, weights)
     usable = np.array([not xray.contradicted for xray in xrays])
     final = recipe.held_out if recipe.held_out > 1 else None
@@ -140,21 +121,21 @@ def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: 
         options = FindingFit(
             name, number, run.seed, run.work, key, remaining, run.on_progress, run.should_stop
         )
-        return model, fit(model, recipe, views, xrays, np.flatnonzero(train & usable), options)
+        return model, fit(model, recipe, features, xrays, np.flatnonzero(train & usable), options)
 
     fold_scores: list[Scores] = []
     for fold in range(recipe.held_out):
         model, history = train_network(f"fold {fold + 1}", fold, folds != fold)
         in_training = folds != fold
-        fold_scores.append(scores_of(model, views, np.flatnonzero(folds == fold)))
+        fold_scores.append(scores_of(model, features, np.flatnonzero(folds == fold)))
     if final is not None:
         model, history = train_network("train", final, np.ones(len(xrays), bool))
         in_training = np.ones(len(xrays), bool)
     numbers = np.concatenate([np.flatnonzero(folds == fold) for fold in range(recipe.held_out)])
     held_out = HeldOut(
         [xrays[number] for number in numbers.tolist()],
-        Scores(*(np.concatenate([getattr(part, name) for part in fold_scores]) for name in SCORE_NAMES)),
-        [views.boxes[views.rows[number][0]] for number in numbers.tolist()],
+        Scores(*(np.concatenate([getattr(scores, name) for scores in fold_scores]) for name in SCORE_NAMES)),
+        [features.boxes[features.rows[number][0]] for number in numbers.tolist()],
         recipe.input.size,
     )
     training_xrays = [xray for xray, used in zip(xrays, in_training & usable, strict=True) if used]
@@ -199,15 +180,26 @@ def release(
     """
     round_weights(model)
     graph = export_finding(model, recipe.input.size, network.DESCRIBED_BY)
-    distribution, recognised = _fit_out_of_distribution(graph, xrays, recipe, run)
+    scored = held_out.scored()
+    calibration = calibrate(scored, mark_threshold(_false_marks(held_out), len(held_out.xrays)))
+    recognition = fit_recognition(
+        graph,
+        recipe.input,
+        xrays,
+        run.recognition,
+        FindingCalibration.of({"calibration": calibration}),
+        run.work,
+        run.seed,
+        run.on_progress,
+    )
     card = {
         "answers": "finding",
-        "body_parts": list(PARTS),
+        "body_parts": list(BODY_PARTS),
         "input": recipe.input.to_json(),
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
-        "calibration": calibrate(held_out),
-        "figures": {"held_out": figures(answered_by_others(held_out, run.seed)), "recognised": recognised},
+        "calibration": {**calibration, **recognition.calibration},
+        "figures": {"held_out": figures(answer_cross_fitted(scored, run.seed)), **recognition.figures},
         **facts,
     }
     digests = sorted({xray.sha256 for xray in training_xrays})
@@ -215,89 +207,65 @@ def release(
         "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
         TRAINING_IMAGES: "".join(f"{digest}\n" for digest in digests).encode(),
-        out_of_distribution.FILE: distribution.to_bytes(),
+        out_of_distribution.FILE: recognition.distribution.to_bytes(),
     }
     return write_bundle(out, files, card)
 
 
-def calibrate(held_out: HeldOut) -> dict[str, Any]:
-    """Returns the calibration and the thresholds for the card."""
-    labels, scores = held_out.labels, held_out.scores
-    map_scores = np.array([map_score(found) for found in scores.maps])
-    weights = logistic_regression(np.stack([map_scores, scores.pooled.astype(np.float64)], axis=1), labels)
-    map_weight, pooled_weight, bias = (float(weight) for weight in weights)
-    without_thresholds = FindingCalibration(map_weight, pooled_weight, bias, 1.0, 0.0, 1.0)
-    probabilities = without_thresholds.probability(map_scores, scores.pooled)
-    seen_from = float(np.quantile(probabilities[~labels], 1 - ALARMED, method="higher"))
-    not_seen_below = float(np.quantile(probabilities[labels], MISSED, method="lower"))
-    return {
-        "map_weight": map_weight,
-        "pooled_weight": pooled_weight,
-        "bias": bias,
-        # If one threshold meets both targets, no answer is doubtful.
-        "seen_from": max(seen_from, not_seen_below),
-        "not_seen_below": not_seen_below,
-        "mark_from": _mark_threshold(held_out),
-        "part_from": 0.5,
-        "missed_aim": MISSED,
-        "alarmed_aim": ALARMED,
-        "share_of_fractured": float(labels.mean()),
-        "n": len(labels),
-        "groups": len(set(held_out.groups)),
-    }
-
-
-def answered_by_others(held_out: HeldOut, seed: int) -> Answered:
-    """Returns the answer for each X-ray, with a cross-fitted calibration: each fold is calibrated on the others."""
-    groups, count = held_out.groups, len(held_out.xrays)
-    folds = grouped_folds(
-        held_out.labels.astype(np.int64), groups, min(FOLDS_OF_CALIBRATION, len(set(groups))), seed
-    )
-    probabilities = np.zeros(count)
-    seen, not_seen, hits = (np.zeros(count, bool) for _ in range(3))
-    for fold in np.unique(folds):
-        others = held_out.subset(np.flatnonzero(folds != fold))
-        calibration = FindingCalibration.of({"calibration": calibrate(others)})
-        for number in np.flatnonzero(folds == fold).tolist():
-            scores, boxes = held_out.scores.maps[number], held_out.scores.boxes[number]
-            probability = float(
-                calibration.probability(map_score(scores), float(held_out.scores.pooled[number]))
-            )
-            probabilities[number] = probability
-            name = calibration.name(probability)
-            seen[number], not_seen[number] = name == "fracture seen", name == "no fracture seen"
-            if name != "no fracture seen":
-                mark = peaks(scores, boxes, held_out.size)[0]
-                hits[number] = _is_in_a_box(mark, held_out.boxes[number])
-    return Answered(held_out.xrays, probabilities, seen, not_seen, hits)
-
-
-def logistic_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fits a logistic regression by Newton's method, with a small L2 penalty.
-
-    Platt's targets (Platt 1999) keep the weights finite if the classes are perfectly separable.
+def refit_recognition(
+    bundle: Bundle,
+    xrays: Sequence[Xray],
+    data: RecognitionData,
+    out: Path,
+    work: Path,
+    seed: int,
+    origin: dict[str, Any] | None,
+    on_progress: ProgressCallback,
+) -> Bundle:
+    """Writes a copy of a finding bundle whose recognition is fitted again.
 
     Args:
-        values: float64 (n, features).
-        labels: bool (n,).
+        bundle: The finding bundle. Its network, its calibration and the metrics of its findings are kept.
+        xrays: X-rays of the source on which the finding was calibrated.
+        data: Other images.
+        out: Folder of the new bundle, which may be that of `bundle`.
+        work: Folder of the cache.
+        seed: Seed of the folds.
+        origin: Licences and attributions of data and weights, for the card; None keeps those of `bundle`.
+        on_progress: Called with the progress.
 
-    Returns:
-        float64 (features + 1,), the weight of each feature and the bias.
+    Raises:
+        TrainingRefused: An image cannot be read.
+        FileExistsError: out exists and is not a bundle.
     """
-    std, mean = values.std(axis=0) + 1e-9, values.mean(axis=0)
-    x = np.concatenate([(values - mean) / std, np.ones((len(values), 1))], axis=1)
-    positives, negatives = labels.sum(), (~labels).sum()
-    targets = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        probabilities = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (probabilities - targets) + 1e-3 * weights
-        hessian = (x * (probabilities * (1 - probabilities))[:, np.newaxis]).T @ x + 1e-3 * np.eye(
-            len(weights)
-        )
-        weights = weights - np.linalg.solve(hessian, gradient)
-    scaled = weights[:-1] / std
-    return np.append(scaled, weights[-1] - scaled @ mean)
+    check_destination(out)
+    card = bundle.card
+    names = set(json.loads(bundle.file(CHECKSUMS).read_bytes())) - {"card.json"}
+    files = {name: bundle.file(name).read_bytes() for name in sorted(names)}
+    recognition = fit_recognition(
+        files["serving.tflite.gz"],
+        InputSpec(**card["input"]),
+        xrays,
+        data,
+        FindingCalibration.of(card),
+        work,
+        seed,
+        on_progress,
+    )
+    files[out_of_distribution.FILE] = recognition.distribution.to_bytes()
+    calibration = {
+        name: value for name, value in card["calibration"].items() if name != "not_seen_below_other_sources"
+    }
+    return write_bundle(
+        out,
+        files,
+        {
+            **card,
+            "calibration": {**calibration, **recognition.calibration},
+            "figures": {"held_out": card["figures"]["held_out"], **recognition.figures},
+            "origin": card.get("origin", {}) if origin is None else origin,
+        },
+    )
 
 
 def _build(recipe: FindingRecipe, run: FindingRun, weights: Path | None) -> keras.Model:
@@ -328,58 +296,18 @@ def _counts(xrays: Sequence[Xray]) -> dict[str, int]:
     }
 
 
-def _mark_threshold(held_out: HeldOut) -> float:
-    """Returns the score threshold at which there are FALSE_MARKS false positives per image."""
-    false_positives = []
-    for scores, boxes, true in zip(held_out.scores.maps, held_out.scores.boxes, held_out.boxes, strict=True):
-        false_positives += [
-            mark.score for mark in peaks(scores, boxes, held_out.size) if not _is_in_a_box(mark, true)
-        ]
-    allowed = int(FALSE_MARKS * len(held_out.xrays))
-    if not false_positives:
-        return 1.0
-    return float(np.sort(false_positives)[::-1][min(allowed, len(false_positives) - 1)])
+def _false_marks(held_out: HeldOut) -> list[float]:
+    """Returns the scores of the marks outside of the boxes."""
+    return [
+        mark.score
+        for scores, boxes, true in zip(
+            held_out.scores.maps, held_out.scores.boxes, held_out.boxes, strict=True
+        )
+        for mark in peaks(scores, boxes, held_out.size)
+        if not _is_in_a_box(mark, true)
+    ]
 
 
 def _is_in_a_box(mark: Mark, boxes: Sequence[tuple[float, float, float, float]]) -> bool:
     x, y = mark.x + mark.width / 2, mark.y + mark.height / 2
     return any(abs(x - box[0]) <= box[2] / 2 and abs(y - box[1]) <= box[3] / 2 for box in boxes)
-
-
-def _fit_out_of_distribution(
-    content: bytes, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> tuple[Distribution, dict[str, Any]]:
-    """Fits and evaluates the out-of-distribution score on the serving graph's features."""
-    graph = LiteRTGraph(content)
-    groups = [xray.group for xray in xrays]
-    num_folds = min(FOLDS_OF_DISTRIBUTION, len(set(groups)))
-    folds = grouped_folds(np.zeros(len(xrays), np.int64), groups, num_folds, run.seed)
-    # The frozen layers were not trained on any of these X-rays.
-    unseen = np.ones(len(xrays), bool)
-    distribution, scores = fit_distribution(_features(graph, xrays, recipe, run), folds, unseen, REFUSED)
-    refused = {"x_rays": {"refused": int((scores > distribution.threshold).sum()), "n": len(scores)}}
-    other_images = {
-        **out_of_distribution_images.render_images(),
-        "photograph": out_of_distribution_images.load_photographs(),
-    }
-    for kind, images in other_images.items():
-        rejected = [
-            is_blank(pixels)
-            or not distribution.contains(graph.run(preprocess(pixels, recipe.input))["features"])
-            for pixels in images
-        ]
-        refused[kind] = {"refused": int(sum(rejected)), "n": len(images)}
-    return distribution, refused
-
-
-def _features(
-    graph: LiteRTGraph, xrays: Sequence[Xray], recipe: FindingRecipe, run: FindingRun
-) -> NDArray[np.float32]:
-    remaining, features = RemainingTime(len(xrays)), []
-    for number, xray in enumerate(xrays, start=1):
-        features.append(graph.run(rescale(fitted(xray, recipe.input)[0], recipe.input))["features"])
-        if number % 50 == 0 or number == len(xrays):
-            run.on_progress(
-                ProgressEvent("describe", 1, 1, number, len(xrays), {}, remaining.estimate(number))
-            )
-    return np.stack(features)

@@ -140,7 +140,7 @@ def fit(
 
 
 def predict_logits(
-    model: keras.Model, examples: Examples, indices: NDArray[np.int64], view: int = 0
+    model: keras.Model, examples: Examples, indices: NDArray[np.int64], copy: int = 0
 ) -> NDArray[np.float32]:
     """Predicts the logits of examples.
 
@@ -148,12 +148,12 @@ def predict_logits(
         model: Model from the inputs of the examples to logits.
         examples: All examples.
         indices: Indices of the examples to predict, int64 (n,).
-        view: View of the examples to use.
+        copy: Copy of the examples to use.
 
     Returns:
         float32 (n, classes).
     """
-    batches = inference_batches(examples, indices, view)
+    batches = inference_batches(examples, indices, copy)
     return np.concatenate([model.predict_on_batch(batch) for batch in batches]).astype(np.float32)
 
 
@@ -262,8 +262,8 @@ def _train_step(model: keras.Model, optimizers: list[Any], label_smoothing: floa
         with tf.GradientTape() as tape:
             loss = loss_of(targets, model(inputs, training=True))
         gradients = tape.gradient(loss, [variables for _, _, variables in optimizers])
-        for (optimizer, _, variables), parts in zip(optimizers, gradients, strict=True):
-            optimizer.apply(parts, variables)
+        for (optimizer, _, variables), own_gradients in zip(optimizers, gradients, strict=True):
+            optimizer.apply(own_gradients, variables)
         return loss
 
     return train_step

@@ -30,7 +30,7 @@ from ml.train.augmentation import augment, mixup
 
 # Images per batch for inference.
 BATCH_SIZE = 32
-# Augmented views are computed from images larger by this factor, so that zoomed views stay sharp.
+# Augmented copies are computed from images larger by this factor, so that zoomed copies stay sharp.
 AUGMENTATION_SCALE = 1.5
 
 
@@ -43,8 +43,9 @@ class Examples:
     """The inputs and targets of a network.
 
     Attributes:
-        inputs: (views, n, ...): uint8 resized images with one view, or float16 outputs of a backbone. View 0 is the
-            original image; view 1 of a backbone's outputs is its left-right flip, the others are augmented.
+        inputs: (copies, n, ...): uint8 resized images, of which there is one copy, or float16 outputs of a backbone.
+            Copy 0 is the original image; copy 1 of a backbone's outputs is its left-right flip, the others are
+            augmented.
         targets: float32 (n, classes), the probability of each class.
         groups: int64 (n,), the number of each image's group.
         spec: Preprocessing of the images.
@@ -98,19 +99,20 @@ def compute_backbone_outputs(
     work: Path,
     on_progress: ProgressCallback,
 ) -> NDArray[np.float16]:
-    """Computes the outputs of a frozen backbone for all views of images into a cache file, unless it exists.
+    """Computes the outputs of a frozen backbone for all copies of images into a cache file, unless it exists.
 
     Args:
         backbone: Model from float32 images (batch, size, size, 3).
         manifest: The manifest.
         items: Items of the manifest to use.
-        recipe: Preprocessing, augmentation and number of augmented views.
+        recipe: Preprocessing, augmentation and number of augmented copies.
         seed: Seed of the augmentation.
         work: Folder of the cache.
         on_progress: Called with the progress.
 
     Returns:
-        The memory-mapped outputs, float16 (2 + views, n, ...): the image, its left-right flip, and augmented views.
+        The memory-mapped outputs, float16 (2 + recipe.views, n, ...): the image, its left-right flip, and
+        augmented copies.
 
     Raises:
         TrainingRefused: An image cannot be read, or has changed since the audit.
@@ -125,20 +127,20 @@ def compute_backbone_outputs(
     def fill(outputs: NDArray[np.float16]) -> None:
         total = len(outputs) * len(items)
         remaining = RemainingTime(total)
-        for view, output in enumerate(outputs):
+        for copy, output in enumerate(outputs):
             for first in range(0, len(items), BATCH_SIZE):
-                part = slice(first, first + BATCH_SIZE)
-                if view == 0:
-                    batch = to_network_input(tf.constant(images[part]), recipe.input)
-                elif view == 1:
-                    batch = to_network_input(tf.constant(images[part, :, ::-1]), recipe.input)
+                rows = slice(first, first + BATCH_SIZE)
+                if copy == 0:
+                    batch = to_network_input(tf.constant(images[rows]), recipe.input)
+                elif copy == 1:
+                    batch = to_network_input(tf.constant(images[rows, :, ::-1]), recipe.input)
                 else:
-                    view_seed = tf.constant([seed * 1000 + view, first], tf.int64)
-                    batch = augmented_input(enlarged[part], view_seed)
-                output[part] = backbone.predict_on_batch(batch)
-                done = view * len(items) + min(first + BATCH_SIZE, len(items))
+                    copy_seed = tf.constant([seed * 1000 + copy, first], tf.int64)
+                    batch = augmented_input(enlarged[rows], copy_seed)
+                output[rows] = backbone.predict_on_batch(batch)
+                done = copy * len(items) + min(first + BATCH_SIZE, len(items))
                 on_progress(
-                    ProgressEvent("views", view + 1, len(outputs), done, total, {}, remaining.estimate(done))
+                    ProgressEvent("views", copy + 1, len(outputs), done, total, {}, remaining.estimate(done))
                 )
 
     weights = hashlib.sha256(b"".join(array.tobytes() for array in backbone.get_weights())).hexdigest()
@@ -171,15 +173,15 @@ def training_batches(
     """
     random = np.random.default_rng([seed, epoch])
     order = _sample(indices, examples, recipe.balance, random)
-    views = random.integers(0, len(examples.inputs), len(order))
+    copies = random.integers(0, len(examples.inputs), len(order))
     shares = random.beta(recipe.mixup, recipe.mixup, len(order)) if recipe.mixup else np.ones(len(order))
     # Drops a last batch of one image, over which batch normalization has no variance.
     starts = range(0, len(order) - 1 if len(order) > 1 else 1, recipe.batch_size)
 
     def load(number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.float32], np.float32]:
-        part = slice(starts[int(number)], starts[int(number)] + recipe.batch_size)
+        batch = slice(starts[int(number)], starts[int(number)] + recipe.batch_size)
         share = max(shares[int(number)], 1 - shares[int(number)])
-        return examples.inputs[views[part], order[part]], examples.targets[order[part]], np.float32(share)
+        return examples.inputs[copies[batch], order[batch]], examples.targets[order[batch]], np.float32(share)
 
     def make_batch(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         dtypes = (examples.inputs.dtype, tf.float32, tf.float32)
@@ -193,13 +195,13 @@ def training_batches(
     return tf.data.Dataset.range(len(starts)).map(make_batch, num_parallel_calls=2).prefetch(2)
 
 
-def inference_batches(examples: Examples, indices: NDArray[np.int64], view: int = 0) -> tf.data.Dataset:
+def inference_batches(examples: Examples, indices: NDArray[np.int64], copy: int = 0) -> tf.data.Dataset:
     """Returns batches of examples in the given order, without augmentation.
 
     Args:
         examples: All examples.
         indices: Indices of the examples, int64 (n,).
-        view: View of the examples to use.
+        copy: Copy of the examples to use.
 
     Returns:
         float32 inputs (batch, ...).
@@ -207,7 +209,7 @@ def inference_batches(examples: Examples, indices: NDArray[np.int64], view: int 
 
     def make_batch(first: tf.Tensor) -> tf.Tensor:
         inputs = tf.numpy_function(
-            lambda start: examples.inputs[view, indices[start : start + BATCH_SIZE]],
+            lambda start: examples.inputs[copy, indices[start : start + BATCH_SIZE]],
             [first],
             examples.inputs.dtype,
             stateful=False,

@@ -38,17 +38,17 @@ from ml.train.out_of_distribution import fit_and_measure
 def train(
     recipe: Recipe, manifest: Manifest, out: Path, run: RunOptions, answers_file: Path | None = None
 ) -> Bundle:
-    """Trains on the manifest's train and validation parts and writes a bundle.
+    """Trains on the manifest's train and validation splits and writes a bundle.
 
-    The test part is predicted last, and decides nothing.
+    The test split is predicted last, and decides nothing.
 
     Args:
         out: the bundle's folder. An earlier bundle there is replaced.
-        answers_file: where the answers for the test part are saved, for ml.evaluate.
+        answers_file: where the answers for the test split are saved, for ml.evaluate.
 
     Raises:
         ml.train.input_pipeline.TrainingRefused: the manifest, the weights or an image cannot be used.
-        ml.train.fitting.TrainingStopped: run.should_stop said so; the same call resumes.
+        ml.train.fitting.TrainingStopped: run.should_stop returned True; the same call resumes.
         FileExistsError: out holds something that is not a bundle.
     """
     check_destination(out)
@@ -92,7 +92,7 @@ def _fit_distribution(
     images = decode_images(manifest, items, recipe.input, run.work, run.on_progress)
     labels, groups = encode_labels(items, manifest.classes), [item.group for item in items]
     folds = grouped_folds(labels, groups, num_folds(groups), run.seed)
-    # A frozen backbone was trained on none of the images; other layers were trained on the train part.
+    # A frozen backbone was trained on none of the images; other layers were trained on the train split.
     unseen = np.array([recipe.backbone_output is not None or item.split == "validation" for item in items])
     return fit_and_measure(open_graph(graph, "litert"), images, folds, unseen, recipe.input, run.on_progress)
 
@@ -111,7 +111,7 @@ def _card(
         "figures": {},
         "data": {
             "manifest_sha256": manifest.checksum(),
-            **{part: len(manifest.subset(part)) for part in ("train", "validation", "test")},
+            **{split: len(manifest.subset(split)) for split in ("train", "validation", "test")},
         },
         "training": {"best_epoch": learned.progress.best_epoch, "epochs": _epochs(learned)},
         "started_from": {

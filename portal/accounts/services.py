@@ -10,13 +10,13 @@ from django.contrib.auth.models import Group, Permission
 from django.core.files.storage import default_storage
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Prefetch, ProtectedError
+from django.db.models import ProtectedError
 from knox.models import AuthToken
 
 from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
-from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.models import Radiograph
 from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
 
@@ -53,31 +53,33 @@ BATCH_SIZE = 500
 RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
-    "id", "state", "class_name", "confidence", "probabilities", "prediction_set",
-    "abstained", "in_distribution", "created_at", "started_at", "finished_at", "error",
+    "id", "state", "finding", "fracture_probability", "marks", "body_part", "class_name", "confidence",
+    "probabilities", "prediction_set", "abstained", "in_distribution", "created_at", "started_at",
+    "finished_at", "error",
 )  # fmt: skip
 
-REVIEW_FIELDS = ("id", "radiograph_id", "verdict", "class_name", "comment", "created_at")
+REVIEW_FIELDS = ("id", "radiograph_id", "finding", "class_name", "boxes", "comment", "created_at")
 
 
 def export_account(*, user: User) -> Iterator[bytes]:
     """Yields a zip with all data of a user in chunks, so that memory use does not grow with the number of images.
 
     The zip contains account.json, radiographs.json (with predictions and their reviews), reviews.json (reviews by this
-    user), images/ID.png and saliency/ID.png. X-rays in the trash are included.
+    user) and images/ID.png. X-rays in the trash are included.
     """
     buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in _json_files(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
-            yield buffer.take()
-        for radiograph in _with_saliency(user):
+            yield buffer.drain()
+        own = Radiograph.objects.filter(owner=user).order_by("created_at")
+        for radiograph in own.iterator(chunk_size=BATCH_SIZE):
             yield from _image_files(archive, buffer, radiograph)
-    yield buffer.take()
+    yield buffer.drain()
 
 
 class _ZipBuffer(io.RawIOBase):
-    """Collects what zipfile writes until take() is called. Not seekable, so zipfile writes strictly forward."""
+    """Collects what zipfile writes until drain() is called. Not seekable, so zipfile writes strictly forward."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
@@ -89,11 +91,11 @@ class _ZipBuffer(io.RawIOBase):
         self.chunks.append(bytes(chunk))
         return len(chunk)
 
-    def take(self) -> bytes:
-        """Returns and forgets what was written since the last call."""
-        taken = b"".join(self.chunks)
+    def drain(self) -> bytes:
+        """Removes and returns what was written since the last call."""
+        content = b"".join(self.chunks)
         self.chunks.clear()
-        return taken
+        return content
 
 
 def _json_files(user: User) -> Iterator[tuple[str, Any]]:
@@ -123,12 +125,6 @@ def _with_reviews(user: User) -> Iterator[Radiograph]:
     yield from own.iterator(chunk_size=BATCH_SIZE)
 
 
-def _with_saliency(user: User) -> Iterator[Radiograph]:
-    saliency = Prediction.objects.filter(saliency__isnull=False).only("radiograph", "saliency")
-    own = Radiograph.objects.filter(owner=user).order_by("created_at")
-    yield from own.prefetch_related(Prefetch("predictions", saliency)).iterator(chunk_size=BATCH_SIZE)
-
-
 def _radiograph(radiograph: Radiograph) -> dict[str, Any]:
     return {
         **{name: getattr(radiograph, name) for name in RADIOGRAPH_FIELDS},
@@ -153,10 +149,7 @@ def _image_files(archive: zipfile.ZipFile, buffer: _ZipBuffer, radiograph: Radio
     with image, archive.open(f"images/{radiograph.id}.png", "w") as entry:
         for chunk in image.chunks(CHUNK_BYTES):
             entry.write(chunk)
-            yield buffer.take()
-    for prediction in radiograph.predictions.all():
-        archive.writestr(f"saliency/{prediction.id}.png", bytes(prediction.saliency or b""))
-        yield buffer.take()
+            yield buffer.drain()
 
 
 def create_default_groups() -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from classifier.core.clock import database_now
-from classifier.core.models import QueuedWork, kinds_of_work
+from classifier.core.queued_work import QueuedWork, kinds_of_work
 from classifier.training.models import TrainingRun
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from classifier.core.queue import send
+from classifier.core.broker_messages import send
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.tasks import build_dataset
 from classifier.radiographs.models import Prediction
 from classifier.radiographs.tasks import predict_next
-from classifier.training.models import Comparison, TrainingRun
-from classifier.training.tasks import compare, train
+from classifier.training.models import Comparison, Recalibration, TrainingRun
+from classifier.training.tasks import compare, recalibrate, train
 from portal.operations.models import QUEUES, Canary
 
 
@@ -45,6 +45,7 @@ TASK_OF: dict[type, Any] = {
     DatasetVersion: build_dataset,
     TrainingRun: train,
     Comparison: compare,
+    Recalibration: recalibrate,
 }
 
 log = logging.getLogger(__name__)

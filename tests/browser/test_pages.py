@@ -100,15 +100,15 @@ def test_anothers_result_is_not_found(open_page: Open, drawn: Drawn) -> None:
         assert answer.status == 404
 
 
-def test_a_real_x_ray_gets_a_class_and_shows_where_the_model_looked(open_page: Open, shared: Path) -> None:
+def test_a_real_x_ray_gets_a_finding_and_marks_on_the_picture(open_page: Open, shared: Path) -> None:
     picture = min((shared / "data/bone-break/Oblique fracture").glob("*/*.jpg"))
     page = open_page("alice")
     upload(page, picture)
     page.locator("#uploads a").last.click()
     expect(page.locator("#state")).to_contain_text("Done")
-    expect(page.locator(".probabilities tbody tr")).to_have_count(10)
-    heat_map = page.get_by_role("img", name="Heat map")
-    expect(heat_map).to_be_hidden()
-    page.get_by_label("Show heat map").check()
-    expect(heat_map).to_be_visible()
-    assert heat_map.bounding_box() == page.locator(".picture").bounding_box()
+    expect(page.locator(".probabilities tbody tr")).to_have_count(3)
+    marks = page.get_by_role("img", name="with a suspected fracture")
+    expect(marks).to_be_visible()
+    assert marks.bounding_box() == page.locator(".picture").bounding_box()
+    page.get_by_label("Show marks").uncheck()
+    expect(marks).to_be_hidden()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 # Files that are saved; pictures, around which the browser builds a page of its own; and what pages ask by themselves.
 NO_PAGES = (
     *("/account/export/", "/models/<number>/report/"),
-    *("/image/", "/thumbnail/", "/saliency/"),
+    *("/image/", "/thumbnail/"),
     *("/answer/", "/answers/", "/progress/", "/livez", "/readyz", "/metrics", "/jsi18n/", "/autocomplete/"),
 )
 TELL = (
@@ -37,7 +37,7 @@ def is_shown(row: Row, person: str) -> bool:
     return "GET" in row.methods and row.cells.get(person, "405") != "405" and is_page and is_for_people
 
 
-def look(page: Page, world: LiveWorld, address: str) -> None:
+def check_page(page: Page, world: LiveWorld, address: str) -> None:
     parameters = urlencode(query(address, world.ids))
     answer = page.goto(f"{fill(address, world.ids)}?{parameters}")
     assert answer is not None, address
@@ -58,7 +58,7 @@ def test_every_page_is_quiet_and_keeps_the_policy(open_page: Open, world: LiveWo
         sign_in(page, person)
     rows = [row for row in read_rows("address") if is_shown(row, person)]
     for row in rows:
-        look(page, world, row.address)
+        check_page(page, world, row.address)
     assert len(rows) > 50
 
 
@@ -70,12 +70,12 @@ def test_every_page_of_the_administration_is_quiet_and_keeps_the_policy(
     sign_in(page, "admin")
     for row in read_rows("kind"):
         base = f"/admin/{row.cells['kind'].strip('`')}/"
-        look(page, world, base)
-        look(page, world, f"{base}add/")
+        check_page(page, world, base)
+        check_page(page, world, f"{base}add/")
         page.goto(base)
         first = page.locator("#result_list tbody th a").first
         first.click()
         page.wait_for_url("**/change/**")
         change = page.url.partition("?")[0]
         for action in ("change", "history", "delete"):
-            look(page, world, change.replace("/change/", f"/{action}/").removeprefix(world.url))
+            check_page(page, world, change.replace("/change/", f"/{action}/").removeprefix(world.url))

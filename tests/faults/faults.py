@@ -207,7 +207,8 @@ def deliver_twice(running: Running) -> None:
     for _ in range(6):
         uploads(running, 1)
         code = (
-            "from classifier.core.queue import send; from classifier.radiographs.tasks import predict_next;"
+            "from classifier.core.broker_messages import send;"
+            "from classifier.radiographs.tasks import predict_next;"
             "[send(predict_next) for _ in range(3)]"
         )
         running.portal.manage("shell", "--no-imports", "-c", code)

@@ -87,8 +87,8 @@ def test_processes_killed_while_they_wait_deafen_nobody(tmp_path: Path) -> None:
         waiting = [alice.upload(png(draw_bone(seed=seed)))["prediction"]["id"] for seed in range(2, 6)]
         answers = [alice.wait_for_answer(prediction_id, seconds=60) for prediction_id in waiting]
         assert [answer["state"] for answer in answers] == ["succeeded"] * 4
-        told = "A pool process of the worker was killed. The worker ends"
-        wait_until(lambda: told in portal.console(), what="the worker to tell why it started anew")
+        message = "A pool process of the worker was killed. The worker ends"
+        wait_until(lambda: message in portal.console(), what="the worker to tell why it started anew")
     finally:
         portal.stop()
 

@@ -36,11 +36,13 @@ def main() -> int:
     gc.freeze()
     started = time.monotonic()
 
-    def tell(number: int) -> None:
+    def on_progress(number: int) -> None:
         if number % 1000 == 0:
             print(f"{number:,} after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
-    report = CAMPAIGNS[options.what].run(options.inputs, seed=options.seed, keep=options.keep, tell=tell)
+    report = CAMPAIGNS[options.what].run(
+        options.inputs, seed=options.seed, keep=options.keep, on_progress=on_progress
+    )
     print(report)
     return bool(report.problems)
 

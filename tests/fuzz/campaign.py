@@ -31,7 +31,7 @@ class Campaign:
         *,
         seed: int = 1,
         keep: Path | None = None,
-        tell: Callable[[int], None] = lambda number: None,
+        on_progress: Callable[[int], None] = lambda number: None,
     ) -> Report:
         """The same inputs for the same seed; those that break the promise are written to `keep`."""
         files, report = self.files(), Report()
@@ -45,7 +45,7 @@ class Campaign:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / name.replace("/", "-")).write_bytes(self._make(files, seed, made))
                 made += 1
-                tell(made)
+                on_progress(made)
         return report
 
     def _make(self, files: dict[str, bytes], seed: int, number: int) -> bytes:

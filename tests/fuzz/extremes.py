@@ -181,8 +181,8 @@ def measure() -> Iterator[str]:
             )
             size = f"{path.stat().st_size / 1024**2:.1f} MB"
         took = f"{outcome.cpu_seconds:.1f} s | {outcome.memory_mb:,.0f} MB"
-        said = f": {outcome.said}" if outcome.kind == "refused" else ""
-        yield f"| {name} | {size} | {outcome.kind}{said} | {took} |"
+        detail = f": {outcome.detail}" if outcome.kind == "refused" else ""
+        yield f"| {name} | {size} | {outcome.kind}{detail} | {took} |"
 
 
 def _write_in_fork(make: Callable[[], bytes], path: Path) -> None:

@@ -24,7 +24,7 @@ class Report:
         """Returns whether it breaks the promise."""
         self.kinds[outcome.kind] += 1
         if outcome.kind == "refused":
-            self.sentences[pattern(outcome.said)] += 1
+            self.sentences[pattern(outcome.detail)] += 1
         if outcome.kind == "crashed":
             self.crashes.append((name, outcome))
         self.slowest = max(self.slowest, (outcome.cpu_seconds, name))
@@ -41,7 +41,7 @@ class Report:
             f"slowest: {self.slowest[0]:.2f} s of processor time ({self.slowest[1]})",
             f"largest: {self.largest[0]:.0f} MB ({self.largest[1]})",
             *(f"{number:8,} {sentence}" for sentence, number in self.sentences.most_common()),
-            *(f"CRASH {name}: {outcome.said}" for name, outcome in self.crashes),
+            *(f"CRASH {name}: {outcome.detail}" for name, outcome in self.crashes),
             *(f"PROBLEM {name}: {outcome}" for name, outcome in self.problems),
         ]
         return "\n".join(lines)

@@ -36,9 +36,9 @@ def test_every_broken_file_is_read_within_the_limits_or_refused_in_one_known_sen
     )
     assert min(read, refused) > INPUTS // 10, "else most files were broken before their decoder saw them"
     known = sentences_of_the_documentation()
-    said = set(re.findall(r"^ +[\d,]+ (.+)$", done.stdout, re.M))
-    assert len(said) > 10
-    assert said - known == set()
+    sentences = set(re.findall(r"^ +[\d,]+ (.+)$", done.stdout, re.M))
+    assert len(sentences) > 10
+    assert sentences - known == set()
 
 
 def sentences_of_the_documentation() -> set[str]:

@@ -21,11 +21,11 @@ Doing = Callable[[bytes], tuple[str, str]]
 class Outcome:
     """kind: "read", "refused", "crashed" (a decoder ended its process), "too slow", or "wrong": what may not be.
 
-    said: the sentence of a refusal, or the details. memory_mb: the most that the fork took until then.
+    detail: the sentence of a refusal, or the details. memory_mb: the most that the fork took until then.
     """
 
     kind: str
-    said: str
+    detail: str
     cpu_seconds: float
     memory_mb: float
 
@@ -33,7 +33,7 @@ class Outcome:
 def watch(do: Doing, contents: Iterable[bytes], limit: Callable[[], None]) -> Iterator[Outcome]:
     """What became of each in turn; ends after the first that ended the fork.
 
-    do(content) returns (kind, said). The contents are made in the fork.
+    do(content) returns (kind, detail). The contents are made in the fork.
     """
     inlet, outlet = os.pipe()
     child = os.fork()
@@ -44,21 +44,21 @@ def watch(do: Doing, contents: Iterable[bytes], limit: Callable[[], None]) -> It
     is_busy = False
     with os.fdopen(inlet, "rb") as pipe:
         for line in pipe:
-            told = json.loads(line)
-            is_busy = told == "begun"
+            message = json.loads(line)
+            is_busy = message == "begun"
             if not is_busy:
-                yield Outcome(*told)
+                yield Outcome(*message)
     _, status, used = os.wait4(child, 0)
     assert is_busy or status == 0, "the inputs cannot be made"
     if is_busy:
         yield Outcome(*_end(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def is_error_text(said: str) -> bool:
+def is_error_text(text: str) -> bool:
     """Returns whether it is one sentence that says what is wrong, and at most one more that says what to do."""
-    sentences = re.split(r"(?<=\.) (?=['\"A-Z])", said)
+    sentences = re.split(r"(?<=\.) (?=['\"A-Z])", text)
     whole = all(re.fullmatch(r"['\"A-Z].{10,1000}\.", sentence) for sentence in sentences)
-    return whole and len(sentences) <= 2 and said.isprintable()
+    return whole and len(sentences) <= 2 and text.isprintable()
 
 
 def _end(status: int) -> tuple[str, str]:
@@ -78,10 +78,10 @@ def _do_all(do: Doing, contents: Iterable[bytes], limit: Callable[[], None], out
         start_timeout()
         started = time.process_time()
         try:
-            kind, said = do(content)
+            kind, detail = do(content)
         except BaseException as error:
-            kind, said = "wrong", repr(error)[:500]
+            kind, detail = "wrong", repr(error)[:500]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        outcome = (kind, said, time.process_time() - started, memory)
+        outcome = (kind, detail, time.process_time() - started, memory)
         os.write(outlet, json.dumps(outcome).encode() + b"\n")
     os._exit(0)

@@ -26,6 +26,7 @@ NAMED = {
     "path.id dataset_id": ("dataset_version_retrieve",),
     "path.id run_id": ("training_run_retrieve", "training_run_cancel"),
     "path.id comparison_id": ("comparison_retrieve",),
+    "path.id recalibration_id": ("recalibration_retrieve",),
     "path.number number": ("model_version_retrieve", "model_version_promote", "model_version_compare"),
     "query.radiograph radiograph_id": ("review_list",),
     "body.prediction prediction_id": ("review_create",),
@@ -38,8 +39,8 @@ NAMED = {
 BEYOND_A_SCHEMA = ("radiograph_create", "dataset_version_create", "review_create", "training_run_create")
 # Who lacks the permission finds nothing at these addresses, whatever the method: 404, where others get 405.
 RETRAINING = (
-    "/api/v1/(reviews|dataset-versions|training-runs|model-versions|comparisons|promotions|retraining-schedule"
-    "|audit-entries)/"
+    "/api/v1/(reviews|dataset-versions|training-runs|model-versions|comparisons|recalibrations|promotions"
+    "|retraining-schedule|audit-entries)/"
 )
 
 

@@ -29,6 +29,7 @@ KINDS = {
     "/dataset-versions/<id>/": "dataset_id",
     "/training-runs/<id>/": "run_id",
     "/comparisons/<id>/": "comparison_id",
+    "/recalibrations/<id>/": "recalibration_id",
 }
 
 
@@ -98,5 +99,5 @@ def body(method: str, address: str, ids: Ids) -> dict[str, Any]:
         case "POST /api/v1/prediction-batches/":
             return {"radiographs": [str(ids["radiograph_id"])]}
         case "POST /api/v1/reviews/":
-            return {"prediction": str(ids["prediction_id"]), "verdict": "no_fracture"}
+            return {"prediction": str(ids["prediction_id"]), "finding": "no_fracture"}
     return {}

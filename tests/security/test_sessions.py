@@ -105,8 +105,8 @@ def test_no_log_holds_what_opens_an_account(alice: User, caplog: pytest.LogCaptu
     secrets = (token["token"], PASSWORD, NEW, make_token().partition(":")[0], key)
     requests = [record for record in caplog.records if record.name == "portal.middleware"]
     assert len(requests) >= 6
-    said = "\n".join(KeyValueFormatter().format(record) for record in caplog.records)
-    assert [secret for secret in secrets if secret in said] == []
+    logged = "\n".join(KeyValueFormatter().format(record) for record in caplog.records)
+    assert [secret for secret in secrets if secret in logged] == []
 
 
 def by_the_person(alice: User) -> None:

@@ -20,11 +20,11 @@ from classifier.radiographs.models import PredictionBatch
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review
-from classifier.training.models import RetrainingSchedule
+from classifier.training.models import Recalibration, RetrainingSchedule
 from portal.accounts.services import create_default_groups
 from portal.operations.models import QUEUES, Canary
 from tests.conftest import PASSWORD, xray
-from tests.retraining_rows import compare, make_candidate, make_dataset, make_run, user_who_may
+from tests.retraining_rows import CLASSES, compare, make_candidate, make_dataset, make_run, user_who_may
 from tests.security.complete_requests import Ids, arguments, fill
 from tests.uploads import fail, finish, receive
 
@@ -135,10 +135,10 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
     fail(failed)
     trash_radiograph(radiograph=trashed)
     Review.objects.create(
-        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], verdict="no_fracture"
+        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], finding="no_fracture"
     )
     dataset = make_dataset()
-    live = make_candidate(dataset)
+    live = make_candidate(dataset, card={"classes": CLASSES, "architecture": "tiny_cnn", "finding": {}})
     Promotion.objects.create(model_version=live)
     candidate = make_candidate(dataset)
     run = make_run(dataset)
@@ -157,13 +157,14 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
         "run_id": run.pk,
         "number": candidate.number,
         "comparison_id": compare(candidate, live).pk,
+        "recalibration_id": Recalibration.objects.create(start_version=live).pk,
         "token_key": AuthToken.objects.create(user=owner)[0].token_key,
         **PLAIN,
     }
 
 
 def _nothing() -> Ids:
-    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id")
+    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id", "recalibration_id")
     things = ("radiograph_id", "failed_id", "trashed_id", "prediction_id")
     return {
         **dict.fromkeys(rows, 7_000_000),

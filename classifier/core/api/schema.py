@@ -49,7 +49,7 @@ def refuse_null_characters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
     A postprocessing hook of drf-spectacular, which does not see this rule of the serializers.
     """
-    bodies = (part for name, part in result["components"]["schemas"].items() if name.endswith("Request"))
+    bodies = (schema for name, schema in result["components"]["schemas"].items() if name.endswith("Request"))
     sent = [schema for body in bodies for schema in body["properties"].values()]
     operations = (operation for path in result["paths"].values() for operation in path.values())
     sent += [parameter["schema"] for each in operations for parameter in each.get("parameters", [])]

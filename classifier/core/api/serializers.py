@@ -33,6 +33,16 @@ class NullableCharField(serializers.CharField):
         return value or None
 
 
+class NullableChoiceField(serializers.ChoiceField):
+    """A choice that is null in the API when it is empty in the database."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, allow_null=True, **options)
+
+    def to_representation(self, value: str) -> str | None:  # type: ignore[override]
+        return value or None
+
+
 # Renames the field `class_` to "class", which cannot be the name of a Python attribute. A comment instead of a
 # docstring, because the OpenAPI schema would show a docstring.
 class ClassFieldMixin:

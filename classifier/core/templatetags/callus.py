@@ -40,9 +40,32 @@ def percent(share: float) -> str:
 
 
 @register.filter
+def one_in(probability: float) -> str:
+    """0.24 -> 'about 1 in 4', 0.7 -> 'about 7 in 10', 0.97 -> 'about 29 in 30'; the rarer outcome is counted."""
+    rarer = min(probability, 1 - probability)
+    if rarer < 0.01:
+        return "fewer than 1 in 100" if probability < 0.5 else "more than 99 in 100"
+    if rarer > 0.225:
+        return f"about {probability * 10:.0f} in 10"
+    total = round(1 / rarer)
+    total = total if total <= 10 else round(total / 5) * 5 if total <= 30 else round(total / 10) * 10
+    return f"about {1 if probability < 0.5 else total - 1} in {total}"
+
+
+@register.filter
 def bar_width(share: float) -> str:
     """0.624 -> '62.4%', an SVG length that does not depend on the language."""
     return f"{share * 100:.1f}%"
+
+
+# What FracAtlas means by its body parts.
+BODY_PARTS = {"hand": "hand, forearm or elbow", "leg": "leg or foot"}
+
+
+@register.filter
+def body_part_name(body_part: str) -> str:
+    """'hand' -> 'hand, forearm or elbow'; other body parts are returned as they are."""
+    return BODY_PARTS.get(body_part, body_part)
 
 
 @register.filter

@@ -9,7 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from classifier.core.jobs import Hold, Refused, watch, work_off
+from classifier.core.jobs import Refused, run_claimed, watch
+from classifier.core.leases import Lease
 from classifier.core.ml_process import MlProcess, read_json
 from classifier.core.models import AuditEntry
 from classifier.core.storage import is_storage_full
@@ -30,33 +31,33 @@ def build_dataset(dataset_id: int) -> None:
         return
     folder: Path = settings.DATA_DIR / "datasets" / f"building-{dataset.pk}"
 
-    def build(hold: Hold) -> None:
+    def build(lease: Lease) -> None:
         try:
-            _build(dataset, hold, folder)
+            _build(dataset, lease, folder)
         except Exception as error:
             if is_storage_full(error):
                 log.exception("Data set %s: the storage is full", dataset.pk)
                 raise Refused("There is no space left on the server for this data set.") from error
             raise
 
-    work_off(dataset, build, refusals=(ZipRefused, DatasetRefused), folder=folder)
+    run_claimed(dataset, build, refusals=(ZipRefused, DatasetRefused), folder=folder)
 
 
-def _build(dataset: DatasetVersion, hold: Hold, folder: Path) -> None:
+def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
     images, groups = folder / "images", folder / "groups.csv"
     shutil.rmtree(images, ignore_errors=True)  # Half unpacked by an earlier attempt.
     images.mkdir(parents=True)
     reviewed: dict[str, int] = {}
     if dataset.source == DatasetVersion.Source.ZIP:
-        unpack_upload(dataset, hold, images)
+        unpack_upload(dataset, lease, images)
     else:
-        reviewed = add_reviewed(dataset, hold, images, groups)
-    manifest, report = _audit(dataset, hold, folder)
+        reviewed = add_reviewed(dataset, lease, images, groups)
+    manifest, report = _audit(dataset, lease, folder)
     _check(manifest, images)
-    tell = hold.counts("store", len(manifest.items))
-    archive, table = archives.store(manifest, tell, hold.keep_while_storing)
+    on_progress = lease.progress_callback("store", len(manifest.items))
+    archive, table = archives.store(manifest, on_progress, lease.renew_for_storing)
     with transaction.atomic():
-        hold.finish(
+        lease.finish(
             DatasetVersion.State.SUCCEEDED,
             archive=archive,
             manifest=table,
@@ -77,7 +78,7 @@ def _build(dataset: DatasetVersion, hold: Hold, folder: Path) -> None:
         dataset.delete_upload()
 
 
-def _audit(dataset: DatasetVersion, hold: Hold, folder: Path) -> tuple[Manifest, dict[str, Any]]:
+def _audit(dataset: DatasetVersion, lease: Lease, folder: Path) -> tuple[Manifest, dict[str, Any]]:
     out, groups = folder / "audit", folder / "groups.csv"
     command: list[str | Path] = ["audit", folder / "images", "--out", out, "--jsonl"]
     if groups.exists():
@@ -86,7 +87,10 @@ def _audit(dataset: DatasetVersion, hold: Hold, folder: Path) -> tuple[Manifest,
         command += ["--previous", previous]
     with MlProcess(command, work=folder) as process:
         watch(
-            process, hold, phase="audit", take=lambda event: {"step": event["step"], "steps": event["steps"]}
+            process,
+            lease,
+            phase="audit",
+            fields_of=lambda event: {"step": event["step"], "steps": event["steps"]},
         )
     report: dict[str, Any] = read_json((out / "report.json").read_text(encoding="utf-8"))
     return Manifest.read(out / "manifest.csv", folder / "images"), report
@@ -105,7 +109,7 @@ def _check(manifest: Manifest, images: Path) -> None:
 
 
 def _describe(manifest: Manifest) -> dict[str, Any]:
-    counts: dict[str, Counter[str]] = {part: Counter() for part in SPLITS}
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     paths: dict[str, list[str]] = {name: [] for name in manifest.classes}
     for item in manifest.items:
         counts[item.split][item.label] += 1

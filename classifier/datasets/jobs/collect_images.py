@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from django.core.files.storage import default_storage
 
-from classifier.core.jobs import Hold
+from classifier.core.leases import Lease
 from classifier.datasets import archives, zip_intake
 from classifier.datasets.jobs.dicom_pictures import replace_dicom
 from classifier.datasets.jobs.reviewed_images import is_reviewed_image, reviewed_images
@@ -16,16 +16,16 @@ from classifier.datasets.models import DatasetVersion
 from ml.data.manifests import Item, Manifest
 
 
-def unpack_upload(dataset: DatasetVersion, hold: Hold, images: Path) -> None:
+def unpack_upload(dataset: DatasetVersion, lease: Lease, images: Path) -> None:
     """Raises: ZipRefused"""
     with default_storage.open(dataset.upload) as upload:
         file = cast(BinaryIO, upload)
         contents = zip_intake.read_contents(file)
-        zip_intake.unpack(file, contents, images, hold.counts("unpack", len(contents.entries)))
-    replace_dicom(images, hold)
+        zip_intake.unpack(file, contents, images, lease.progress_callback("unpack", len(contents.entries)))
+    replace_dicom(images, lease)
 
 
-def add_reviewed(dataset: DatasetVersion, hold: Hold, images: Path, groups: Path) -> dict[str, int]:
+def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path, groups: Path) -> dict[str, int]:
     """The parent's images, and the radiographs on whose label their reviewers agree.
 
     The reviewed ones of the parent are looked at anew: a verdict may have changed, a radiograph may be deleted,
@@ -34,12 +34,12 @@ def add_reviewed(dataset: DatasetVersion, hold: Hold, images: Path, groups: Path
     Returns: how many radiographs were used, and how many left out, by reason.
     """
     parent = cast(DatasetVersion, dataset.parent)
-    manifest = archives.unpack(parent, hold.counts("fetch", parent.num_images))
+    manifest = archives.unpack(parent, lease.progress_callback("fetch", parent.num_images))
     for item in manifest.items:
         if not is_reviewed_image(item.path):
             _copy(manifest.file(item), images / item.path)
     reviewed, counts = reviewed_images(parent.classes)
-    tell = hold.counts("add reviewed", len(reviewed))
+    on_progress = lease.progress_callback("add reviewed", len(reviewed))
     with groups.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "group"])
@@ -49,7 +49,7 @@ def add_reviewed(dataset: DatasetVersion, hold: Hold, images: Path, groups: Path
             with default_storage.open(str(image.radiograph.image)) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             table.writerow([image.path, image.group])
-            tell(number)
+            on_progress(number)
     return counts
 
 

@@ -6,14 +6,14 @@ JPEG and PNG files stay as they were sent: by their checksums, models know the i
 import contextlib
 from pathlib import Path
 
-from classifier.core.jobs import Hold
+from classifier.core.leases import Lease
 from classifier.datasets.zip_checks import ZipRefused
 from ml.data import sandbox
 from ml.data.image_limits import ImageRefused
 from ml.data.images import encode_png, is_dicom
 
 
-def replace_dicom(images: Path, hold: Hold) -> None:
+def replace_dicom(images: Path, lease: Lease) -> None:
     """One that cannot be read stays for the audit, which leaves it out and says why.
 
     Raises:
@@ -22,7 +22,7 @@ def replace_dicom(images: Path, hold: Hold) -> None:
     files = sorted(path for path in images.rglob("*") if path.is_file() and _is_dicom(path))
     if not files:
         return
-    tell = hold.counts("keep pictures only", len(files))
+    on_progress = lease.progress_callback("keep pictures only", len(files))
     for number, file in enumerate(files, start=1):
         picture = file.with_name(f"{file.name}.png")
         if picture.exists():
@@ -30,7 +30,7 @@ def replace_dicom(images: Path, hold: Hold) -> None:
         with contextlib.suppress(ImageRefused):
             picture.write_bytes(encode_png(sandbox.read_image(file).pixels))
             file.unlink()
-        tell(number)
+        on_progress(number)
 
 
 def _is_dicom(path: Path) -> bool:

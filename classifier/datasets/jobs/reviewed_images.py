@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Radiograph, upload_group
 from classifier.reviews.models import Consensus, Review
 
 PREFIX = "reviewed-"
@@ -17,6 +17,7 @@ class LeftOut(StrEnum):
     DISAGREEMENT = "reviewers_disagree"
     NOT_ASSESSABLE = "not_assessable"
     NO_FRACTURE = "no_class_for_no_fracture"
+    NO_KIND = "no_kind_of_fracture_named"
     OTHER_CLASS = "not_a_class_of_this_data_set"
 
 
@@ -33,8 +34,7 @@ class ReviewedImage:
 
     @property
     def group(self) -> str:
-        """Patients are unknown; what one person sent on one day may show one patient, so it stays together."""
-        return f"sent-{self.radiograph.owner_id}-{self.radiograph.created_at:%Y-%m-%d}"
+        return upload_group(self.radiograph.owner_id, self.radiograph.created_at)
 
 
 def is_reviewed_image(path: str) -> bool:
@@ -67,9 +67,11 @@ def _label(consensus: Consensus, classes: list[str]) -> str | LeftOut:
     agreed = consensus.agreed
     if agreed is None:
         return LeftOut.DISAGREEMENT
-    if agreed.verdict == Review.Verdict.NOT_ASSESSABLE:
+    if agreed.finding == Review.Finding.NOT_ASSESSABLE:
         return LeftOut.NOT_ASSESSABLE
-    if agreed.verdict == Review.Verdict.NO_FRACTURE:
+    if agreed.finding == Review.Finding.NO_FRACTURE:
         whole = [name for name in classes if name.lower() in NO_FRACTURE_NAMES]
         return whole[0] if whole else LeftOut.NO_FRACTURE
+    if not agreed.class_name:
+        return LeftOut.NO_KIND
     return agreed.class_name if agreed.class_name in classes else LeftOut.OTHER_CLASS

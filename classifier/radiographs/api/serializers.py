@@ -4,7 +4,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from classifier.core.api.serializers import ClassFieldMixin, NullableCharField, StrictCharField
+from classifier.core.api.serializers import (
+    ClassFieldMixin,
+    NullableCharField,
+    NullableChoiceField,
+    StrictCharField,
+)
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
 from classifier.radiographs.services import MAX_SELECTION
 
@@ -20,8 +25,9 @@ class RadiographFilterSerializer(ClassFieldMixin, serializers.Serializer[Any]):
         source="class_name",
         required=False,
         allow_blank=True,
-        help_text="The full name of the predicted class.",
+        help_text="The full name of the most probable kind of fracture.",
     )
+    finding = serializers.ChoiceField(Prediction.Finding.choices, required=False, allow_blank=True)
     state = serializers.ChoiceField(Prediction.State.choices, required=False, allow_blank=True)
 
 
@@ -49,24 +55,63 @@ class ProbabilitySerializer(ClassFieldMixin, serializers.Serializer[Any]):
     probability = serializers.FloatField(min_value=0, max_value=1)
 
 
+class MarkSerializer(serializers.Serializer[Any]):
+    x = serializers.FloatField(help_text="Left edge in pixels of the image.")
+    y = serializers.FloatField(help_text="Top edge in pixels of the image.")
+    width = serializers.FloatField()
+    height = serializers.FloatField()
+    score = serializers.FloatField(
+        min_value=0, max_value=1, help_text="Orders the marks. It is not a calibrated probability."
+    )
+
+
 class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction]):
     radiograph = serializers.UUIDField(source="radiograph_id")
+    finding = NullableChoiceField(
+        Prediction.Finding.choices,
+        help_text=(
+            "`not_recognized` when the image is unlike the X-rays that the model was trained on. null until "
+            "succeeded, and when the model version answers the kind of fracture only."
+        ),
+    )
+    fracture_probability = serializers.FloatField(
+        allow_null=True, help_text="The calibrated probability of a fracture; null without a finding."
+    )
+    marks = MarkSerializer(
+        many=True,
+        help_text="Boxes around suspected fractures, at most three, the best first. Empty when no fracture is seen.",
+    )
+    body_part = NullableCharField(help_text="`hand`, `leg`, `hip`, `shoulder`, `several` or null.")
     class_ = NullableCharField(
         source="class_name",
-        help_text="The most probable class; null until succeeded, and when `in_distribution` is false.",
+        help_text=(
+            "The most probable kind of fracture; null until succeeded, when no fracture is seen, and when "
+            "`in_distribution` is false."
+        ),
     )
     confidence = serializers.FloatField(
-        allow_null=True, help_text="The calibrated probability of the most probable class."
+        allow_null=True, help_text="The calibrated probability of the most probable kind."
     )
     probabilities = ProbabilitySerializer(
-        many=True, help_text="The most probable class first; empty until succeeded."
+        many=True,
+        help_text="All kinds, the most probable first; empty until succeeded and when no fracture is seen.",
+    )
+    kinds = ProbabilitySerializer(many=True, help_text="The likely kinds of fracture, at most three.")
+    kind_uncertain = serializers.BooleanField(
+        source="is_kind_uncertain",
+        allow_null=True,
+        help_text=(
+            "True when more than three kinds are needed to contain the true one in 9 of 10 X-rays. null until "
+            "succeeded and when no fracture is seen."
+        ),
     )
     abstained = serializers.BooleanField(
         allow_null=True,
-        help_text="True when the model is too uncertain to name one class: `class` is one of several likely ones.",
+        help_text="True when the model is too uncertain to name one kind: `class` is one of several likely ones.",
     )
     in_distribution = serializers.BooleanField(
-        allow_null=True, help_text="False when the image is unlike the X-rays that the model was trained on."
+        allow_null=True,
+        help_text="False when the image is unlike the X-rays from which the model learned the kinds.",
     )
     model_version = serializers.IntegerField(source="model_version.number")
     error = NullableCharField(help_text="A sentence that says why the prediction failed; null unless failed.")
@@ -74,8 +119,9 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
     class Meta:
         model = Prediction
         fields = read_only_fields = [
-            "id", "radiograph", "state", "class_", "confidence", "probabilities", "abstained",
-            "in_distribution", "model_version", "created_at", "finished_at", "error",
+            "id", "radiograph", "state", "finding", "fracture_probability", "marks", "body_part", "class_",
+            "confidence", "probabilities", "kinds", "kind_uncertain", "abstained", "in_distribution",
+            "model_version", "created_at", "finished_at", "error",
         ]  # fmt: skip
 
 

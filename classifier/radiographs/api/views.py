@@ -9,7 +9,6 @@ from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
@@ -129,12 +128,9 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
         stored = PurePath(str(file))
         name = PurePath(radiograph.name_for(self.user)).stem + stored.suffix
         try:
-            response = picture(self.request._request, file.open, stored.name, name, content_type)
+            return picture(self.request._request, file.open, stored.name, name, content_type)
         except Http404:
             raise NotFound("The file of this radiograph is missing.") from None
-        # Browsers keep the picture. Whether the request may see it depends on its token or session.
-        patch_vary_headers(response, ["Authorization", "Cookie"])
-        return response
 
 
 class PredictionsViewSet(ViewSet[Prediction]):
@@ -149,9 +145,9 @@ class PredictionsViewSet(ViewSet[Prediction]):
     def retrieve(self, request: Request, id: UUID) -> Response:
         """Returns one model version's answer for one radiograph. It is final when its state is succeeded or failed.
 
-        A prediction is not a diagnosis. The model distinguishes kinds of fracture; it cannot rule out a fracture.
+        A prediction is not a diagnosis, and it cannot rule out a fracture.
         """
-        long = ("saliency", "model_version__card", "model_version__report")
+        long = ("model_version__card", "model_version__report")
         slim = Prediction.objects.select_related("model_version").defer(*long)
         prediction = slim.get_visible(self.user, id)
         if prediction is None:

@@ -22,12 +22,14 @@ MOST_AT_ONCE = 100
 @require_safe
 def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
-    wanted = form.cleaned_data if form.is_valid() else {}
+    wanted = dict(form.cleaned_data) if form.is_valid() else {}
+    order = wanted.pop("order", "")
     found = Radiograph.objects.search(request.user, **wanted)
+    ordered = found.by_fracture_probability() if order else found.newest_first()
     context = {
         "form": form,
         "is_search": any(wanted.values()),
-        **numbered_page(request, found.newest_first().with_predictions()),
+        **numbered_page(request, ordered.with_predictions()),
     }
     return render(request, "radiographs/radiograph_list.html", context)
 

@@ -1,4 +1,3 @@
-import io
 from pathlib import PurePath
 from uuid import UUID
 
@@ -24,22 +23,6 @@ def thumbnail(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
     name = f"{_stem(request, radiograph)}-small.jpg"
     return picture(request, radiograph.thumbnail.open, f"thumbnail-{radiograph.id}", name, "image/jpeg")
-
-
-@signed_in
-@require_safe
-def saliency(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
-    radiograph = _visible(request, radiograph_id)
-    prediction = radiograph.predictions.filter(saliency__isnull=False).newest_first().first()
-    if prediction is None:
-        raise Http404
-    return picture(
-        request,
-        lambda: io.BytesIO(prediction.saliency or b""),
-        f"saliency-{prediction.id}-{prediction.attempts}",
-        f"{_stem(request, radiograph)}-saliency.png",
-        "image/png",
-    )
 
 
 def _visible(request: UserRequest, radiograph_id: UUID) -> Radiograph:

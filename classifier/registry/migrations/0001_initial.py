@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('checksum', models.CharField(max_length=64, unique=True)),
                 ('archive', models.FileField(max_length=200, upload_to=classifier.registry.models.archive_path)),
                 ('card', models.JSONField()),
-                ('source', models.CharField(choices=[('shipped', 'shipped with Callus'), ('trained', 'trained here')], max_length=20)),
+                ('source', models.CharField(choices=[('shipped', 'shipped with Callus'), ('trained', 'trained here'), ('recalibrated', 'recalibrated here')], max_length=20)),
                 ('code_version', models.CharField(blank=True, max_length=50)),
                 ('report', models.JSONField(default=dict)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -1,17 +1,18 @@
-"""Serializers of training runs, the retraining schedule and comparisons."""
+"""Serializers of training runs, the retraining schedule, comparisons and recalibrations."""
 
 from typing import Any
 
 from rest_framework import serializers
 
 from classifier.core.api.serializers import NullableCharField, StrictIntegerField
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.training.models import (
     MAX_BATCH_SIZE,
     MAX_EPOCHS,
     MAX_REVIEWS,
     MAX_SEED,
     Comparison,
+    Recalibration,
     RetrainingSchedule,
     TrainingRun,
 )
@@ -56,6 +57,7 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
         return [str(work) for work in ahead_of(run)]
 
 
+# The services check the limits below as well. The serializers declare them for the OpenAPI schema.
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
     dataset_version = StrictIntegerField()
     recipe = serializers.ChoiceField(list(RECIPES))
@@ -93,4 +95,26 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
         fields = [
             "id", "state", "candidate", "live", "dataset_version", "verdict", "num_images", "num_left_out",
             "is_origin_known", "test_checksum", "result", "created_at", "finished_at", "error",
+        ]  # fmt: skip
+
+
+class RecalibrationSerializer(serializers.ModelSerializer[Recalibration]):
+    start_version = serializers.IntegerField(
+        source="start_version.number", help_text="The model version that is recalibrated."
+    )
+    model_version = serializers.IntegerField(
+        source="made_version.number",
+        default=None,
+        allow_null=True,
+        help_text="The model version that the recalibration made.",
+    )
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    result = serializers.JSONField(help_text="The figures of the finding before and after.")
+    error = NullableCharField()
+
+    class Meta:
+        model = Recalibration
+        fields = [
+            "id", "state", "start_version", "model_version", "created_by", "created_at", "started_at", "finished_at",
+            "phase", "step", "steps", "result", "error",
         ]  # fmt: skip

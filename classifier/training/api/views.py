@@ -1,4 +1,4 @@
-"""The API of training runs, the retraining schedule, comparisons, promoting and rolling back."""
+"""The API of training runs, the retraining schedule, comparisons, recalibrations, promoting and rolling back."""
 
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -21,14 +21,22 @@ from classifier.training.api.serializers import (
     NewScheduleSerializer,
     NewTrainingRunSerializer,
     OneTrainingRunSerializer,
+    RecalibrationSerializer,
     ScheduleSerializer,
     TrainingRunSerializer,
 )
-from classifier.training.models import Comparison, RetrainingSchedule, TrainingRun, TrainingRunQuerySet
+from classifier.training.models import (
+    Comparison,
+    Recalibration,
+    RetrainingSchedule,
+    TrainingRun,
+    TrainingRunQuerySet,
+)
 from classifier.training.services import (
     cancel_training,
     promote_version,
     request_comparison,
+    request_recalibration,
     request_training,
     roll_back,
     set_schedule,
@@ -122,6 +130,46 @@ class ComparisonsViewSet(RetrieveModelMixin, ViewSet[Comparison]):
     serializer_class = ComparisonSerializer
     permission_classes = [HasPermission]
     needs = {"retrieve": VIEW}
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="recalibration_list",
+        description="Lists all recalibrations, newest first.",
+        responses={200: RecalibrationSerializer(many=True), **errors(404)},
+    ),
+    retrieve=extend_schema(
+        operation_id="recalibration_retrieve",
+        description="Returns one recalibration with its progress, and the figures before and after.",
+        responses={200: RecalibrationSerializer, **errors(404)},
+    ),
+)
+class RecalibrationsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Recalibration]):
+    queryset = (
+        Recalibration.objects.select_related("start_version", "made_version", "created_by")
+        .defer(
+            *(
+                f"{version}__{field}"
+                for version in ("start_version", "made_version")
+                for field in ("report", "card")
+            )
+        )
+        .newest_first()
+    )
+    serializer_class = RecalibrationSerializer
+    permission_classes = [HasPermission]
+    needs = {"list": VIEW, "create": TRAIN, "retrieve": VIEW}
+
+    @extend_schema(
+        operation_id="recalibration_create",
+        request=None,
+        responses={201: RecalibrationSerializer, **errors(404, 409)},
+    )
+    def create(self, request: Request) -> Response:
+        """Queues a recalibration of the live model's finding on the reviewed X-rays of this portal."""
+        recalibration = request_recalibration(user=self.user)
+        location = reverse("api_recalibrations_detail", args=[recalibration.pk])
+        return Response(self.get_serializer(recalibration).data, status=201, headers={"Location": location})
 
 
 # What training adds to the addresses of model versions.

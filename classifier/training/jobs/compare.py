@@ -5,10 +5,11 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from classifier.core.jobs import Hold, work_off
+from classifier.core.jobs import run_claimed
+from classifier.core.leases import Lease
 from classifier.datasets import archives
 from classifier.registry import bundles
-from classifier.training.jobs.fair_test import FairTest, Origin, compare
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
 from classifier.training.models import Comparison
 from ml.data.manifests import DatasetRefused
 from ml.serve.bundle import BundleError
@@ -21,22 +22,24 @@ def run_comparison(comparison_id: int) -> None:
     if comparison is None:
         return
     folder: Path = settings.DATA_DIR / "comparisons" / str(comparison.pk)
-    work_off(
+    run_claimed(
         comparison,
-        lambda hold: _compare(comparison, hold, folder),
+        lambda lease: _compare(comparison, lease, folder),
         refusals=(DatasetRefused, BundleError),
         folder=folder,
     )
 
 
-def _compare(comparison: Comparison, hold: Hold, folder: Path) -> None:
+def _compare(comparison: Comparison, lease: Lease, folder: Path) -> None:
     dataset = comparison.dataset_version
-    manifest = archives.unpack(dataset, hold.counts("fetch", dataset.num_images))
-    test = FairTest.make(manifest, [Origin.of(comparison.candidate), Origin.of(comparison.live)])
+    manifest = archives.unpack(dataset, lease.progress_callback("fetch", dataset.num_images))
+    test = HeldOutTestSet.make(
+        manifest, [TrainingImages.of(comparison.candidate), TrainingImages.of(comparison.live)]
+    )
     candidate, live = bundles.fetch(comparison.candidate).path, bundles.fetch(comparison.live).path
     folder.mkdir(parents=True, exist_ok=True)
-    fields = compare(candidate, live, test, work=folder, hold=hold)
+    fields = compare(candidate, live, test, work=folder, lease=lease)
     with transaction.atomic():
-        hold.finish(Comparison.State.SUCCEEDED, **fields)
+        lease.finish(Comparison.State.SUCCEEDED, **fields)
         verdict = Comparison.Verdict(fields["verdict"]).label
         comparison.report(f"{comparison}: {verdict}, on {fields['num_images']} test images.")

@@ -6,7 +6,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.core.models import AuditEntry, first_resend_time
+from classifier.core.models import AuditEntry
+from classifier.core.queued_work import first_resend_time
 from classifier.datasets.models import DatasetVersion
 from classifier.reviews.models import Review
 from classifier.training.models import RetrainingSchedule, TrainingRun

@@ -10,23 +10,25 @@ from django.db import OperationalError, close_old_connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from classifier.core.jobs import Hold, watch, work_off
+from classifier.core.jobs import run_claimed, watch
+from classifier.core.leases import Lease
 from classifier.core.ml_process import CommandFailed, MlProcess, read_json
-from classifier.core.models import MAX_ATTEMPTS, AuditEntry
+from classifier.core.models import AuditEntry
+from classifier.core.queued_work import MAX_ATTEMPTS
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.fair_test import FairTest, Origin, compare
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
-from ml.serve.bundle import Bundle, BundleError, open_bundle
+from ml.serve.bundle import Bundle, BundleError, combine_bundles, open_bundle
 
 MAX_LOG = 20_000
 
 
-class CancelAsked(Exception):
-    """A person canceled the run."""
+class CancelRequested(Exception):
+    """A user requested to cancel the run."""
 
 
 def run_training(run_id: int) -> None:
@@ -44,15 +46,15 @@ def run_training(run_id: int) -> None:
     folder = work_folder(run)
     _remove_leftovers()
 
-    def train(hold: Hold) -> None:
+    def train(lease: Lease) -> None:
         try:
-            _run(run, hold, folder)
-        except CancelAsked:
+            _run(run, lease, folder)
+        except CancelRequested:
             with transaction.atomic():
-                hold.finish(TrainingRun.State.CANCELED, phase="", seconds_left=None)
+                lease.finish(TrainingRun.State.CANCELED, phase="", seconds_left=None)
                 run.conclude(TrainingRun.State.CANCELED)
 
-    work_off(run, train, refusals=(DatasetRefused, BundleError), folder=folder, resumes=True)
+    run_claimed(run, train, refusals=(DatasetRefused, BundleError), folder=folder, resumes=True)
 
 
 def work_folder(run: TrainingRun) -> Path:
@@ -68,13 +70,16 @@ def _remove_leftovers() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
-    _look_for_cancel(run)()
-    manifest = archives.unpack(run.dataset_version, hold.counts("fetch", run.dataset_version.num_images))
-    bundle = _train(run, hold, folder, manifest)
-    report = _evaluate(run, hold, folder, manifest, bundle)
-    comparison = _compare_with_live(run, hold, folder, manifest)
-    hold.keep_while_storing(phase="store")
+def _run(run: TrainingRun, lease: Lease, folder: Path) -> None:
+    _cancel_check(run)()
+    manifest = archives.unpack(
+        run.dataset_version, lease.progress_callback("fetch", run.dataset_version.num_images)
+    )
+    bundle = _train(run, lease, folder, manifest)
+    report = _evaluate(run, lease, folder, manifest, bundle)
+    comparison = _compare_with_live(run, lease, folder, manifest)
+    lease.renew_for_storing(phase="store")
+    bundle = _with_live_finding(bundle, folder / "version")
     archive = bundles.store(bundle)
     with transaction.atomic():
         same_as = ModelVersion.objects.filter(checksum=bundle.checksum).first()
@@ -83,13 +88,13 @@ def _run(run: TrainingRun, hold: Hold, folder: Path) -> None:
             comparison.candidate = version
             comparison.save()
         made = {"same_as": same_as} if same_as else {"trained_version": version}
-        hold.finish(TrainingRun.State.SUCCEEDED, phase="", seconds_left=0, **made)
+        lease.finish(TrainingRun.State.SUCCEEDED, phase="", seconds_left=0, **made)
         outcome = f"reproduced {version} exactly" if same_as else f"created {version}"
         AuditEntry.objects.record(actor=None, action="training finished", about=run, outcome=outcome)
         run.notify_creator(f"{run} {outcome}.")
 
 
-def _train(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Bundle:
+def _train(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> Bundle:
     out, table = folder / "bundle", folder / "manifest.csv"
     manifest.write(table)
     if out.exists():
@@ -104,12 +109,18 @@ def _train(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Bu
     if run.batch_size:
         command += ["--batch-size", str(run.batch_size)]
     with MlProcess(command, work=folder) as process:
-        watch(process, hold, phase="start", take=_take_event(run, process), look=_look_for_cancel(run))
+        watch(
+            process,
+            lease,
+            phase="start",
+            fields_of=_event_fields(run, process),
+            check_canceled=_cancel_check(run),
+        )
     return open_bundle(out)
 
 
 def _evaluate(
-    run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest, bundle: Bundle
+    run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest, bundle: Bundle
 ) -> dict[str, Any]:
     out = folder / "report"
     command: list[str | Path] = ["evaluate", bundle.path, folder / "manifest.csv"]
@@ -118,12 +129,12 @@ def _evaluate(
     if (folder / "answers.npz").exists():
         command += ["--answers", folder / "answers.npz"]
     with MlProcess(command, work=folder) as process:
-        watch(process, hold, phase="evaluate", take=_take_steps, look=_look_for_cancel(run))
+        watch(process, lease, phase="evaluate", fields_of=_step_fields, check_canceled=_cancel_check(run))
     report: dict[str, Any] = read_json((out / "report.json").read_text(encoding="utf-8"))
     return report
 
 
-def _compare_with_live(run: TrainingRun, hold: Hold, folder: Path, manifest: Manifest) -> Comparison | None:
+def _compare_with_live(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> Comparison | None:
     """Not yet saved, as its candidate is no version yet. None while no model is live."""
     live = ModelVersion.objects.live()
     if live is None:
@@ -132,16 +143,23 @@ def _compare_with_live(run: TrainingRun, hold: Hold, folder: Path, manifest: Man
         live=live, dataset_version=run.dataset_version, created_by=run.created_by, finished_at=timezone.now()
     )
     try:
-        test = FairTest.make(manifest, [Origin.of_run(run), Origin.of(live)])
+        test = HeldOutTestSet.make(manifest, [TrainingImages.of_run(run), TrainingImages.of(live)])
         fields = compare(
-            folder / "report" / "answers.npz", bundles.fetch(live).path, test, work=folder, hold=hold
+            folder / "report" / "answers.npz", bundles.fetch(live).path, test, work=folder, lease=lease
         )
     except (DatasetRefused, CommandFailed, BundleError) as refused:
-        # The model is made all the same; who wants to promote it is told why the two were not compared.
+        # The model version is still created. Its promotion page shows why the comparison failed.
         fields = {"state": Comparison.State.FAILED, "error": str(refused)[:500]}
     for name, value in {"state": Comparison.State.SUCCEEDED, **fields}.items():
         setattr(comparison, name, value)
     return comparison
+
+
+def _with_live_finding(bundle: Bundle, path: Path) -> Bundle:
+    """Returns a bundle with the trained kind of fracture and the finding of the live model, if that has one."""
+    live = ModelVersion.objects.live()
+    finding = bundles.fetch(live).finding if live else None
+    return combine_bundles(bundle, finding, path) if finding else bundle
 
 
 def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[str, Any]) -> ModelVersion:
@@ -149,7 +167,7 @@ def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[s
         number=ModelVersion.objects.next_number(),
         checksum=bundle.checksum,
         archive=archive,
-        card=bundle.card,
+        card=bundle.full_card,
         source=ModelVersion.Source.TRAINED,
         created_by=run.created_by,
         code_version=settings.VERSION,
@@ -157,16 +175,16 @@ def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[s
     )
 
 
-def _take_steps(event: dict[str, Any]) -> dict[str, Any]:
+def _step_fields(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event[name] for name in ("phase", "step", "steps", "seconds_left")}
 
 
-def _take_event(run: TrainingRun, process: MlProcess) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What an event of `python -m ml train` changes in the row."""
+def _event_fields(run: TrainingRun, process: MlProcess) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns a function that returns the fields of the row that an event of `python -m ml train` changes."""
     history: list[dict[str, Any]] = [*run.history]
 
-    def take(event: dict[str, Any]) -> dict[str, Any]:
-        fields = _take_steps(event)
+    def fields_of(event: dict[str, Any]) -> dict[str, Any]:
+        fields = _step_fields(event)
         metrics = {name: value for name, value in event["metrics"].items() if value is not None}
         if metrics:
             fields |= {"epoch": event["epoch"], "epochs": event["epochs"]}
@@ -179,20 +197,21 @@ def _take_event(run: TrainingRun, process: MlProcess) -> Callable[[dict[str, Any
             fields |= {"history": history, "last_attempt": F("attempts") + MAX_ATTEMPTS}
         return {**fields, "log_tail": "\n".join(process.log)[-MAX_LOG:]}
 
-    return take
+    return fields_of
 
 
-def _look_for_cancel(run: TrainingRun) -> Callable[[], None]:
-    asked = TrainingRun.objects.filter(id=run.pk, cancel_requested_at__isnull=False)
+def _cancel_check(run: TrainingRun) -> Callable[[], None]:
+    """Returns a function that raises CancelRequested once a user has requested to cancel the run."""
+    requested = TrainingRun.objects.filter(id=run.pk, cancel_requested_at__isnull=False)
 
-    def look() -> None:
+    def check_canceled() -> None:
         try:
-            is_asked = asked.exists()
+            is_requested = requested.exists()
         except OperationalError:
-            # As in Hold.keep: a database that restarts is asked again in a second.
+            # As in Lease.renew: the next check, within a second, tries again while the database restarts.
             close_old_connections()
             return
-        if is_asked:
-            raise CancelAsked
+        if is_requested:
+            raise CancelRequested
 
-    return look
+    return check_canceled

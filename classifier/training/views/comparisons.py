@@ -11,7 +11,7 @@ from classifier.core.errors import CallusError
 from classifier.core.pages import poll
 from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.core.requests import UserRequest, may
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison

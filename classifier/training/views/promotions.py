@@ -34,7 +34,7 @@ def overview(request: UserRequest) -> HttpResponse:
 def promote(request: UserRequest, number: int) -> HttpResponse:
     version = get_object_or_404(ModelVersion.objects.select_related("training_run"), number=number)
     live = ModelVersion.objects.live()
-    judgement = gate.judge(version, live)
+    result = gate.check(version, live)
 
     def done(promotion: Promotion) -> HttpResponse:
         messages.success(request, f"{version} is live. It answers all uploads from now on.")
@@ -42,11 +42,11 @@ def promote(request: UserRequest, number: int) -> HttpResponse:
 
     return form_page(
         request,
-        partial(PromotionForm, is_reason_needed=bool(judgement.objection)),
+        partial(PromotionForm, is_reason_needed=bool(result.objection)),
         partial(promote_version, user=request.user, version=version),
         done,
         "training/model_promote.html",
-        lambda form: {"model": version, "live": live, "judgement": judgement},
+        lambda form: {"model": version, "live": live, "gate": result},
     )
 
 

@@ -12,7 +12,7 @@ from classifier.core.errors import CallusError
 from classifier.core.pages import form_page, poll
 from classifier.core.pagination import numbered_page
 from classifier.core.permissions import TRAIN, VIEW
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.core.requests import UserRequest, may
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.learning_curves import charts_of, table_of
@@ -20,6 +20,7 @@ from classifier.registry.models import ModelVersion
 from classifier.training.forms import ScheduleForm, TrainingForm
 from classifier.training.models import RetrainingSchedule, TrainingRun
 from classifier.training.services import cancel_training, request_training, set_schedule
+from ml.networks.recipes import DEFAULT_RECIPE
 
 # What may have come out of a run.
 VERSIONS = ("trained_version", "same_as")
@@ -94,7 +95,7 @@ def schedule(request: UserRequest) -> HttpResponse:
     if request.method == "POST" and not request.user.has_perm(TRAIN):
         raise Http404
     now = RetrainingSchedule.get()
-    known = {"mode": now.mode, "num_reviews": now.num_reviews, "recipe": now.recipe or "top"}
+    known = {"mode": now.mode, "num_reviews": now.num_reviews, "recipe": now.recipe or DEFAULT_RECIPE}
 
     def done(saved: RetrainingSchedule) -> HttpResponse:
         messages.success(request, "Schedule saved.")

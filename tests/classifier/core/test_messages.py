@@ -27,7 +27,7 @@ State = Prediction.State
 def messages() -> Callable[[], list[Any]]:
     """Takes what waits for a prediction worker in the embedded broker: the ids in the messages."""
 
-    def take() -> list[Any]:
+    def receive_all() -> list[Any]:
         arguments = []
         with app.connection_for_read() as connection, connection.SimpleQueue("predict") as queue:
             while True:
@@ -38,8 +38,8 @@ def messages() -> Callable[[], list[Any]]:
                 message.ack()
                 arguments.append(message.payload[0])
 
-    take()
-    return take
+    receive_all()
+    return receive_all
 
 
 @pytest.fixture

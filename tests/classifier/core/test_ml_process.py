@@ -35,11 +35,11 @@ def test_events_come_as_they_happen_and_ticks_when_nothing_does(
     audit: list[str | Path], tmp_path: Path
 ) -> None:
     with MlProcess(audit, work=tmp_path / "work") as process:
-        heard: list[dict[str, Any] | None] = list(process.events(tick_seconds=0.01))
+        received: list[dict[str, Any] | None] = list(process.events(tick_seconds=0.01))
 
-    events = [event for event in heard if event]
+    events = [event for event in received if event]
     assert {"read", "compare"} <= {event["phase"] for event in events}
-    assert None in heard
+    assert None in received
     assert (tmp_path / "out" / "manifest.csv").exists()
 
 

@@ -132,7 +132,7 @@ def test_a_version_is_made_of_reviews_of_sites_that_allow_it(
     parent = make_dataset()
     prediction = finish(receive(alice))
     Review.objects.create(
-        radiograph=prediction.radiograph, prediction=prediction, reviewer=alice, verdict="no_fracture"
+        radiograph=prediction.radiograph, prediction=prediction, reviewer=alice, finding="no_fracture"
     )
     refused = as_tess.post("/datasets/from-reviews/", {"parent": parent.pk})
     assert refused.status_code == 409

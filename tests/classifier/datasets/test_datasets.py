@@ -60,7 +60,7 @@ def items_of(dataset: DatasetVersion) -> list[Item]:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "error"),
     [
         (b"no zip", "not a zip"),
         (zip_of({"../1.png": b"x"}), "points outside its folder"),
@@ -69,9 +69,9 @@ def items_of(dataset: DatasetVersion) -> list[Item]:
     ],
 )
 def test_what_the_table_of_contents_shows_is_refused_at_the_door(
-    tara: User, model: ModelVersion, kept: Callable[[], list[str]], content: bytes, said: str
+    tara: User, model: ModelVersion, kept: Callable[[], list[str]], content: bytes, error: str
 ) -> None:
-    with pytest.raises(UploadRefused, match=said):
+    with pytest.raises(UploadRefused, match=error):
         send(tara, content)
     assert not DatasetVersion.objects.exists()
     assert kept() == []
@@ -199,8 +199,8 @@ class TestReviewed:
             say(reviewer, agreed, OTHER)
         say(rita, disputed, ONE)
         say(raj, disputed, OTHER)
-        say(rita, blurred, verdict="not_assessable")
-        say(rita, whole, verdict="no_fracture")
+        say(rita, blurred, finding="not_assessable")
+        say(rita, whole, finding="no_fracture")
         say(rita, elsewhere, ONE)
         say(rita, trashed, ONE)
         Radiograph.objects.filter(id=trashed.radiograph_id).update(deleted_at=trashed.created_at)

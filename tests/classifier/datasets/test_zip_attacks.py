@@ -46,11 +46,11 @@ def send(client: APIClient, content: bytes, **options: str) -> Any:
 def test_what_the_table_of_contents_shows_is_refused_at_the_door(
     as_tara: APIClient, left: Callable[[], list[Path]], kind: str
 ) -> None:
-    make, said = ATTACKS[kind]
+    make, error = ATTACKS[kind]
     answer = send(as_tara, make())
     assert answer.status_code == 400
     assert list(answer.json()) == ["detail"]
-    assert said in answer.json()["detail"]
+    assert error in answer.json()["detail"]
     assert is_error_text(answer.json()["detail"])
     assert (DatasetVersion.objects.count(), AuditEntry.objects.count(), left()) == (0, 0, [])
 
@@ -59,28 +59,28 @@ def test_what_the_table_of_contents_shows_is_refused_at_the_door(
 def test_what_shows_only_while_unpacking_is_refused_by_the_worker(
     as_tara: APIClient, left: Callable[[], list[Path]], tmp_path: Path, kind: str
 ) -> None:
-    make, said = LIES[kind]
+    make, error = LIES[kind]
     answer = send(as_tara, make())
     assert answer.status_code == 201
     build_dataset(answer.json()["id"])
     dataset = DatasetVersion.objects.get()
     assert dataset.state == "failed"
-    assert said in dataset.error
+    assert error in dataset.error
     assert is_error_text(dataset.error)
     assert left() == []
     assert not list(tmp_path.glob("*.png")), "nothing was unpacked outside"
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(("A",), "lacks the class 'B'"), (("A", "B", "C"), "the unknown class 'C'")]
+    ("names", "error"), [(("A",), "lacks the class 'B'"), (("A", "B", "C"), "the unknown class 'C'")]
 )
 def test_a_class_that_is_missing_or_unknown_is_refused_unless_new_ones_are_meant(
-    as_tara: APIClient, left: Callable[[], list[Path]], names: tuple[str, ...], said: str
+    as_tara: APIClient, left: Callable[[], list[Path]], names: tuple[str, ...], error: str
 ) -> None:
     DatasetVersion.objects.create(source="zip", state="succeeded", classes=["A", "B"])
     answer = send(as_tara, zip_of({f"{name}/1.png": IMAGE for name in names}), new_classes="false")
     assert answer.status_code == 400
-    assert said in answer.json()["detail"]
+    assert error in answer.json()["detail"]
     assert is_error_text(answer.json()["detail"])
     assert (DatasetVersion.objects.count(), left()) == (1, [])
 

@@ -90,11 +90,11 @@ def test_a_name_that_no_file_system_takes_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"),
+    ("mode", "error"),
     [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "not a regular file"), (stat.S_IFCHR, "not a regular file")],
 )
-def test_links_and_special_files_are_refused(mode: int, said: str) -> None:
-    assert said in refusal(zip_with("A/link.png", data=b"/etc/passwd", mode=mode | 0o777))
+def test_links_and_special_files_are_refused(mode: int, error: str) -> None:
+    assert error in refusal(zip_with("A/link.png", data=b"/etc/passwd", mode=mode | 0o777))
 
 
 def test_an_encrypted_zip_is_refused() -> None:
@@ -189,14 +189,14 @@ def test_an_entry_that_claims_to_begin_before_the_file_is_refused() -> None:
 
 def test_images_are_unpacked_into_their_class_folders(tmp_path: Path) -> None:
     file = io.BytesIO(zip_of({"set/A/Train/1.png": b"one", "set/B/Test/2.png": b"two"}))
-    told: list[int] = []
+    progress: list[int] = []
 
-    unpack(file, read_contents(file), tmp_path / "images", told.append)
+    unpack(file, read_contents(file), tmp_path / "images", progress.append)
 
     unpacked = tmp_path / "images"
     files = {path.relative_to(unpacked).as_posix(): path.read_bytes() for path in unpacked.rglob("*.png")}
     assert files == {"A/Train/1.png": b"one", "B/Test/2.png": b"two"}
-    assert told == [1, 2]
+    assert progress == [1, 2]
 
 
 def test_classes_must_be_the_expected_ones() -> None:

@@ -1,6 +1,8 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -11,7 +13,8 @@ from ml.classes import FRACTURE_CLASSES
 from tests.uploads import send
 
 FIELDS = [
-    *("id", "radiograph", "state", "class", "confidence", "probabilities", "abstained", "in_distribution"),
+    *("id", "radiograph", "state", "finding", "fracture_probability", "marks", "body_part", "class"),
+    *("confidence", "probabilities", "kinds", "kind_uncertain", "abstained", "in_distribution"),
     *("model_version", "created_at", "finished_at", "error"),
 ]
 
@@ -36,9 +39,15 @@ def test_a_queued_prediction_has_no_answer(alice_api: APIClient, sent: dict[str,
         "id": sent["prediction"]["id"],
         "radiograph": sent["id"],
         "state": "queued",
+        "finding": None,
+        "fracture_probability": None,
+        "marks": [],
+        "body_part": None,
         "class": None,
         "confidence": None,
         "probabilities": [],
+        "kinds": [],
+        "kind_uncertain": None,
         "abstained": None,
         "in_distribution": None,
         "model_version": 1,
@@ -58,7 +67,7 @@ def test_a_failed_prediction_says_why_and_nothing_else(alice_api: APIClient, sen
     assert body["finished_at"] is not None
 
 
-def test_an_image_that_is_not_a_bone_x_ray_gets_no_class(alice_api: APIClient, sent: dict[str, Any]) -> None:
+def test_an_image_that_is_not_a_bone_x_ray_gets_no_kind(alice_api: APIClient, sent: dict[str, Any]) -> None:
     Prediction.objects.update(
         state=Prediction.State.SUCCEEDED,
         finished_at=timezone.now(),
@@ -71,17 +80,40 @@ def test_an_image_that_is_not_a_bone_x_ray_gets_no_class(alice_api: APIClient, s
     body = prediction(alice_api, sent)
     assert (body["class"], body["in_distribution"], body["error"]) == (None, False, None)
     assert len(body["probabilities"]) == 10
+    assert (body["kinds"], body["kind_uncertain"]) == ([], True)
 
 
-def test_the_shipped_model_answers_with_ten_probabilities_highest_first(
+def test_the_shipped_model_gives_no_finding_for_a_drawing(
     alice_api: APIClient, live_model: ModelVersion
 ) -> None:
     sent = send(alice_api).json()
     run_next_prediction()
     body = prediction(alice_api, sent)
+    assert (body["state"], body["finding"], body["fracture_probability"]) == (
+        "succeeded",
+        "not_recognized",
+        None,
+    )
+    assert (body["marks"], body["class"], body["confidence"], body["kinds"]) == ([], None, None, [])
+
+
+def test_the_shipped_model_sees_a_fracture_marks_it_and_lists_likely_kinds(
+    alice_api: APIClient, live_model: ModelVersion, shared: Path
+) -> None:
+    content = (shared / "data/fracatlas/images/IMG0000155.jpg").read_bytes()
+    sent = send(alice_api, SimpleUploadedFile("hand.jpg", content, "image/jpeg")).json()
+    run_next_prediction()
+    body = prediction(alice_api, sent)
     assert list(body) == FIELDS
     assert (body["state"], body["error"], body["model_version"]) == ("succeeded", None, live_model.number)
     assert body["finished_at"] >= body["created_at"]
+    assert (body["finding"], body["body_part"]) == ("fracture_seen", "hand")
+    assert body["fracture_probability"] > 0.5
+    assert 1 <= len(body["marks"]) <= 3
+    mark = body["marks"][0]
+    assert 0 <= mark["x"] < mark["x"] + mark["width"] <= sent["width"]
+    assert 0 <= mark["y"] < mark["y"] + mark["height"] <= sent["height"]
+    assert body["kinds"] == body["probabilities"][:3]
     values = [row["probability"] for row in body["probabilities"]]
     assert values == sorted(values, reverse=True)
     assert sum(values) == pytest.approx(1, abs=1e-5)

@@ -6,10 +6,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from classifier.radiographs.models import Prediction, Radiograph
-from ml.data.images import encode_png
+from classifier.radiographs.models import Radiograph
 from tests.disguises import (
-    BONE,
     DISGUISED,
     IMPOSTORS,
     NAMES,
@@ -19,7 +17,7 @@ from tests.disguises import (
 )
 
 pytestmark = pytest.mark.usefixtures("model")
-TYPES = {"image": "image/png", "thumbnail": "image/jpeg", "saliency": "image/png"}
+TYPES = {"image": "image/png", "thumbnail": "image/jpeg"}
 
 
 @pytest.mark.parametrize("kind", DISGUISED)
@@ -51,7 +49,6 @@ def test_what_is_no_picture_is_refused_and_not_repeated(as_alice: Client, kind: 
 def test_no_name_decides_what_a_picture_is_served_as(as_alice: Client, name: str) -> None:
     as_alice.post("/", {"file": SimpleUploadedFile(name, DISGUISED["jpeg with exif"](), "text/html")})
     radiograph = Radiograph.objects.get()
-    Prediction.objects.update(saliency=encode_png(BONE))
     for what, content_type in TYPES.items():
         served = as_alice.get(f"/radiographs/{radiograph.id}/{what}/")
         assert served.headers["Content-Type"] == content_type

@@ -32,7 +32,7 @@ def serve(number: int = 1) -> list[str]:
     for _ in range(number):
         claimed = Prediction.objects.claim_next(lease_until=timezone.now() + SOON)
         assert claimed is not None
-        Prediction.objects.held_by(claimed).update(state="succeeded", finished_at=timezone.now())
+        Prediction.objects.still_claimed(claimed).update(state="succeeded", finished_at=timezone.now())
         owners.append(claimed.radiograph.owner.username)
     return owners
 

@@ -10,7 +10,7 @@ from classifier.core.models import User
 from classifier.radiographs.models import Radiograph
 from tests.uploads import NOBODYS_ID, fail, finish
 
-PAGES = ["", "answer/", "image/", "thumbnail/", "saliency/"]
+PAGES = ["", "answer/", "image/", "thumbnail/"]
 
 
 @pytest.mark.parametrize("page", PAGES)

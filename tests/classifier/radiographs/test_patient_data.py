@@ -30,17 +30,17 @@ NAME = "Meier_Hans_19700101"
 @pytest.fixture
 def answers(as_alice: Client, live_model: ModelVersion, all_logs: pytest.LogCaptureFixture) -> list[Any]:
     """What page and API said to each file; a real worker's job has predicted those that were read."""
-    said = []
+    answers = []
     for make in (*READ.values(), *REFUSED.values()):
         content = make()
         assert len(marks_in(content)) > 700 or content.startswith(b"ZQ")
         for address in ("/", "/api/v1/radiographs/"):
-            said.append(as_alice.post(address, {"file": SimpleUploadedFile(f"{NAME}.dcm", content)}))
+            answers.append(as_alice.post(address, {"file": SimpleUploadedFile(f"{NAME}.dcm", content)}))
     for _ in Prediction.objects.all():
         run_next_prediction()
     assert set(Prediction.objects.values_list("state", flat=True)) == {"succeeded"}
     trash_radiograph(radiograph=Radiograph.objects.newest_first()[0])
-    return said
+    return answers
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def test_no_attribute_of_a_dicom_file_leaves_a_trace(
 def test_the_name_of_the_file_is_where_its_owner_finds_it_and_nowhere_else(
     answers: list[Any], as_alice: Client, all_logs: pytest.LogCaptureFixture, files: Path, tmp_path: Path
 ) -> None:
-    told = {
+    found = {
         name for name, content in everything(as_alice, all_logs.text, files, tmp_path) if b"Meier" in content
     }
-    backed_up = {name for name in told if name.endswith("-radiographs.radiograph.jsonl")}
+    backed_up = {name for name in found if name.endswith("-radiographs.radiograph.jsonl")}
     assert backed_up
-    assert told - backed_up - {"the database's files"} == {
+    assert found - backed_up - {"the database's files"} == {
         "radiographs_radiograph.name",
         "/account/export//radiographs.json",
         "/api/v1/account/export//radiographs.json",

@@ -52,7 +52,7 @@ def test_what_it_answered_before_is_not_asked_again_and_what_failed_is(
 def test_an_answer_that_is_made_anew_leaves_the_worklist_until_it_is_there(
     alice: User, model: ModelVersion, next_model: ModelVersion
 ) -> None:
-    old = answered(alice, model, abstained=True)
+    old = answered(alice, model, finding="doubtful")
 
     predict_again(user=alice, radiographs=[old.radiograph])
 

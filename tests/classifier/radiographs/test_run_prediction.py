@@ -5,10 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 from django.conf import settings as django_settings
 from django.core.files.storage import FileSystemStorage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from classifier.core.models import User
@@ -17,8 +17,6 @@ from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import delete_radiographs, receive_radiograph
 from classifier.radiographs.tasks import predict_next
 from classifier.registry.models import ModelVersion
-from ml.classes import FRACTURE_CLASSES
-from ml.data.images import read_image
 from portal.operations.tasks import sweep
 from tests.conftest import xray
 
@@ -60,20 +58,22 @@ def test_a_queued_prediction_is_answered(queued: Prediction) -> None:
     assert queued.started_at is not None
     assert queued.finished_at is not None
     assert queued.created_at <= queued.started_at <= queued.finished_at
-    assert {row["class"] for row in queued.probabilities} == set(FRACTURE_CLASSES)
-    assert queued.confidence == queued.probabilities[0]["probability"]
-    assert set(queued.prediction_set) <= set(FRACTURE_CLASSES)
+    assert (queued.finding, queued.fracture_probability) == (Prediction.Finding.NOT_RECOGNIZED, None)
+    assert (queued.marks, queued.class_name, queued.probabilities) == ([], "", [])
+    assert (queued.review_rank, queued.review_order) == (Prediction.ReviewRank.UNREVIEWED, 1)
 
 
-def test_the_heat_map_has_the_pictures_proportions(queued: Prediction) -> None:
+def test_an_x_ray_of_whole_bones_gets_no_kind_of_fracture(
+    alice: User, live_model: ModelVersion, shared: Path
+) -> None:
+    content = (shared / "data/unfractured/IMG0000181.jpg").read_bytes()
+    receive_radiograph(owner=alice, upload=SimpleUploadedFile("whole.jpg", content, "image/jpeg"))
     run_next_prediction()
-    queued.refresh_from_db()
-    if not queued.in_distribution:
-        assert queued.saliency is None
-        return
-    pixels = np.asarray(read_image(bytes(queued.saliency)).pixels)
-    proportions = queued.radiograph.height / queued.radiograph.width
-    assert pixels.shape[0] / pixels.shape[1] == pytest.approx(proportions, rel=0.1)
+    answered = Prediction.objects.get()
+    assert (answered.finding, answered.kinds) == (Prediction.Finding.NO_FRACTURE_SEEN, [])
+    assert (answered.class_name, answered.confidence, answered.probabilities) == ("", None, [])
+    assert answered.fracture_probability is not None
+    assert answered.review_order == pytest.approx(1 - answered.fracture_probability)
 
 
 def test_a_message_delivered_twice_changes_nothing(queued: Prediction) -> None:

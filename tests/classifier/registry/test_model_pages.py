@@ -56,10 +56,20 @@ def test_the_list_marks_the_live_one_and_gives_figures_with_interval_and_n(
     assert "95% CI 0.240 to 0.390; n = 132 test images" in page
 
 
+def test_a_version_shows_the_figures_of_its_finding_by_body_part(
+    as_tess: Client, live_model: ModelVersion
+) -> None:
+    page = " ".join(as_tess.get(f"/models/{live_model.number}/").text.split())
+    assert "Finding: performance on 1,090 X-rays that it was not trained on" in page
+    row = page[page.index("Hand, forearm or elbow") :]
+    assert "0.88 (0.83 to 0.93)" in row[: row.index("</tr>")]
+    assert "Never tested on: X-rays of other hospitals" in page
+
+
 def test_a_version_shows_all_that_is_known_of_it(as_tess: Client, candidate: ModelVersion) -> None:
     page = as_tess.get("/models/2/").text
     for words in (
-        "Performance on 132 test images in 92 groups",
+        "Kind of fracture: performance on 132 test images in 92 groups",
         "0.310 (0.240 to 0.390)",
         candidate.checksum,
         "tiny_cnn",

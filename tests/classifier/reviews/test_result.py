@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from classifier.radiographs.models import Radiograph
+from classifier.registry.models import ModelVersion
 from ml.classes import FRACTURE_CLASSES
 from tests.uploads import fail, finish
 
@@ -37,7 +38,7 @@ def test_a_waiting_page_is_told_of_each_change_once(as_alice: Client, radiograph
     assert as_alice.get(f"{path}?seen=running-500ms").status_code == 204
     finish(radiograph)
     finished = as_alice.get(f"{path}?seen=running-500ms")
-    assert "Avulsion fracture" in finished.text
+    assert "Fracture seen" in finished.text
     assert "hx-trigger" not in finished.text
 
 
@@ -48,16 +49,16 @@ def test_a_page_that_waits_for_long_asks_less_often(as_alice: Client, radiograph
         assert f'hx-trigger="every {pause}"' in answer.text
 
 
-def test_the_answer_says_class_confidence_all_probabilities_and_version(
+def test_the_answer_says_finding_probability_three_kinds_body_part_and_version(
     as_alice: Client, radiograph: Radiograph
 ) -> None:
     finish(radiograph)
     page = page_of(as_alice, radiograph)
-    assert "Avulsion fracture Confidence 62%" in page
-    for name in FRACTURE_CLASSES:
-        assert name.capitalize() in page
-    assert "Comminuted fracture 14%" in page
-    assert "Spiral fracture <1%" in page.replace("&lt;", "<")
+    assert "Fracture seen Probability of a fracture: 93% (about 14 in 15)" in page
+    assert "Likely kinds of fracture" in page
+    assert "Avulsion fracture 62% Comminuted fracture 14% Fracture dislocation 13%" in page
+    assert not any(name.capitalize() in page for name in FRACTURE_CLASSES[3:])
+    assert "Body part Hand, forearm or elbow" in page
     assert "Model version 1" in page
     assert "Time in queue" in page
     assert "Prediction time" in page
@@ -66,7 +67,7 @@ def test_the_answer_says_class_confidence_all_probabilities_and_version(
 def test_every_result_says_what_it_is_not(as_alice: Client, radiograph: Radiograph) -> None:
     def says_it() -> bool:
         page = page_of(as_alice, radiograph)
-        return "This is not a diagnosis." in page and "It cannot rule out a fracture" in page
+        return "This is not a diagnosis." in page and "cannot rule out a fracture" in page
 
     assert says_it()
     finish(radiograph)
@@ -75,28 +76,86 @@ def test_every_result_says_what_it_is_not(as_alice: Client, radiograph: Radiogra
     assert says_it()
 
 
-def test_an_unsure_answer_names_no_class_alone(as_alice: Client, radiograph: Radiograph) -> None:
-    finish(radiograph, abstained=True, confidence=0.27)
+def test_a_doubtful_finding_is_explained(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph, finding="doubtful", fracture_probability=0.1)
     page = page_of(as_alice, radiograph)
-    assert "Unsure One of: Avulsion fracture, comminuted fracture or fracture dislocation" in page
-    assert "Confidence" not in page
+    assert "Doubtful Probability of a fracture: 10% (about 1 in 10)" in page
+    assert "between the thresholds of “no fracture seen” and “fracture seen”" in page
+    assert "Likely kinds of fracture" in page
+
+
+def test_kinds_that_cannot_be_told_apart_are_uncertain(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph, prediction_set=list(FRACTURE_CLASSES[:4]))
+    page = page_of(as_alice, radiograph)
+    assert "Kind of fracture: uncertain" in page
+    assert "Likely kinds" not in page
+
+
+def test_an_x_ray_without_a_fracture_gets_no_kind_and_no_mark(
+    as_alice: Client, radiograph: Radiograph
+) -> None:
+    nothing: dict[str, Any] = {"marks": [], "class_name": "", "confidence": None, "probabilities": []}
+    finish(radiograph, finding="no_fracture_seen", fracture_probability=0.02, prediction_set=[], **nothing)
+    page = page_of(as_alice, radiograph)
+    assert "No fracture seen Probability of a fracture: 2% (about 1 in 50)" in page
+    assert not any(name.capitalize() in page for name in FRACTURE_CLASSES)
+    assert "Show marks" not in page
+
+
+def test_the_finding_stands_beside_how_often_it_was_right(
+    as_alice: Client, radiograph: Radiograph, model: ModelVersion
+) -> None:
+    share = {"value": 0.04, "low": 0.01, "high": 0.09, "n": 1200}
+    tested = {"n": 1442, "fractured": 123, "fractured_among_no_fracture_seen": share}
+    origin = {"never_tested_on": "children"}
+    model.card["finding"] = {"figures": {"held_out": {"hand": tested}}, "origin": origin}
+    model.save()
+    finish(radiograph, finding="no_fracture_seen", fracture_probability=0.02)
+    page = page_of(as_alice, radiograph)
+    assert "1,152 of 1,200 X-rays of a hand, forearm or elbow with this finding showed no fracture" in page
+    assert "(95% interval 91% to 99%)" in page
+    assert "1,442 X-rays of a hand, forearm or elbow were tested, of which 123 show a fracture." in page
+    assert "Never tested on: children." in page
+
+
+def test_a_finding_that_was_not_tested_says_so(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph)
+    page = page_of(as_alice, radiograph)
+    assert "How often this finding is right was not measured for this model version." in page
+
+
+def test_kinds_stand_beside_how_often_the_true_one_is_among_them(
+    as_alice: Client, radiograph: Radiograph, model: ModelVersion
+) -> None:
+    share = {"value": 0.64, "low": 0.6, "high": 0.68}
+    model.card["figures"] = {"held_out": {"n": 1747, "top_3_accuracy": share}}
+    model.save()
+    finish(radiograph)
+    page = page_of(as_alice, radiograph)
+    assert "on 1,747 fractured X-rays, the true kind was among the three most probable in 64%" in page
+    assert "(95% interval 60% to 68%)" in page
+
+
+def test_a_model_that_answers_the_kind_only_says_so(as_alice: Client, radiograph: Radiograph) -> None:
+    finish(radiograph, finding="", fracture_probability=None, marks=[], body_part="")
+    page = page_of(as_alice, radiograph)
+    assert "This model version does not say whether a bone is broken." in page
+    assert "Avulsion fracture 62%" in page
 
 
 def test_a_picture_that_is_no_bone_x_ray_gets_no_class(as_alice: Client, radiograph: Radiograph) -> None:
-    finish(radiograph, in_distribution=False, class_name="")
+    finish(radiograph, finding="not_recognized", in_distribution=False, class_name="", probabilities=[])
     page = page_of(as_alice, radiograph)
-    assert "Not recognized as a bone X-ray The model gives no class" in page
+    assert "Not recognized as a bone X-ray The model gives no finding" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES)
 
 
-def test_the_saliency_lies_over_the_picture_only_where_there_is_one(
-    as_alice: Client, radiograph: Radiograph
-) -> None:
-    saliency = f"/radiographs/{radiograph.id}/saliency/"
+def test_the_marks_lie_over_the_picture_and_can_be_hidden(as_alice: Client, radiograph: Radiograph) -> None:
     finish(radiograph)
-    assert saliency in as_alice.get(f"/radiographs/{radiograph.id}/").text
-    finish(radiograph, saliency=None)
-    assert saliency not in as_alice.get(f"/radiographs/{radiograph.id}/").text
+    page = as_alice.get(f"/radiographs/{radiograph.id}/").text
+    assert '<rect class="mark-box is-first" x="20.0" y="30.0" width="24.0" height="18.0"/>' in page
+    assert "Show marks (1)" in page
+    assert "Show boxes of reviewers" not in page
 
 
 def test_a_failed_answer_says_why_and_can_be_asked_for_again(
@@ -122,7 +181,7 @@ def test_a_list_is_told_which_of_its_waiting_rows_changed(as_alice: Client, radi
     finish(radiograph)
     answer = as_alice.get(path)
     assert f'id="answer-{radiograph.id}" hx-swap-oob="true"' in answer.text
-    assert "Avulsion fracture" in answer.text
+    assert "Fracture seen" in answer.text
 
 
 def test_pictures_are_named_typed_and_private(as_alice: Client, radiograph: Radiograph) -> None:

@@ -29,45 +29,48 @@ def address(prediction: Prediction) -> str:
 
 def test_a_reviewer_confirms_with_one_button(as_rita: Client, radiograph: Radiograph) -> None:
     prediction = finish(radiograph)
-    assert "Confirm: avulsion fracture" in " ".join(
-        as_rita.get(f"/radiographs/{radiograph.id}/").text.split()
-    )
+    assert "Confirm: fracture seen" in " ".join(as_rita.get(f"/radiographs/{radiograph.id}/").text.split())
     answer = as_rita.post(address(prediction), {"confirm": "1"}, follow=True)
     review = Review.objects.get()
-    assert (review.verdict, review.class_name, review.prediction) == (
-        "class",
-        "Avulsion fracture",
-        prediction,
-    )
+    assert (review.finding, review.class_name, review.prediction) == ("fracture", "", prediction)
     assert "confirms the answer" in answer.text
 
 
 @pytest.mark.parametrize(
-    ("finding", "verdict", "class_name"),
-    [
-        ("class:Spiral Fracture", "class", "Spiral Fracture"),
-        ("no_fracture", "no_fracture", ""),
-        ("not_assessable", "not_assessable", ""),
-    ],
+    ("finding", "class_name"),
+    [("fracture", "Spiral Fracture"), ("no_fracture", ""), ("not_assessable", "")],
 )
-def test_a_reviewer_corrects(
-    as_rita: Client, radiograph: Radiograph, finding: str, verdict: str, class_name: str
-) -> None:
+def test_a_reviewer_corrects(as_rita: Client, radiograph: Radiograph, finding: str, class_name: str) -> None:
     prediction = finish(radiograph)
-    sent = {"finding": finding, "comment": "Seen <b>twice</b>."}
+    sent = {"finding": finding, "class_name": class_name, "comment": "Seen <b>twice</b>."}
     page = as_rita.post(address(prediction), sent, follow=True).text
     review = Review.objects.get()
-    assert (review.verdict, review.class_name) == (verdict, class_name)
+    assert (review.finding, review.class_name) == (finding, class_name)
     assert "corrects the answer" in page
     assert "Seen &lt;b&gt;twice&lt;/b&gt;." in page
 
 
-@pytest.mark.parametrize("finding", ["", "class:Broken heart", "class:", "nonsense"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"finding": ""},
+        {"finding": "nonsense"},
+        {"finding": "fracture", "class_name": "Broken heart"},
+        {"finding": "no_fracture", "class_name": "Spiral Fracture"},
+        {"finding": "fracture", "boxes": "nonsense"},
+        {"finding": "fracture", "boxes": '[{"x": 0, "y": 0, "width": 1e9, "height": 5}]'},
+        {"finding": "fracture", "boxes": '[{"x": 0, "y": 0, "width": 0, "height": 5}]'},
+        {"finding": "fracture", "boxes": '[{"x": 0}]'},
+        {"finding": "fracture", "boxes": "[7]"},
+        {"finding": "fracture", "boxes": '{"x": 0}'},
+        {"finding": "no_fracture", "boxes": '[{"x": 0, "y": 0, "width": 5, "height": 5}]'},
+    ],
+)
 def test_what_cannot_be_kept_is_named_and_the_comment_is_not_lost(
-    as_rita: Client, radiograph: Radiograph, finding: str
+    as_rita: Client, radiograph: Radiograph, sent: dict[str, str]
 ) -> None:
     prediction = finish(radiograph)
-    answer = as_rita.post(address(prediction), {"finding": finding, "comment": "Do not lose me"})
+    answer = as_rita.post(address(prediction), {**sent, "comment": "Do not lose me"})
     assert answer.status_code == 400
     assert "errorlist" in answer.text
     assert "Do not lose me" in answer.text
@@ -92,14 +95,15 @@ def test_disagreement_is_shown_plainly_and_a_changed_mind_ends_it(
     bob.user_permissions.add(Permission.objects.get(codename="review_radiograph"))
     as_bob = signed_in(bob)
     prediction = finish(radiograph)
-    as_rita.post(address(prediction), {"finding": "class:Spiral Fracture"})
+    spiral = {"finding": "fracture", "class_name": "Spiral Fracture"}
+    as_rita.post(address(prediction), spiral)
     page = as_bob.post(address(prediction), {"finding": "no_fracture"}, follow=True).text
     assert "The reviewers disagree." in page
     assert "rita: Spiral fracture" in page
     assert "bob: No fracture" in page
     worklist = as_rita.get("/reviews/").text
     assert "Reviewers disagree" in worklist
-    page = as_bob.post(address(prediction), {"finding": "class:Spiral Fracture"}, follow=True).text
+    page = as_bob.post(address(prediction), spiral, follow=True).text
     assert "The reviewers disagree." not in page
     assert "superseded" in page
     assert radiograph.name not in as_rita.get("/reviews/").text
@@ -117,6 +121,41 @@ def test_the_owner_reads_what_was_said_but_may_not_review(
     assert Review.objects.count() == 1
 
 
+def test_the_boxes_of_the_reviews_that_count_lie_over_the_picture(
+    as_alice: Client, as_rita: Client, radiograph: Radiograph
+) -> None:
+    prediction = finish(radiograph)
+    for x in (1, 3):
+        boxes = f'[{{"x": {x}, "y": 2, "width": 10, "height": 12}}]'
+        as_rita.post(address(prediction), {"finding": "fracture", "boxes": boxes})
+    page = as_alice.get(f"/radiographs/{radiograph.id}/").text
+    assert "Show boxes of reviewers (1)" in page
+    assert '<rect class="review-box is-first" x="3.0" y="2.0" width="10.0" height="12.0"/>' in page
+    assert "boxes.js" not in page, "only reviewers draw"
+    assert 'id="drawing"' not in page
+
+
+def test_a_refused_review_keeps_its_boxes(as_rita: Client, radiograph: Radiograph) -> None:
+    prediction = finish(radiograph)
+    boxes = '[{"x": 1, "y": 2, "width": 10, "height": 12}]'
+    page = as_rita.post(address(prediction), {"finding": "", "boxes": boxes}).text
+    assert (
+        'value="[{&quot;x&quot;: 1, &quot;y&quot;: 2, &quot;width&quot;: 10, &quot;height&quot;: 12}]"'
+        in page
+    )
+
+
+def test_the_enter_key_saves_the_chosen_finding_instead_of_confirming(
+    as_rita: Client, radiograph: Radiograph
+) -> None:
+    finish(radiograph)
+    form = as_rita.get(f"/radiographs/{radiograph.id}/").text.partition('id="review-form"')[2]
+    first = re.search(r"<button[^>]*>[^<]*", form)
+    assert first
+    assert "confirm" not in first[0]
+    assert "Save review" in first[0]
+
+
 def test_a_review_of_another_radiograph_is_no_page(as_rita: Client, radiograph: Radiograph) -> None:
     prediction = finish(radiograph)
     wrong = f"/radiographs/{NOBODYS_ID}/review/{prediction.id}/"
@@ -129,15 +168,20 @@ def test_the_worklist_is_for_reviewers(as_alice: Client, client: Client, radiogr
     assert client.get("/reviews/").status_code == 302
 
 
-def test_the_worklist_has_unsure_answers_first(
+def test_the_worklist_has_doubtful_findings_first_and_filters_by_finding(
     as_rita: Client, as_alice: Client, alice: User, model: ModelVersion
 ) -> None:
-    surer, unsure, sure = (receive(alice) for _ in range(3))
-    finish(surer, confidence=0.9, review_rank=2)
-    finish(unsure, abstained=True, confidence=0.2, review_rank=0)
-    finish(sure, confidence=0.6, review_rank=2)
-    page = as_rita.get("/reviews/").text
-    assert re.findall(r"#reviews\">([^<]+)<", page) == [str(one) for one in (unsure, sure, surer)]
+    likely, doubtful, likelier = (receive(alice) for _ in range(3))
+    finish(likely, fracture_probability=0.6, review_rank=2, review_order=0.4)
+    finish(doubtful, finding="doubtful", fracture_probability=0.1, review_rank=0, review_order=0.9)
+    finish(likelier, fracture_probability=0.9, review_rank=2, review_order=0.1)
+
+    def listed(path: str) -> list[str]:
+        return re.findall(r"#reviews\">([^<]+)<", as_rita.get(path).text)
+
+    assert listed("/reviews/") == [str(one) for one in (doubtful, likelier, likely)]
+    assert listed("/reviews/?finding=fracture_seen") == [str(one) for one in (likelier, likely)]
+    assert listed("/reviews/?finding=no_fracture_seen") == []
 
 
 def test_the_queries_of_the_worklist_do_not_grow_with_its_rows(
@@ -207,7 +251,7 @@ def test_predicting_again_adds_an_answer_beside_the_old_one(
     )
     page = as_alice.get(f"/radiographs/{radiograph.id}/").text
     assert "Other model versions" in page
-    assert "Avulsion fracture, 62" in page
+    assert "Fracture seen, 93" in page
 
 
 def test_a_selection_is_predicted_again_with_progress(

@@ -32,7 +32,7 @@ def test_a_review_keeps_which_answer_of_which_model_it_judged(
 
     confirmed = say(rita, prediction, ONE)
     corrected = record_review(
-        reviewer=rita, prediction=prediction, verdict="class", class_name=OTHER, comment="  See the rim. "
+        reviewer=rita, prediction=prediction, finding="fracture", class_name=OTHER, comment="  See the rim. "
     )
 
     assert (confirmed.prediction.model_version, confirmed.radiograph.owner) == (model, alice)
@@ -67,8 +67,8 @@ def test_reviewers_who_say_different_things_disagree_until_one_changes_their_min
     say(rita, prediction, ONE)
     agreed = consensus().agreed
     assert agreed is not None
-    assert agreed.finding == ONE
-    say(raj, prediction, verdict="no_fracture")
+    assert agreed.class_name == ONE
+    say(raj, prediction, finding="no_fracture")
     assert consensus().is_disagreement
     assert consensus().agreed is None
     assert [(one.id, one.get_review_rank_display()) for one in worklist()] == [
@@ -79,12 +79,35 @@ def test_reviewers_who_say_different_things_disagree_until_one_changes_their_min
     assert worklist() == []
 
 
-def test_the_worklist_begins_with_the_unsure_then_disagreements_then_the_least_sure(
+def test_a_fracture_without_a_kind_agrees_with_one_that_is_named(
     rita: User, raj: User, alice: User, model: ModelVersion
 ) -> None:
-    sure, less_sure = (answered(alice, model, confidence=p, seed=n) for n, p in enumerate((0.9, 0.6)))
-    unsure, less = (
-        answered(alice, model, confidence=p, abstained=True, seed=n) for n, p in enumerate((0.3, 0.2), 2)
+    prediction = answered(alice, model)
+    say(rita, prediction, "")
+    say(raj, prediction, OTHER)
+
+    consensus = Consensus(list(Review.objects.latest().filter(radiograph=prediction.radiograph)))
+
+    assert not consensus.is_disagreement
+    assert consensus.agreed is not None
+    assert consensus.agreed.class_name == OTHER
+
+
+def test_boxes_of_a_fracture_are_kept(rita: User, alice: User, model: ModelVersion) -> None:
+    prediction = answered(alice, model)
+    boxes = [{"x": 1.5, "y": 2, "width": 110, "height": 110}]
+
+    record_review(reviewer=rita, prediction=prediction, finding="fracture", boxes=boxes)
+
+    assert Review.objects.get().boxes == [{"x": 1.5, "y": 2.0, "width": 110.0, "height": 110.0}]
+
+
+def test_the_worklist_begins_with_the_doubtful_then_disagreements_then_the_most_probable_fractures(
+    rita: User, raj: User, alice: User, model: ModelVersion
+) -> None:
+    likely, less_likely = (answered(alice, model, probability=p, seed=n) for n, p in enumerate((0.9, 0.6)))
+    doubtful, less = (
+        answered(alice, model, probability=p, finding="doubtful", seed=n) for n, p in enumerate((0.3, 0.2), 2)
     )
     disputed = answered(alice, model, seed=4)
     say(rita, disputed, ONE)
@@ -92,7 +115,7 @@ def test_the_worklist_begins_with_the_unsure_then_disagreements_then_the_least_s
     settled = answered(alice, model, seed=5)
     say(rita, settled, ONE)
 
-    assert worklist() == [less, unsure, disputed, less_sure, sure]
+    assert worklist() == [doubtful, less, disputed, likely, less_likely]
 
 
 def test_what_is_in_the_trash_is_not_on_the_worklist(alice: User, model: ModelVersion) -> None:
@@ -103,21 +126,20 @@ def test_what_is_in_the_trash_is_not_on_the_worklist(alice: User, model: ModelVe
 
 
 @pytest.mark.parametrize(
-    ("verdict", "class_name", "said"),
+    ("finding", "class_name", "message"),
     [
-        ("class", "", "Choose one of the classes"),
-        ("class", "Broken somehow", "Choose one of the classes"),
-        ("no_fracture", ONE, "only be given with the verdict"),
-        ("maybe", "", "The verdict must be one of"),
+        ("fracture", "Broken somehow", "Choose one of the kinds"),
+        ("no_fracture", ONE, "only be given with the finding"),
+        ("maybe", "", "The finding must be one of"),
     ],
 )
 def test_a_review_that_says_nothing_is_refused(
-    rita: User, alice: User, model: ModelVersion, verdict: str, class_name: str, said: str
+    rita: User, alice: User, model: ModelVersion, finding: str, class_name: str, message: str
 ) -> None:
     prediction = answered(alice, model)
 
-    with pytest.raises(ReviewRefused, match=said):
-        record_review(reviewer=rita, prediction=prediction, verdict=verdict, class_name=class_name)
+    with pytest.raises(ReviewRefused, match=message):
+        record_review(reviewer=rita, prediction=prediction, finding=finding, class_name=class_name)
     assert not Review.objects.exists()
 
 

@@ -42,7 +42,7 @@ def test_a_candidate_that_is_not_worse_on_the_same_images_goes_live(
 
 
 @pytest.mark.parametrize(
-    ("comparison", "said"),
+    ("comparison", "error"),
     [
         (None, "has not been compared with the live model"),
         ({"verdict": "worse"}, "significantly worse than Model 1 on 10 test images"),
@@ -55,19 +55,19 @@ def test_what_the_gate_objects_to_needs_a_reason_which_is_kept(
     model: ModelVersion,
     candidate: ModelVersion,
     comparison: dict[str, Any] | None,
-    said: str,
+    error: str,
 ) -> None:
     if comparison is not None:
         compared(candidate, model, **comparison)
 
     for reason in ("", "   "):
-        with pytest.raises(PromotionRefused, match=said):
+        with pytest.raises(PromotionRefused, match=error):
             promote_version(user=tara, version=candidate, reason=reason)
     assert live() == model
 
     promotion = promote_version(user=tara, version=candidate, reason="The live one fails on our films.")
     assert live() == candidate
-    assert said in promotion.objection
+    assert error in promotion.objection
     assert promotion.reason == "The live one fails on our films."
 
 
@@ -87,7 +87,7 @@ def test_the_newest_comparison_counts(model: ModelVersion, candidate: ModelVersi
     compared(candidate, model, "worse")
     newest = compared(candidate, model, "better")
 
-    assert gate.judge(candidate, model) == gate.Judgement(newest, "")
+    assert gate.check(candidate, model) == gate.GateResult(newest, "")
 
 
 def test_a_model_of_unknown_origin_is_not_taken_at_its_figures(

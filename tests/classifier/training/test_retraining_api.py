@@ -116,32 +116,44 @@ def test_a_review_is_recorded_and_listed(
 
     made = as_rita.post(
         f"{API}/reviews/",
-        {"prediction": prediction.id, "verdict": "class", "class": OTHER, "comment": "Look at the rim."},
+        {
+            "prediction": str(prediction.id),
+            "finding": "fracture",
+            "class": OTHER,
+            "boxes": [{"x": 3, "y": 4, "width": 50, "height": 60}],
+            "comment": "Look at the rim.",
+        },
+        format="json",
     )
 
     assert made.status_code == 201
-    assert {name: made.json()[name] for name in ("reviewer", "class", "confirms", "model_version")} == {
+    shown = ("reviewer", "finding", "boxes", "class", "confirms", "model_version")
+    assert {name: made.json()[name] for name in shown} == {
         "reviewer": "rita",
+        "finding": "fracture",
+        "boxes": [{"x": 3.0, "y": 4.0, "width": 50.0, "height": 60.0}],
         "class": OTHER,
         "confirms": False,
         "model_version": 1,
     }
     listed = as_rita.get(f"{API}/reviews/", {"radiograph": prediction.radiograph_id}).json()
     assert [row["comment"] for row in listed["results"]] == ["Look at the rim."]
-    refused = as_rita.post(f"{API}/reviews/", {"prediction": prediction.id, "verdict": "class", "class": "?"})
-    assert (refused.status_code, refused.json()["detail"]) == (400, "Choose one of the classes.")
+    refused = as_rita.post(
+        f"{API}/reviews/", {"prediction": prediction.id, "finding": "fracture", "class": "?"}
+    )
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Choose one of the kinds of fracture.")
 
 
 def test_the_worklist_gives_the_reason_of_each_row(
     as_rita: APIClient, alice: User, model: ModelVersion
 ) -> None:
-    sure, unsure = answered(alice, model, seed=1), answered(alice, model, abstained=True, seed=2)
+    seen, doubtful = answered(alice, model, seed=1), answered(alice, model, finding="doubtful", seed=2)
 
     rows = as_rita.get(f"{API}/reviews/worklist/").json()["results"]
 
     assert [(row["prediction"], row["why"]) for row in rows] == [
-        (str(unsure.id), "unsure"),
-        (str(sure.id), "not reviewed yet"),
+        (str(doubtful.id), "doubtful"),
+        (str(seen.id), "not reviewed yet"),
     ]
 
 

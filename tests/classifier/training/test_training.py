@@ -11,13 +11,13 @@ from django.db import connection
 from django.utils import timezone
 
 from classifier.core.errors import NotAllowedNow
-from classifier.core.jobs import Hold, HoldLost
+from classifier.core.leases import Lease, LeaseLost
 from classifier.core.models import AuditEntry, Notification, User
-from classifier.core.queue import ahead_of
+from classifier.core.queued_work import ahead_of
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.fair_test import FairTest, Origin
+from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages
 from classifier.training.jobs.train import run_training
 from classifier.training.models import TrainingRun
 from classifier.training.services import TrainingRefused, cancel_training, request_training
@@ -68,7 +68,7 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "error"),
     [
         ({"recipe": "secret sauce"}, "The recipe must be one of"),
         ({"start": "somewhere"}, "The start must be one of"),
@@ -81,9 +81,9 @@ def test_a_run_waits_in_the_queue_behind_what_was_asked_for_before(ask: Callable
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_once(
-    ask: Callable[..., TrainingRun], model: ModelVersion, wanted: dict[str, Any], said: str
+    ask: Callable[..., TrainingRun], model: ModelVersion, wanted: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(TrainingRefused, match=said):
+    with pytest.raises(TrainingRefused, match=error):
         ask(**wanted)
     assert not TrainingRun.objects.exists()
 
@@ -149,7 +149,7 @@ def test_a_canceled_run_that_its_worker_left_is_ended_by_the_next_worker(
     folder.mkdir(parents=True)
     cancel_training(user=tara, run=run)
     assert fresh(run).is_canceling
-    Hold(held).hand_back()
+    Lease(held).release()
 
     run_training(run.pk)
 
@@ -180,11 +180,11 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(ask: Callable[..., Tra
     assert late is not None
     assert successor is not None
 
-    for last_word in (lambda: Hold(late).keep(now=True, epoch=9), lambda: Hold(late).fail("Too late.")):
-        with pytest.raises(HoldLost):
-            last_word()
+    for write in (lambda: Lease(late).renew(now=True, epoch=9), lambda: Lease(late).fail("Too late.")):
+        with pytest.raises(LeaseLost):
+            write()
     assert (fresh(run).state, fresh(run).epoch, fresh(run).error) == ("running", 0, "")
-    Hold(successor).finish("succeeded")
+    Lease(successor).finish("succeeded")
     assert fresh(run).state == "succeeded"
 
 
@@ -250,21 +250,21 @@ def test_a_run_of_which_ml_refuses_the_data_fails_with_its_sentence_and_is_not_t
     assert not (tmp_path / "var" / "runs" / str(run.pk)).exists()
 
 
-class TestFairTest:
+class TestHeldOutTestSet:
     """Two models are compared on images that neither learned from."""
 
     def test_images_that_one_of_them_learned_from_are_left_out(self, tmp_path: Path, files: Path) -> None:
         dataset = stored_dataset(tmp_path / "a")
         version = trained_version(dataset)
-        origin = Origin.of(version)
-        manifest = FairTest.make(_manifest(dataset), [origin]).manifest
+        training_images = TrainingImages.of(version)
+        manifest = HeldOutTestSet.make(_manifest(dataset), [training_images]).manifest
         assert len(manifest.subset("test")) == 10
-        assert origin.is_known
-        assert not origin.images & {item.sha256 for item in manifest.subset("test")}
+        assert training_images.is_known
+        assert not training_images.checksums & {item.sha256 for item in manifest.subset("test")}
 
         seen = {manifest.subset("test")[0].sha256, manifest.subset("test")[1].sha256}
-        fair = FairTest.make(manifest, [Origin(frozenset(seen), True)])
-        assert (len(fair.manifest.subset("test")), fair.num_left_out) == (8, 2)
+        held_out = HeldOutTestSet.make(manifest, [TrainingImages(frozenset(seen), True)])
+        assert (len(held_out.manifest.subset("test")), held_out.num_left_out) == (8, 2)
 
     def test_also_what_a_model_learned_before_it_was_trained_on(self, tmp_path: Path, files: Path) -> None:
         before, after = stored_dataset(tmp_path / "a"), stored_dataset(tmp_path / "b", first=5000)
@@ -272,7 +272,7 @@ class TestFairTest:
         TrainingRun.objects.filter(pk=version.training_run.pk).update(start_version=trained_version(before))
         version.refresh_from_db()
 
-        learned = Origin.of(version).images
+        learned = TrainingImages.of(version).checksums
         assert {item.sha256 for item in _manifest(before).subset("train")} < learned
         assert {item.sha256 for item in _manifest(after).subset("validation")} < learned
 
@@ -281,7 +281,7 @@ class TestFairTest:
         everything = frozenset(item.sha256 for item in manifest.items)
 
         with pytest.raises(DatasetRefused, match="was trained on all of these test images"):
-            FairTest.make(manifest, [Origin(everything, True)])
+            HeldOutTestSet.make(manifest, [TrainingImages(everything, True)])
 
 
 def _manifest(dataset: DatasetVersion) -> Manifest:

@@ -201,6 +201,7 @@ def test_the_queries_of_the_list_do_not_grow_with_its_rows(as_tess: Client) -> N
 def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     page = as_tess.get("/training/schedule/").text
     assert re.search(r'value="off"[^>]*checked', page)
+    assert re.search(r'<option value="efficient_top" selected', page)
     answer = as_tess.post(
         "/training/schedule/", {"mode": "after_reviews", "num_reviews": "50", "recipe": "top"}, follow=True
     )
@@ -215,7 +216,7 @@ def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
 def test_the_audit_log_is_paged_to_its_end_and_back(
     as_tess: Client, alice: User, model: ModelVersion
 ) -> None:
-    def look(number: int) -> None:
+    def add_entry(number: int) -> None:
         AuditEntry.objects.record(actor=alice, action=f"looked {number}", about=model)
 
     def turn(page: str, way: str) -> str:
@@ -227,12 +228,12 @@ def test_the_audit_log_is_paged_to_its_end_and_back(
         return [int(number) for number in re.findall(r"looked (\d+):", page)]
 
     for number in range(120):
-        look(number)
+        add_entry(number)
     first = as_tess.get("/audit-log/").text
     assert shown(first) == list(range(119, 69, -1))
     assert 'rel="prev"' not in first
     second = turn(first, "Older")
-    look(120)
+    add_entry(120)
     last = turn(second, "Older")
     assert shown(second) + shown(last) == list(range(69, -1, -1)), "an entry came, and none was shown twice"
     assert 'rel="next"' not in last

@@ -149,7 +149,7 @@ def test_known_groups_are_in_one_split(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "error"),
     [
         ("path,patient\na,b\n", "needs the columns"),
         ("path,group\nmissing.png,p1\n", "missing.png"),
@@ -157,10 +157,10 @@ def test_known_groups_are_in_one_split(data, tmp_path):
         ("path,group\n02.png,p1\n", "or several"),
     ],
 )
-def test_groups_of_unknown_images_are_refused(data, tmp_path, capsys, content, said):
+def test_groups_of_unknown_images_are_refused(data, tmp_path, capsys, content, error):
     (tmp_path / "groups.csv").write_text(content)
     assert run(data, tmp_path / "out", "--groups", tmp_path / "groups.csv") == 1
-    assert said in capsys.readouterr().err
+    assert error in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

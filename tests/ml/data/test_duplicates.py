@@ -76,7 +76,7 @@ def test_plain_and_tiny_pictures_are_compared_without_harm():
 
 
 def test_progress_rises_to_its_end():
-    told = []
-    find_duplicates([make_signature(pixels) for pixels in originals()], told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1
+    progress = []
+    find_duplicates([make_signature(pixels) for pixels in originals()], progress.append)
+    assert progress == sorted(progress)
+    assert progress[-1] == 1

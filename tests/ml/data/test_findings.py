@@ -33,13 +33,13 @@ def test_a_row_is_an_x_ray(images: Path) -> None:
     broken, whole = read_xrays(table, images)
     assert broken.path == images / "0.png"
     assert broken.boxes == ((10, 20, 30, 40), (1, 2, 3.5, 4))
-    assert (broken.fractured, broken.parts, broken.hardware) == (True, (False, True, False, False), True)
+    assert (broken.fractured, broken.body_parts, broken.hardware) == (True, (False, True, False, False), True)
     assert (whole.fractured, whole.boxes, whole.hardware) == (False, (), False)
 
 
 def test_parts_and_metal_may_be_unknown(images: Path) -> None:
     table = write(images, "0.png,a,0,", header="image,group,fractured,boxes\n")
-    assert read_xrays(table, images)[0].parts is None
+    assert read_xrays(table, images)[0].body_parts is None
     assert read_xrays(table, images)[0].hardware is None
 
 
@@ -73,3 +73,9 @@ def test_what_makes_no_sense_is_refused_with_its_line(images: Path, row: str, wh
 def test_a_table_without_a_column_is_refused(images: Path) -> None:
     with pytest.raises(DatasetRefused, match="'boxes'"):
         read_xrays(write(images, header="image,group,fractured\n"), images)
+
+
+def test_boxes_may_be_left_out_where_they_are_not_needed(images: Path) -> None:
+    table = write(images, "0.png,a,1,ABC", header="image,group,fractured,original_sha256\n")
+    (xray,) = read_xrays(table, images, needs_boxes=False)
+    assert (xray.fractured, xray.boxes, xray.original_sha256) == (True, (), "abc")

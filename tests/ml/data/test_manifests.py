@@ -44,7 +44,7 @@ GOOD = "Oblique/1.png," + "a" * 64 + ",10,20,Oblique,g,train"
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "error"),
     [
         (GOOD.replace("Oblique/1.png", "../1.png"), "not a path inside"),
         (GOOD.replace("Oblique/1.png", "/etc/passwd"), "not a path inside"),
@@ -56,10 +56,10 @@ GOOD = "Oblique/1.png," + "a" * 64 + ",10,20,Oblique,g,train"
         (GOOD + "\n" + GOOD, "twice"),
     ],
 )
-def test_an_invalid_row_is_refused_with_the_reason(tmp_path, row, said):
+def test_an_invalid_row_is_refused_with_the_reason(tmp_path, row, error):
     path = tmp_path / "manifest.csv"
     path.write_text(f"path,sha256,width,height,label,group,split\n{row}\n")
-    with pytest.raises(DatasetRefused, match=said):
+    with pytest.raises(DatasetRefused, match=error):
         Manifest.read(path, tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_classes_are_folder_names_and_folders_of_a_published_split_are_recognise
     (tmp_path / "__MACOSX" / "Oblique" / "a.png").touch()
     (tmp_path / "README.txt").touch()
     found = read_class_folder(tmp_path)
-    assert [(file.path, file.label, file.part) for file in found.files] == [
+    assert [(file.path, file.label, file.split_folder) for file in found.files] == [
         ("Not fractured/Test/b.dcm", "Not fractured", "Test"),
         ("Not fractured/Train/a.JPG", "Not fractured", "Train"),
         ("Oblique/00.png", "Oblique", ""),

@@ -45,7 +45,8 @@ def item(name, label, path, split):
 
 def copy_of_shipped(out, card=None, **files):
     shipped = open_bundle(SHIPPED)
-    names = [path.name for path in SHIPPED.iterdir() if path.name not in ("card.json", "checksums.json")]
+    others = ("card.json", "checksums.json")
+    names = [path.name for path in SHIPPED.iterdir() if path.is_file() and path.name not in others]
     content = {name: shipped.file(name).read_bytes() for name in names} | files
     kept = {name: value for name, value in shipped.card.items() if name != "format_version"}
     return write_bundle(out, content, kept | (card or {}))

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ml.serve.bundle import BundleCorrupt, BundleIncompatible, open_bundle, write_bundle
+from ml.serve.bundle import (
+    Bundle,
+    BundleCorrupt,
+    BundleIncompatible,
+    combine_bundles,
+    open_bundle,
+    write_bundle,
+)
 
 FILES = {"model.keras": b"a model", "serving.tflite.gz": b"a graph"}
+
+
+def write(path: Path, card: dict[str, Any] | None = None) -> Bundle:
+    return write_bundle(path, FILES, card or {"classes": ["A", "B"]})
 
 
 def test_a_written_bundle_can_be_opened(tmp_path: Path) -> None:
@@ -96,3 +109,27 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         write_bundle(tmp_path / "bundle", FILES, {"classes": ["B"]})
     assert open_bundle(tmp_path / "bundle").classes == ["A"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_within_a_bundle_is_verified_and_part_of_the_checksum(tmp_path: Path) -> None:
+    kind, finding = write(tmp_path / "kind"), write(tmp_path / "finding", {"answers": "finding"})
+    both = combine_bundles(kind, finding, tmp_path / "both")
+    assert both.finding is not None
+    assert both.finding.checksum == finding.checksum
+    assert both.full_card["finding"]["answers"] == "finding"
+    assert both.checksum not in (kind.checksum, finding.checksum)
+    assert combine_bundles(both, finding, tmp_path / "again").checksum == both.checksum
+    damaged = both.path / "finding" / "card.json"
+    damaged.write_text(damaged.read_text().replace("finding", "nothing"))
+    with pytest.raises(BundleCorrupt, match="its checksum differs"):
+        open_bundle(both.path)
+
+
+def test_the_finding_of_a_bundle_cannot_be_replaced_unnoticed(tmp_path: Path) -> None:
+    kind, finding = write(tmp_path / "kind"), write(tmp_path / "finding", {"answers": "finding"})
+    both = combine_bundles(kind, finding, tmp_path / "both")
+    other = write(tmp_path / "other", {"answers": "finding", "seed": 1})
+    shutil.rmtree(both.path / "finding")
+    shutil.copytree(other.path, both.path / "finding")
+    with pytest.raises(BundleCorrupt, match="its checksum differs"):
+        open_bundle(both.path)

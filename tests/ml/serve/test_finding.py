@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from ml.data import out_of_distribution_images
 from ml.data.images import read_image
-from ml.serve.bundle import SHIPPED as SHIPPED_KIND
-from ml.serve.bundle import BundleIncompatible, open_bundle
-from ml.serve.finding import SHIPPED, FindingCalibration, FindingPredictor, map_score, peaks
+from ml.serve.bundle import FINDING, SHIPPED, BundleIncompatible, open_bundle
+from ml.serve.finding import FindingCalibration, FindingPredictor, map_score, peaks
 from ml.serve.preprocessing import InputSpec
 from tests.ml.drawings import draw_bone
 
@@ -21,7 +21,7 @@ FRACATLAS = Path(__file__).parents[4] / "shared/data/fracatlas"
 
 @pytest.fixture(scope="module")
 def predictor() -> FindingPredictor:
-    return FindingPredictor(open_bundle(SHIPPED), "litert")
+    return FindingPredictor(open_bundle(SHIPPED / FINDING), "litert")
 
 
 def calibration(**changes: float) -> FindingCalibration:
@@ -39,6 +39,14 @@ def calibration(**changes: float) -> FindingCalibration:
 def test_the_probability_decides_the_finding() -> None:
     words = [calibration().name(probability) for probability in (0.09, 0.1, 0.49, 0.5)]
     assert words == ["no fracture seen", "doubtful", "doubtful", "fracture seen"]
+
+
+def test_x_rays_of_other_sources_have_their_own_lower_threshold() -> None:
+    with_other = calibration(not_seen_below_other_sources=0.02)
+    assert with_other.name(0.05) == "no fracture seen"
+    assert with_other.name(0.05, other_source=True) == "doubtful"
+    assert with_other.name(0.01, other_source=True) == "no fracture seen"
+    assert calibration().name(0.05, other_source=True) == "no fracture seen"
 
 
 def test_both_scores_raise_the_probability() -> None:
@@ -66,11 +74,11 @@ def test_marks_are_the_best_cells_and_stand_apart() -> None:
 
 def test_a_kind_bundle_does_not_answer_the_finding() -> None:
     with pytest.raises(BundleIncompatible, match="is not a fracture-finding bundle"):
-        FindingPredictor(open_bundle(SHIPPED_KIND), "litert")
+        FindingPredictor(open_bundle(SHIPPED), "litert")
 
 
 def test_the_shipped_card_says_what_it_was_measured_on() -> None:
-    card = open_bundle(SHIPPED).card
+    card = open_bundle(SHIPPED / FINDING).card
     assert card["answers"] == "finding"
     held_out = card["figures"]["held_out"]
     assert held_out["all"]["n"] > 1000
@@ -128,5 +136,30 @@ def test_real_x_rays_are_recognised_and_their_part_is_named(predictor: FindingPr
     assert right > 0.8 * len(named)
 
 
+def test_broken_bones_from_web_pages_are_recognised(predictor: FindingPredictor, shared: Path) -> None:
+    paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[::2]
+    found = predictor.predict([read_image(path).pixels for path in paths])
+    assert sum(answer.recognised for answer in found) >= 0.93 * len(found)
+    missed = sum(answer.finding == "no fracture seen" for answer in found)
+    assert missed <= 0.15 * len(found)
+
+
+def test_a_chest_and_slices_get_no_finding(predictor: FindingPredictor, shared: Path) -> None:
+    chest = read_image(shared / "data/dicom/RG1_J2KI.dcm").pixels
+    slices = []
+    for name in ("CT_small", "MR_small"):
+        values = dcmread(shared / f"data/dicom/{name}.dcm").pixel_array.astype(np.float64)
+        low, high = np.percentile(values, [0.5, 99.5])
+        slices.append(np.uint8(np.clip((values - low) / (high - low), 0, 1) * 255))
+    for found in predictor.predict([chest, *slices]):
+        assert not found.recognised
+
+
+def test_photographs_get_no_finding(predictor: FindingPredictor) -> None:
+    photographs = out_of_distribution_images.load_photographs()
+    assert photographs
+    assert not any(found.recognised for found in predictor.predict(photographs))
+
+
 def test_the_input_is_larger_than_the_kinds() -> None:
-    assert InputSpec(**open_bundle(SHIPPED).card["input"]).size > 256
+    assert InputSpec(**open_bundle(SHIPPED / FINDING).card["input"]).size > 256

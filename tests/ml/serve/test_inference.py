@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ml.data.images import read_image
 from ml.serve.bundle import SHIPPED, Bundle, open_bundle
 from ml.serve.calibration import softmax
 from ml.serve.inference import Predictor
+from ml.serve.out_of_distribution import FILE
 from ml.serve.preprocessing import InputSpec, preprocess
 from tests.ml.drawings import draw_bone
 
@@ -28,8 +30,8 @@ def keras_probabilities(bundle: Bundle, pixels: np.ndarray) -> np.ndarray:
     recipe = bundle.card["recipe"]
     # The shipped card, which never changes, has the earlier name of the field.
     flip = recipe["test_time_flip"] if "test_time_flip" in recipe else recipe["mirror"]
-    views = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
-    logits = load_keras(bundle.file("model.keras")).predict_on_batch(views).mean(axis=0)
+    inputs = np.stack([image, image[:, ::-1]]) if flip else image[np.newaxis]
+    logits = load_keras(bundle.file("model.keras")).predict_on_batch(inputs).mean(axis=0)
     return softmax(logits[np.newaxis], bundle.card["calibration"]["temperature"])[0]
 
 
@@ -87,7 +89,17 @@ def test_no_class_is_named_for_images_that_are_not_x_rays(pixels: np.ndarray) ->
     prediction = Predictor(open_bundle(SHIPPED)).predict([pixels])[0]
     assert not prediction.in_distribution
     assert prediction.class_name is None
-    assert prediction.saliency is None
+
+
+def test_no_class_is_named_for_a_blank_image_even_without_a_distribution(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+    (bundle / FILE).unlink(missing_ok=True)
+    predictor = Predictor(replace(tiny_bundle, path=bundle))
+    blank, bone = predictor.predict([np.zeros((300, 200), np.uint8), BONES[0]])
+    assert (blank.in_distribution, blank.class_name) == (False, None)
+    assert bone.in_distribution
 
 
 def test_no_class_is_named_for_a_photograph() -> None:
@@ -102,17 +114,6 @@ def test_real_x_rays_are_in_distribution(shared: Path) -> None:
     paths = sorted((shared / "data/bone-break").glob("*/Test/*.jpg"))[:100]
     predictions = [predictor.predict([read_image(path).pixels])[0] for path in paths]
     assert sum(prediction.in_distribution for prediction in predictions) >= 98
-
-
-def test_saliency_has_the_aspect_ratio_of_the_image() -> None:
-    for prediction, pixels in zip(Predictor(open_bundle(SHIPPED)).predict(BONES), BONES, strict=True):
-        if prediction.saliency is None:
-            continue
-        height, width = prediction.saliency.shape
-        assert height / width == pytest.approx(pixels.shape[0] / pixels.shape[1], rel=0.02)
-        assert prediction.saliency.dtype == np.float32
-        assert prediction.saliency.min() >= 0
-        assert prediction.saliency.max() in (0, 1)
 
 
 def test_a_model_without_calibration_still_predicts(tiny_bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ml.data.folds import grouped_folds
 from ml.serve.out_of_distribution import Distribution
-from ml.train.out_of_distribution import fit
+from ml.train.out_of_distribution import Source, fit, fit_sources
 
 RANDOM = np.random.default_rng(0)
 MIXING = RANDOM.normal(size=(8, 20))
@@ -22,7 +22,7 @@ def like_the_training(n: int) -> np.ndarray:
 
 def test_similar_features_are_contained_and_others_are_not(tmp_path: Path) -> None:
     fitted, scores = fit(like_the_training(500), np.arange(500) % 5, np.ones(500, bool))
-    assert np.mean(scores > fitted.threshold) < 0.01
+    assert np.mean(scores > 1) < 0.01
     (tmp_path / "distribution.npz").write_bytes(fitted.to_bytes())
     loaded = Distribution.load(tmp_path)
     assert loaded is not None
@@ -35,8 +35,54 @@ def test_similar_features_are_contained_and_others_are_not(tmp_path: Path) -> No
 def test_more_features_than_pictures_still_make_a_score() -> None:
     features = RANDOM.normal(size=(30, 50)).astype(np.float32)
     fitted, _ = fit(features, np.arange(30) % 5, np.ones(30, bool))
-    assert np.isfinite(fitted.threshold)
+    assert np.isfinite(fitted.threshold).all()
     assert not fitted.contains(np.full(50, 9, np.float32))
+
+
+def test_a_file_of_one_source_without_its_axis_is_read(tmp_path: Path) -> None:
+    """The layout of model versions that were written before there were several sources."""
+    fitted, _ = fit(like_the_training(200), np.arange(200) % 5, np.ones(200, bool))
+    np.savez(
+        tmp_path / "distribution.npz",
+        mean=fitted.mean[0],
+        whitener=fitted.whitener[0],
+        threshold=np.float64(fitted.threshold[0]),
+    )
+    loaded = Distribution.load(tmp_path)
+    assert loaded is not None
+    features = like_the_training(50)
+    np.testing.assert_array_equal(loaded.score(features), fitted.score(features))
+    assert loaded.boundary is None
+
+
+def test_each_source_has_its_own_gaussian_and_threshold(tmp_path: Path) -> None:
+    near, far = like_the_training(400), like_the_training(200) * 3 + 40
+    groups = [str(number // 2) for number in range(400)]
+    fitted = fit_sources([Source(near, groups, 0.01), Source(far, groups[:200], 0.05)], None, [], 0)
+    assert [1 - np.mean(found) for found in fitted.accepted] == pytest.approx([0.01, 0.05], abs=0.01)
+    assert [np.mean(found) for found in fitted.nearest] == [0, 1]
+    (tmp_path / "distribution.npz").write_bytes(fitted.distribution.to_bytes())
+    loaded = Distribution.load(tmp_path)
+    assert loaded is not None
+    assert [loaded.nearest(found[0]) for found in (near, far)] == [0, 1]
+    between = (near.mean(axis=0) + far.mean(axis=0)) / 2
+    assert not loaded.contains(between)
+
+
+def test_the_boundary_excludes_images_that_are_close_to_the_x_rays(tmp_path: Path) -> None:
+    x_rays, others = like_the_training(400), like_the_training(300)
+    # Between the Gaussian's mean and its threshold, but on one side.
+    others[:, 0] = others[:, 0] * 0.2 + x_rays[:, 0].max() + 0.5
+    groups = [str(number) for number in range(400)]
+    sources = [Source(x_rays, groups, 0.02)]
+    without = fit_sources(sources, None, [], 0).distribution
+    fitted = fit_sources(sources, others, groups[:300], 0)
+    (tmp_path / "distribution.npz").write_bytes(fitted.distribution.to_bytes())
+    loaded = Distribution.load(tmp_path)
+    assert loaded is not None
+    assert np.mean(fitted.others_accepted) <= np.mean(without.score(others) <= 1)
+    assert np.mean([loaded.contains(one) for one in others]) < 0.05
+    assert np.mean(fitted.accepted[0]) > 0.95
 
 
 def test_a_bundle_without_a_distribution_has_none(tmp_path: Path) -> None:

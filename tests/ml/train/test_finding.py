@@ -1,7 +1,8 @@
-"""Training of the finding: views with boxes, what cells should answer, and a small run from table to answer."""
+"""Training of the finding: augmentation with boxes, the targets of cells, and a small run from table to answer."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ml.__main__ import main
 from ml.data.findings import Xray, read_xrays
-from ml.networks.finding import TINY_FRACTURE
+from ml.data.manifests import Item, Manifest
 from ml.networks.recipes import XRAY_AUGMENTATION
-from ml.serve.bundle import Bundle
+from ml.serve.bundle import Bundle, open_bundle
 from ml.serve.finding import FindingPredictor
 from ml.serve.inference import LiteRTGraph
+from ml.serve.out_of_distribution import Distribution
 from ml.serve.preprocessing import InputSpec
-from ml.train.finding import cell_targets
-from ml.train.finding_release import FindingRun, logistic_regression, train_finding
-from ml.train.finding_views import fitted, vary
-from ml.train.fitting import TrainingStopped
-from ml.train.input_pipeline import TrainingRefused
+from tests.lazy_module import LazyModule
 from tests.ml.drawings import draw_bone
+
+network = LazyModule("ml.networks.finding")
+export = LazyModule("ml.serve.export")
+finding = LazyModule("ml.train.finding")
+finding_release = LazyModule("ml.train.finding_release")
+finding_features = LazyModule("ml.train.finding_features")
+fitting = LazyModule("ml.train.fitting")
+input_pipeline = LazyModule("ml.train.input_pipeline")
 
 HEADER = "image,group,fractured,hand,leg,hip,shoulder,hardware,boxes\n"
 
@@ -44,7 +51,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Xray]:
 @pytest.fixture(scope="module")
 def bundle(drawn: list[Xray], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("tiny-finding")
-    return train_finding(TINY_FRACTURE, drawn, folder / "bundle", FindingRun(folder / "work"))
+    return finding_release.train_finding(
+        network.TINY_FRACTURE, drawn, folder / "bundle", finding_release.FindingRun(folder / "work")
+    )
 
 
 def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
@@ -52,30 +61,34 @@ def test_boxes_follow_the_picture_into_the_input(tmp_path: Path) -> None:
     pixels[60:80, 200:240] = 255
     Image.fromarray(pixels).save(tmp_path / "box.png")
     xray = Xray(tmp_path / "box.png", "", "g", True, ((200.0, 60.0, 40.0, 20.0),))
-    image, ((x, y, width, height),) = fitted(xray, InputSpec(96))
+    image, ((x, y, width, height),) = finding_features.read_input(xray, InputSpec(96))
     rows, columns = np.nonzero(image[..., 0] > 200)
     assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=0.6)
     assert (width, height) == pytest.approx((40 * 96 / 300, 20 * 96 / 300))
 
 
-def test_boxes_follow_the_variation() -> None:
+def test_boxes_follow_the_augmentation() -> None:
     image = np.zeros((128, 128, 1), np.uint8)
     image[40:50, 70:84] = 255
     how = replace(XRAY_AUGMENTATION, gamma=0, contrast=0, brightness=0, noise=0)
     for seed in range(10):
-        varied, ((x, y, _, _),) = vary(image, [(77, 45, 14, 10)], how, np.random.default_rng(seed))
-        rows, columns = np.nonzero(varied[..., 0] > 128)
+        augmented, ((x, y, _, _),) = finding_features.augment(
+            image, [(77, 45, 14, 10)], how, np.random.default_rng(seed)
+        )
+        rows, columns = np.nonzero(augmented[..., 0] > 128)
         assert (x, y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5), abs=1.0)
 
 
-def test_the_same_seed_varies_in_the_same_way() -> None:
+def test_the_same_seed_augments_in_the_same_way() -> None:
     image = draw_bone(size=(96, 96))[..., np.newaxis]
-    one, other = (vary(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2))
+    one, other = (
+        finding_features.augment(image, [], XRAY_AUGMENTATION, np.random.default_rng(3))[0] for _ in range(2)
+    )
     assert np.array_equal(one, other)
 
 
 def test_the_core_of_a_box_is_positive_and_its_rim_does_not_count() -> None:
-    classes, boxes = cell_targets([(64, 64, 40, 24)], 0, 0, 128)
+    classes, boxes = finding.cell_targets([(64, 64, 40, 24)], 0, 0, 128)
     assert classes[8, 8] == 1
     assert classes[8, 5] == -1
     assert classes[0, 0] == 0
@@ -86,28 +99,15 @@ def test_the_core_of_a_box_is_positive_and_its_rim_does_not_count() -> None:
 
 def test_even_a_tiny_box_has_a_positive_cell() -> None:
     for x in np.arange(40, 56, 0.7):
-        assert (cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
+        assert (finding.cell_targets([(x, x + 3, 4, 4)], 0, 0, 128)[0] == 1).any()
 
 
-def test_a_part_of_a_view_has_its_own_cells() -> None:
-    whole, part = (
-        cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
-        cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
+def test_a_crop_has_its_own_cells() -> None:
+    whole, crop = (
+        finding.cell_targets([(96, 96, 30, 30)], 0, 0, 128)[0],
+        finding.cell_targets([(96, 96, 30, 30)], 64, 64, 64)[0],
     )
-    assert np.array_equal(whole[8:, 8:], part)
-
-
-def test_the_regression_finds_what_the_labels_follow() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(4000, 2)) * (5, 1)
-    labels = random.random(4000) < 1 / (1 + np.exp(-(0.4 * values[:, 0] - 1.0)))
-    first, second, bias = logistic_regression(values, labels)
-    assert (first, second, bias) == pytest.approx((0.4, 0, -1), abs=0.15)
-
-
-def test_the_regression_stays_finite_where_labels_are_separated() -> None:
-    values = np.arange(20.0)[:, np.newaxis]
-    assert np.isfinite(logistic_regression(values, values[:, 0] > 9)).all()
+    assert np.array_equal(whole[8:, 8:], crop)
 
 
 def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
@@ -125,21 +125,60 @@ def test_a_trained_bundle_answers(bundle: Bundle, drawn: list[Xray]) -> None:
 
 
 def test_the_graph_answers_as_the_keras_model(bundle: Bundle) -> None:
-    from ml.serve.export import load_keras
-
-    graph, model = LiteRTGraph(bundle.file("serving.tflite.gz")), load_keras(bundle.file("model.keras"))
+    graph, model = (
+        LiteRTGraph(bundle.file("serving.tflite.gz")),
+        export.load_keras(bundle.file("model.keras")),
+    )
     image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
     served, expected = graph.run(image), model(image[np.newaxis])
     for name in ("map", "box", "finding", "part"):
         assert served[name] == pytest.approx(expected[name].numpy()[0], abs=2e-2), name
 
 
+def test_recognition_is_fitted_again_without_changing_the_network(
+    bundle: Bundle, drawn: list[Xray], tmp_path: Path
+) -> None:
+    manifest, others = tmp_path / "manifest.csv", tmp_path / "others"
+    items = []
+    for number in range(12):
+        path = tmp_path / "web" / "Transverse" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_bone("Transverse", 100 + number)[::2, ::2]).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        items.append(Item(f"Transverse/{number}.png", digest, 1, 1, "Transverse", f"g{number}", "train"))
+        (others / "snow").mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (96, 96), dtype=np.uint8)
+        Image.fromarray(noise).save(others / "snow" / f"volume{number % 3}-{number}.png")
+    Manifest.of(tmp_path / "web", items).write(manifest)
+    labels = drawn[0].path.parent / "labels.csv"
+    arguments = ["fit-recognition", str(bundle.path), str(labels), "--images", str(drawn[0].path.parent)]
+    arguments += ["--fractures", str(manifest), "--fracture-images", str(tmp_path / "web")]
+    assert main([*arguments, "--other-images", str(others), "--out", str(tmp_path / "new")]) == 0
+    refitted = open_bundle(tmp_path / "new")
+    for name in ("model.keras", "serving.tflite.gz", "training_images.txt"):
+        assert refitted.file(name).read_bytes() == bundle.file(name).read_bytes()
+    assert refitted.card["figures"]["held_out"] == bundle.card["figures"]["held_out"]
+    recognised = refitted.card["figures"]["recognised"]
+    assert recognised["fractures_of_other_sources"]["n"] == 12
+    assert recognised["snow"]["n"] == 12
+    calibration = refitted.card["calibration"]
+    assert calibration["not_seen_below_other_sources"] <= calibration["not_seen_below"]
+    assert refitted.card["figures"]["fractures_of_other_sources"]["groups"] == 12
+    distribution = Distribution.load(refitted.path)
+    assert distribution is not None
+    assert distribution.mean.shape[0] == 2
+    assert distribution.boundary is not None
+    assert main([*arguments, "--other-images", str(tmp_path / "web" / "Transverse"), "--out", "x"]) == 1
+
+
 def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bundle, tmp_path: Path) -> None:
     stops = iter([False] * 30 + [True] + [False] * 1000)
-    run = FindingRun(tmp_path / "work", should_stop=lambda: next(stops))
-    with pytest.raises(TrainingStopped):
-        train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", run)
-    resumed = train_finding(TINY_FRACTURE, drawn, tmp_path / "bundle", FindingRun(tmp_path / "work"))
+    run = finding_release.FindingRun(tmp_path / "work", should_stop=lambda: next(stops))
+    with pytest.raises(fitting.TrainingStopped):
+        finding_release.train_finding(network.TINY_FRACTURE, drawn, tmp_path / "bundle", run)
+    resumed = finding_release.train_finding(
+        network.TINY_FRACTURE, drawn, tmp_path / "bundle", finding_release.FindingRun(tmp_path / "work")
+    )
     image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
     one, other = (LiteRTGraph(of.file("serving.tflite.gz")).run(image) for of in (bundle, resumed))
     for name in ("map", "box", "finding", "part"):
@@ -149,5 +188,7 @@ def test_a_stopped_run_resumes_to_the_same_model(drawn: list[Xray], bundle: Bund
 
 def test_too_few_fractures_are_refused(drawn: list[Xray], tmp_path: Path) -> None:
     whole = [xray for xray in drawn if not xray.fractured]
-    with pytest.raises(TrainingRefused, match="fractured"):
-        train_finding(TINY_FRACTURE, whole, tmp_path / "bundle", FindingRun(tmp_path / "work"))
+    with pytest.raises(input_pipeline.TrainingRefused, match="fractured"):
+        finding_release.train_finding(
+            network.TINY_FRACTURE, whole, tmp_path / "bundle", finding_release.FindingRun(tmp_path / "work")
+        )

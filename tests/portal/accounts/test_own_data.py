@@ -10,7 +10,7 @@ from knox.models import AuthToken
 from PIL import Image
 
 from classifier.core.models import User
-from classifier.radiographs.models import Prediction, Radiograph
+from classifier.radiographs.models import Radiograph
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review
@@ -31,23 +31,21 @@ def test_an_export_holds_all_of_ones_own_and_nothing_of_others(
     as_alice: Client, alice: User, bob: User, radiograph: Radiograph
 ) -> None:
     finish(radiograph)
-    Prediction.objects.filter(radiograph=radiograph).update(saliency=b"a picture")
     deleted = receive(alice, xray("deleted.png"))
     trash_radiograph(radiograph=deleted)
     theirs = receive(bob, xray("theirs.png"))
     Review.objects.create(
-        radiograph=theirs, prediction=theirs.predictions.get(), reviewer=alice, verdict="no_fracture"
+        radiograph=theirs, prediction=theirs.predictions.get(), reviewer=alice, finding="no_fracture"
     )
     archive = read(as_alice.get("/account/export/"))
     mine = json.loads(archive.read("radiographs.json"))
     assert {row["name"] for row in mine} == {radiograph.name, "deleted.png"}
     assert {row["predictions"][0]["state"] for row in mine} == {"succeeded", "queued"}
     assert json.loads(archive.read("account.json"))["username"] == "alice"
-    assert [row["verdict"] for row in json.loads(archive.read("reviews.json"))] == ["no_fracture"]
+    assert [row["finding"] for row in json.loads(archive.read("reviews.json"))] == ["no_fracture"]
     with Image.open(io.BytesIO(archive.read(f"images/{radiograph.id}.png"))) as picture:
         assert picture.size == (radiograph.width, radiograph.height)
     assert f"images/{deleted.id}.png" in archive.namelist()
-    assert sum(name.startswith("saliency/") for name in archive.namelist()) == 1
     assert not any(str(theirs.id) in name for name in archive.namelist())
     assert "theirs.png" not in archive.read("radiographs.json").decode()
 
@@ -70,8 +68,8 @@ def test_an_account_goes_with_all_that_is_its_own(
     AuthToken.objects.create(alice)
     trash_radiograph(radiograph=receive(alice, xray("deleted.png")))
     theirs = receive(bob, xray("theirs.png"))
-    said = Review.objects.create(
-        radiograph=theirs, prediction=theirs.predictions.get(), reviewer=alice, verdict="no_fracture"
+    review = Review.objects.create(
+        radiograph=theirs, prediction=theirs.predictions.get(), reviewer=alice, finding="no_fracture"
     )
     with django_capture_on_commit_callbacks(execute=True):
         page = as_alice.post("/account/delete/", {"password": PASSWORD}, follow=True)
@@ -80,8 +78,8 @@ def test_an_account_goes_with_all_that_is_its_own(
     assert list(Radiograph.objects.all()) == [theirs]
     assert AuthToken.objects.count() == 0
     assert all(str(theirs.id) in path.name for path in files.rglob("*") if path.is_file())
-    said.refresh_from_db()
-    assert (said.reviewer, said.verdict) == (None, "no_fracture")
+    review.refresh_from_db()
+    assert (review.reviewer, review.finding) == (None, "no_fracture")
     assert as_alice.get("/radiographs/").status_code == 302
 
 

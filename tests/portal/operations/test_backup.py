@@ -36,17 +36,15 @@ for name in ("alice", "bob"):
     user.groups.add(readers)
     for seed in range(3):
         receive_radiograph(owner=user, upload=SimpleUploadedFile("wrist é.png", png(draw_bone(seed=seed))))
-Prediction.objects.update(state="succeeded", finished_at=timezone.now(), saliency=bytes(range(256)),
+Prediction.objects.update(state="succeeded", finished_at=timezone.now(),
     confidence=0.1 + 0.2, probabilities=[{"class": "Spiral Fracture", "probability": 1 / 3}])
-User.objects.get(username="alice").radiographs.first().predictions.update(state="queued", saliency=None)
+User.objects.get(username="alice").radiographs.first().predictions.update(state="queued")
 """
 
 ROWS = """
 import json
 from portal.operations import backup
-rows = {m._meta.label_lower: [
-    {name: bytes(value).hex() if isinstance(value, (bytes, memoryview)) else value for name, value in row.items()}
-    for row in m._base_manager.order_by("pk").values()] for m in backup.included_models()}
+rows = {m._meta.label_lower: list(m._base_manager.order_by("pk").values()) for m in backup.included_models()}
 print(json.dumps(rows, sort_keys=True, cls=backup.ExactEncoder))
 """
 

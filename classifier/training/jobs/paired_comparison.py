@@ -1,10 +1,11 @@
-"""Two models on the same frozen test images, less those that one of them learned from."""
+"""Compares two models on the same frozen test images, without those that one of them was trained on."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from classifier.core.jobs import Hold, watch
+from classifier.core.jobs import watch
+from classifier.core.leases import Lease
 from classifier.core.ml_process import MlProcess, read_json
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
@@ -14,7 +15,7 @@ from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.serve.bundle import TRAINING_IMAGES
 
-# Of the candidate, beyond chance, by the paired bootstrap's interval of the balanced accuracy.
+# Verdicts on the candidate, from the paired bootstrap interval of the balanced accuracy.
 VERDICTS = {
     "better": Comparison.Verdict.BETTER,
     "worse": Comparison.Verdict.WORSE,
@@ -23,22 +24,24 @@ VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What a model learned from, back through the models it started from: the checksums of the images.
+class TrainingImages:
+    """The images that a model was trained on, including those of the models that it started from.
 
-    `is_known` is False when it began as a model of which nobody can tell.
+    Attributes:
+        checksums: SHA-256 of each image.
+        is_known: False if the training images of the model, or of one that it started from, are unknown.
     """
 
-    images: frozenset[str]
+    checksums: frozenset[str]
     is_known: bool
 
     @classmethod
     def of_run(cls, run: TrainingRun) -> Self:
-        images = _learning_images(run.dataset_version)
+        checksums = _checksums_outside_test(run.dataset_version)
         if run.start_version is None:
-            return cls(images, True)
+            return cls(checksums, True)
         earlier = cls.of(run.start_version)
-        return cls(images | earlier.images, earlier.is_known)
+        return cls(checksums | earlier.checksums, earlier.is_known)
 
     @classmethod
     def of(cls, version: ModelVersion) -> Self:
@@ -49,31 +52,37 @@ class Origin:
             return cls(frozenset(listed.read_text(encoding="ascii").split()), True)
         checksum = version.card.get("data", {}).get("manifest_sha256")
         same = DatasetVersion.objects.filter(checksum=checksum).first()
-        return cls(_learning_images(same), True) if same else cls(frozenset(), False)
+        return cls(_checksums_outside_test(same), True) if same else cls(frozenset(), False)
 
 
-def _learning_images(dataset: DatasetVersion) -> frozenset[str]:
-    """Also those that chose the best epoch and calibrate."""
+def _checksums_outside_test(dataset: DatasetVersion) -> frozenset[str]:
+    """Includes the validation images, which select the epoch and calibrate."""
     items = archives.read_manifest(dataset).items
     return frozenset(item.sha256 for item in items if item.split != "test")
 
 
 @dataclass(frozen=True)
-class FairTest:
-    """A manifest of which neither model saw a test image in training, as far as is known."""
+class HeldOutTestSet:
+    """Test images that neither model was trained on, as far as is known.
+
+    Attributes:
+        manifest: the manifest with these test images and all other images.
+        num_left_out: the number of test images that were left out.
+        is_known: whether the training images of all models are known.
+    """
 
     manifest: Manifest
     num_left_out: int
     is_known: bool
 
     @classmethod
-    def make(cls, manifest: Manifest, origins: list[Origin]) -> Self:
-        """Leaves out each test group of which one of the models saw an image.
+    def make(cls, manifest: Manifest, training_images: list[TrainingImages]) -> Self:
+        """Leaves out each test group with an image that one of the models was trained on.
 
         Raises:
             DatasetRefused: no test image is left.
         """
-        seen = frozenset[str]().union(*(origin.images for origin in origins))
+        seen = frozenset[str]().union(*(images.checksums for images in training_images))
         test = manifest.subset("test")
         groups = {item.group for item in test if item.sha256 in seen}
         kept = [item for item in test if item.group not in groups]
@@ -82,20 +91,24 @@ class FairTest:
                 "The models cannot be compared: one of them was trained on all of these test images."
             )
         rest = [item for item in manifest.items if item.split != "test"]
-        fair = Manifest.of(manifest.root, [*kept, *rest])
-        return cls(fair, len(test) - len(kept), all(origin.is_known for origin in origins))
+        held_out = Manifest.of(manifest.root, [*kept, *rest])
+        is_known = all(images.is_known for images in training_images)
+        return cls(held_out, len(test) - len(kept), is_known)
 
 
-def compare(candidate: Path, live: Path, test: FairTest, *, work: Path, hold: Hold) -> dict[str, Any]:
-    """Runs `python -m ml compare` on two bundles, or files of answers; the fields of a Comparison that succeeded.
+def compare(candidate: Path, live: Path, test: HeldOutTestSet, *, work: Path, lease: Lease) -> dict[str, Any]:
+    """Runs `python -m ml compare` and returns the fields of a Comparison that succeeded.
 
     In its result, a is the live model and b the candidate.
+
+    Args:
+        candidate, live: bundles, or files of answers.
     """
     table = work / "compared.csv"
     test.manifest.write(table)
     command: list[str | Path] = ["compare", live, candidate, table, "--images", test.manifest.root, "--json"]
     with MlProcess(command, work=work) as process:
-        watch(process, hold, phase="compare")
+        watch(process, lease, phase="compare")
     result: dict[str, Any] = read_json(process.output)
     return {
         "test_checksum": result["manifest_checksum"],

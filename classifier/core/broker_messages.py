@@ -1,7 +1,4 @@
-"""Sends messages that wake workers, and lists the jobs ahead of a queued one.
-
-The rows are claimed in classifier.core.models, and held by a lease in classifier.core.jobs.
-"""
+"""Sends the messages that wake workers. They carry no state; classifier.core.queued_work has it."""
 
 import logging
 from typing import Any
@@ -10,7 +7,6 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from classifier.core import worker_stop  # noqa: F401 - its flag is made before the worker forks
-from classifier.core.models import QueuedWork, kinds_of_work
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +25,3 @@ def send_on_commit(task: Any, *arguments: int) -> None:
     """Sends the task's message when the current transaction commits."""
     # robust=True, because the rows are committed by then: a broker error must not turn success into failure.
     transaction.on_commit(lambda: send(task, *arguments), robust=True)
-
-
-def ahead_of(work: QueuedWork) -> list[QueuedWork]:
-    """Lists the unfinished jobs ahead of a queued one in the same queue: running jobs first, then older requests."""
-    if work.state != "queued":
-        return []
-    ahead: list[QueuedWork] = []
-    for kind in kinds_of_work():
-        if kind.queue == work.queue:
-            unfinished = kind._default_manager.filter(state__in=("queued", "running"))
-            ahead += unfinished.filter(created_at__lt=work.created_at)
-    return sorted(ahead, key=lambda other: (other.state != "running", other.created_at))

@@ -32,7 +32,7 @@ EVENT_EVERY = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class CachedFeatures:
     """Cached backbone features. Each row is one copy of an X-ray: unaugmented (0) or augmented (1 and up).
 
     Attributes:
@@ -48,7 +48,7 @@ class Views:
     rows: list[list[int]]
 
 
-def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
+def read_input(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
     """Reads an X-ray and fits it into the network's input.
 
     Returns:
@@ -72,7 +72,7 @@ def fitted(xray: Xray, spec: InputSpec) -> tuple[NDArray[np.uint8], list[Box]]:
     return trim_and_resize(pixels, spec, placement), boxes
 
 
-def vary(
+def augment(
     image: NDArray[np.uint8], boxes: Sequence[Box], augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], list[Box]]:
     """Returns a randomly augmented image, uint8 (size, size, 1), and its transformed boxes.
@@ -127,7 +127,7 @@ def _adjust_intensity(
     return np.asarray(levels.clip(0, 1), np.float32)[pixels]
 
 
-def compute_views(
+def compute_features(
     frozen: keras.Model,
     xrays: Sequence[Xray],
     recipe: FindingRecipe,
@@ -135,7 +135,7 @@ def compute_views(
     work: Path,
     on_progress: ProgressCallback,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Views:
+) -> CachedFeatures:
     """Computes the outputs of the frozen backbone for all copies of the X-rays and caches them in files.
 
     A call that was stopped or killed resumes from its files.
@@ -156,12 +156,13 @@ def compute_views(
     size = recipe.input.size
     planned = [(number, 0) for number in range(len(xrays))]
     for number, xray in enumerate(xrays):
-        planned += [(number, 1 + view) for view in range(recipe.views[xray.fractured])]
+        planned += [(number, 1 + copy) for copy in range(recipe.views[xray.fractured])]
     weights = hashlib.sha256(b"".join(array.tobytes() for array in frozen.get_weights())).hexdigest()
     key_parts = [recipe.input.to_json(), list(recipe.views), recipe.to_json()["augmentation"], seed, weights]
     key_parts.append([[xray.sha256, *xray.boxes] for xray in xrays])
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()[:16]
     work.mkdir(parents=True, exist_ok=True)
+    # The names of the files stay the same, so that earlier caches can be used.
     outputs = [
         _open(work / f"views-{key}-{name}.npy", (len(planned), size // cell, size // cell, output.shape[-1]))
         for name, cell, output in zip(("fine", "coarse"), (8, 16), frozen.outputs, strict=True)
@@ -172,11 +173,11 @@ def compute_views(
     remaining = RemainingTime(len(planned))
     while run and len(boxes) < len(planned):
         row = len(boxes)
-        number, view = planned[row]
-        image, found = fitted(xrays[number], recipe.input)
-        if view:
-            image, found = vary(
-                image, found, recipe.augmentation, np.random.default_rng([seed, number, view])
+        number, copy = planned[row]
+        image, found = read_input(xrays[number], recipe.input)
+        if copy:
+            image, found = augment(
+                image, found, recipe.augmentation, np.random.default_rng([seed, number, copy])
             )
         for output, value in zip(outputs, run(rescale(image, recipe.input)), strict=True):
             output[row] = value
@@ -192,7 +193,9 @@ def compute_views(
     rows: list[list[int]] = [[] for _ in xrays]
     for row, (number, _) in enumerate(planned):
         rows[number].append(row)
-    return Views(outputs[0], outputs[1], [[(b[0], b[1], b[2], b[3]) for b in each] for each in boxes], rows)
+    return CachedFeatures(
+        outputs[0], outputs[1], [[(b[0], b[1], b[2], b[3]) for b in each] for each in boxes], rows
+    )
 
 
 def _litert(frozen: keras.Model, size: int) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:

@@ -1,0 +1,111 @@
+"""The reviewed radiographs on which the finding can be recalibrated."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Max, Min
+
+from classifier.radiographs.models import Radiograph, upload_group
+from classifier.reviews.models import Review, ReviewQuerySet
+from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
+
+SETTLED = (Review.Finding.FRACTURE, Review.Finding.NO_FRACTURE)
+
+
+@dataclass(frozen=True)
+class ReviewedFinding:
+    """A radiograph with the finding on which its reviewers agree.
+
+    Attributes:
+        radiograph: the radiograph.
+        is_fractured: whether they see a fracture.
+        boxes: (x, y, width, height) of the fractures that one of them marked, in pixels of the image.
+    """
+
+    radiograph: Radiograph
+    is_fractured: bool
+    boxes: list[tuple[float, float, float, float]]
+
+    @property
+    def group(self) -> str:
+        return upload_group(self.radiograph.owner_id, self.radiograph.created_at)
+
+
+@dataclass(frozen=True)
+class NumReviewed:
+    """How many radiographs there are to recalibrate on.
+
+    Attributes:
+        num_fractured: radiographs with a fracture.
+        num_unfractured: radiographs without one.
+        num_groups: groups of radiographs that one user uploaded on one day.
+    """
+
+    num_fractured: int
+    num_unfractured: int
+    num_groups: int
+
+    @property
+    def share_of_fractured(self) -> float | None:
+        """Returns the share of radiographs with a fracture, or None if there are no radiographs."""
+        total = self.num_fractured + self.num_unfractured
+        return self.num_fractured / total if total else None
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Lists what is counted, with how many there are, are needed and are missing."""
+        counted = (
+            ("X-rays with a fracture", self.num_fractured, MIN_XRAYS),
+            ("X-rays without a fracture", self.num_unfractured, MIN_XRAYS),
+            ("groups", self.num_groups, MIN_GROUPS),
+        )
+        return [
+            {"name": name, "number": number, "needed": needed, "missing": max(needed - number, 0)}
+            for name, number, needed in counted
+        ]
+
+    @property
+    def missing(self) -> list[str]:
+        """Lists what is missing, such as "12 X-rays with a fracture"; empty if there is enough."""
+        return [f"{row['missing']} {row['name']}" for row in self.rows if row["missing"]]
+
+
+def count_reviewed_findings() -> NumReviewed:
+    """Counts the radiographs that can be recalibrated on."""
+    numbers = dict.fromkeys(SETTLED, 0)
+    groups = set()
+    rows = _agreed().values_list("lowest", "radiograph__owner_id", "radiograph__created_at")
+    for finding, owner_id, created_at in rows.iterator():
+        numbers[Review.Finding(finding)] += 1
+        groups.add(upload_group(owner_id, created_at))
+    return NumReviewed(numbers[Review.Finding.FRACTURE], numbers[Review.Finding.NO_FRACTURE], len(groups))
+
+
+def reviewed_findings() -> Iterator[ReviewedFinding]:
+    """Yields the radiographs that can be recalibrated on, in the order of their ids."""
+    findings: dict[uuid.UUID, str] = dict(_agreed().values_list("radiograph_id", "lowest"))
+    boxes: dict[uuid.UUID, list[Any]] = defaultdict(list)
+    for radiograph_id, marked in _counted().exclude(boxes=[]).values_list("radiograph_id", "boxes"):
+        boxes[radiograph_id] += [(box["x"], box["y"], box["width"], box["height"]) for box in marked]
+    for radiograph_id in sorted(findings):
+        radiograph = Radiograph.objects.not_in_trash().filter(id=radiograph_id).first()
+        if radiograph is not None:
+            is_fractured = findings[radiograph_id] == Review.Finding.FRACTURE
+            yield ReviewedFinding(radiograph, is_fractured, boxes[radiograph_id] if is_fractured else [])
+
+
+def _counted() -> ReviewQuerySet:
+    """Filters the latest reviews of radiographs that are not in the trash and whose owner's site allows training."""
+    return Review.objects.latest().filter(
+        radiograph__deleted_at=None, radiograph__owner__site__allows_training=True
+    )
+
+
+def _agreed() -> Any:
+    """Groups the reviews by radiograph, where all of them say "fracture" or all of them "no fracture"."""
+    by_radiograph = _counted().order_by().values("radiograph")
+    found = by_radiograph.annotate(lowest=Min("finding"), highest=Max("finding"))
+    return found.filter(lowest=F("highest"), lowest__in=SETTLED)

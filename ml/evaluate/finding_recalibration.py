@@ -1,0 +1,210 @@
+"""Recalibrates a bundle's finding on X-rays of the site where it is used, and measures it before and after."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.data.findings import Xray
+from ml.data.images import read_image
+from ml.evaluate.finding import Answered, calibration_error, figures, is_in_a_box
+from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
+from ml.evaluate.finding_calibration import Scored, answer, answer_cross_fitted, calibrate, mark_threshold
+from ml.evaluate.metrics import estimate
+from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.serve.bundle import (
+    CALIBRATION_IMAGES,
+    TRAINING_IMAGES,
+    Bundle,
+    BundleIncompatible,
+    check_destination,
+    combine_bundles,
+    write_bundle,
+)
+from ml.serve.finding import FindingCalibration, FindingPredictor, FindingScores
+
+SEED = 0
+
+
+class RecalibrationRefused(Exception):
+    """The X-rays are not enough to recalibrate on; str(error) is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """An X-ray with the scores of the network."""
+
+    xray: Xray
+    scores: FindingScores
+
+
+def recalibrate(bundle: Bundle, xrays: Sequence[Xray], out: Path, on_progress: ProgressCallback) -> Bundle:
+    """Fits the calibration and the thresholds of the finding to X-rays, and writes a bundle with the same networks.
+
+    The figures before and after are in the card of the finding under "figures", "recalibrated".
+
+    Args:
+        bundle: A bundle of the finding, or one that contains it.
+        xrays: X-rays with and without a fracture. Those that the network was trained on are left out.
+        out: Folder of the new bundle.
+        on_progress: Called with the progress.
+
+    Raises:
+        RecalibrationRefused: There are too few X-rays.
+        BundleIncompatible: The bundle does not answer the finding.
+        FileExistsError: out exists and is not a bundle.
+        ml.data.image_limits.ImageRefused: A file cannot be used.
+    """
+    finding = bundle.finding or bundle
+    if finding.card.get("answers") != "finding":
+        raise BundleIncompatible(f"{bundle.path} does not answer the finding, so it cannot be recalibrated.")
+    check_destination(out)
+    learned = finding.digests(TRAINING_IMAGES)
+    unseen = [xray for xray in xrays if not {xray.sha256, xray.original_sha256} & learned]
+    usable = [xray for xray in unseen if not xray.contradicted]
+    _check_numbers(usable)
+    predicted = _predict(FindingPredictor(finding), usable, on_progress)
+    left_out = {
+        "trained_on": len(xrays) - len(unseen),
+        "contradicted": len(unseen) - len(usable),
+        "not_recognised": len(usable) - len(predicted),
+    }
+    _check_numbers([each.xray for each in predicted])
+    on_progress(ProgressEvent("recalibrate", 1, 1, 0, 1))
+    new = _recalibrated(finding, predicted, left_out)
+    on_progress(ProgressEvent("recalibrate", 1, 1, 1, 1))
+    if bundle.finding is None:
+        return write_bundle(out, *new)
+    with tempfile.TemporaryDirectory() as temporary:
+        return combine_bundles(bundle, write_bundle(Path(temporary) / "finding", *new), out)
+
+
+def _check_numbers(xrays: Sequence[Xray]) -> None:
+    """Raises: RecalibrationRefused"""
+    fractured = [xray for xray in xrays if xray.fractured]
+    unfractured = [xray for xray in xrays if not xray.fractured]
+    groups = {xray.group for xray in xrays}
+    is_enough = min(len(fractured), len(unfractured)) >= MIN_XRAYS
+    if not is_enough or len(groups) < MIN_GROUPS:
+        raise RecalibrationRefused(
+            f"There are too few X-rays to recalibrate on: {len(fractured)} with a fracture and {len(unfractured)} "
+            f"without one, in {len(groups)} groups. At least {MIN_XRAYS} of each, in at least "
+            f"{MIN_GROUPS} groups, are needed that the network was not trained on and that it "
+            "recognises as X-rays."
+        )
+    for kind, of_kind in (("with", fractured), ("without", unfractured)):
+        # The figures after are cross-fitted by group, so each fold needs both kinds in the other folds.
+        if len({xray.group for xray in of_kind}) < 2:
+            raise RecalibrationRefused(
+                f"All X-rays {kind} a fracture are in one group. They must come from at least two."
+            )
+
+
+def _predict(
+    predictor: FindingPredictor, xrays: Sequence[Xray], on_progress: ProgressCallback
+) -> list[_Predicted]:
+    """Returns the scores of the recognised X-rays."""
+    remaining, predicted = RemainingTime(len(xrays)), []
+    for number, xray in enumerate(xrays, start=1):
+        scores = predictor.scores(read_image(xray.path).pixels)
+        if scores is not None:
+            predicted.append(_Predicted(xray, scores))
+        if number % 10 == 0 or number == len(xrays):
+            on_progress(ProgressEvent("predict", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
+    return predicted
+
+
+def _recalibrated(
+    finding: Bundle, predicted: Sequence[_Predicted], left_out: dict[str, int]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Returns the files and the card of the recalibrated finding."""
+    scored = Scored(
+        [each.xray for each in predicted],
+        np.array([each.scores.map_score for each in predicted]),
+        np.array([each.scores.pooled_score for each in predicted]),
+        np.array(
+            [
+                bool(each.scores.marks) and is_in_a_box(each.scores.marks[0], each.xray.boxes)
+                for each in predicted
+            ]
+        ),
+    )
+    old = FindingCalibration.of(finding.card)
+    new = calibrate(scored, _mark_threshold(predicted, old.mark_from), old.part_from)
+    before, after = answer(scored, old), answer_cross_fitted(scored, SEED)
+    digests = {xray.sha256 for xray in scored.xrays}
+    measured = {
+        "n": len(predicted),
+        "fractured": int(scored.labels.sum()),
+        "groups": len(set(scored.groups)),
+        "left_out": left_out,
+        # The figures before are too good if the old calibration was fitted to some of the same X-rays.
+        "known_to_old_calibration": len(digests & finding.digests(CALIBRATION_IMAGES)),
+        "thresholds": {
+            name: {"before": getattr(old, name), "after": new[name]}
+            for name in ("not_seen_below", "seen_from", "mark_from")
+        },
+        "before": figures(before),
+        "after": figures(after),
+        "differences": _differences(before, after),
+    }
+    files = {
+        **finding.files(),
+        CALIBRATION_IMAGES: "".join(f"{digest}\n" for digest in sorted(digests)).encode(),
+    }
+    card = {
+        **finding.card,
+        "calibration": new,
+        "figures": {**finding.card.get("figures", {}), "recalibrated": measured},
+    }
+    return files, card
+
+
+def _mark_threshold(predicted: Sequence[_Predicted], old: float) -> float:
+    """Returns the score threshold of further marks: the old one, unless the fractures have boxes."""
+    if not all(each.xray.boxes for each in predicted if each.xray.fractured):
+        return old
+    false_positives = [
+        mark.score
+        for each in predicted
+        for mark in each.scores.marks
+        if not is_in_a_box(mark, each.xray.boxes)
+    ]
+    return mark_threshold(false_positives, len(predicted))
+
+
+def _differences(before: Answered, after: Answered) -> dict[str, Mapping[str, Any]]:
+    """Returns the paired differences, after minus before, with their intervals."""
+    labels, groups = before.labels, np.array([xray.group for xray in before.xrays])
+
+    def of_errors(chosen: Any) -> float:
+        one, other = (
+            calibration_error(labels[chosen], answered.probabilities[chosen]) for answered in (before, after)
+        )
+        return other - one
+
+    fractured, unfractured = np.flatnonzero(labels), np.flatnonzero(~labels)
+    missed = after.not_seen.astype(float) - before.not_seen
+    alarms = after.seen.astype(float) - before.seen
+    found = {
+        "calibration_error": estimate(of_errors, groups, resamples=1000),
+        "missed": estimate(
+            lambda chosen: float(missed[fractured][chosen].mean()), groups[fractured], resamples=1000
+        ),
+        "false_alarms": estimate(
+            lambda chosen: float(alarms[unfractured][chosen].mean()), groups[unfractured], resamples=1000
+        ),
+    }
+    return {
+        name: {
+            key: None if math.isnan(value) else value
+            for key, value in (("value", each.value), ("low", each.low), ("high", each.high))
+        }
+        for name, each in found.items()
+    }
