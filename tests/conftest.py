@@ -1,4 +1,5 @@
 import io
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery"
 
 
-# Marked `slow`: folders and files whose tests start processes, train a model, drive a browser or ask every address.
+# Marked `slow`: folders and files whose tests start processes, train a model, drive a browser, ask every address, or
+# take more than ten seconds of processor time.
 SLOW = (
     "benchmarks",
     "browser",
@@ -33,6 +35,7 @@ SLOW = (
     "classifier/datasets/test_dicom_in_zips.py",
     "classifier/datasets/test_zip_attacks.py",
     "classifier/radiographs/test_broker_down.py",
+    "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
     "classifier/training/test_recalibration_run.py",
@@ -40,6 +43,8 @@ SLOW = (
     "faults",
     "fuzz",
     "ml/cli",
+    "ml/data/test_audit.py",
+    "ml/evaluate/test_evaluation.py",
     "ml/serve/test_export.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
@@ -64,6 +69,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path.is_relative_to(path) for path in SLOW_PATHS):
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_portal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the first portal that a test starts leaves its database for the others, also of other processes."""
+    folder = tmp_path_factory.getbasetemp()
+    Portal.prepared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prepared"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """Real servers for tests: Redis, PostgreSQL, and the portal as its users start it. Each ends with its context."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -159,6 +160,8 @@ class Portal:
 
     # What they say, for the report of a test that fails.
     logs: ClassVar[list[Path]] = []
+    # Of all processes of this test run: the data folder of a portal that is prepared once, and copied by the others.
+    prepared: ClassVar[Path | None] = None
 
     def __init__(
         self,
@@ -216,13 +219,36 @@ class Portal:
             )
         return self.processes[name]
 
-    def start_up(self) -> None:
+    def prepare(self) -> None:
+        """`manage.py prepare`, or, for an empty folder with SQLite, a copy of what it makes."""
+        if not self.copy_prepared():
+            self.manage("prepare")
+
+    def copy_prepared(self) -> bool:
+        """Whether this portal is one that can begin with a copy."""
+        is_usual = self.program[1:] == ["manage.py"] and "DATABASE_URL" not in self.environment
+        if self.prepared is None or not is_usual or (self.data_dir / "callus.sqlite3").exists():
+            return False
+        self.prepared.mkdir(parents=True, exist_ok=True)
+        with (self.prepared / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            made = self.prepared / "made"
+            if not made.exists():
+                Portal(self.prepared / "var").manage("prepare")
+                (self.prepared / "var").rename(made)
+        shutil.copytree(made / "files", self.data_dir / "files", dirs_exist_ok=True)
+        shutil.copy(made / "callus.sqlite3", self.data_dir)
+        return True
+
+    def start_up(self, *, from_nothing: bool = False) -> None:
+        if not from_nothing:
+            self.copy_prepared()
         self.start("up", "up", "--bind", f"127.0.0.1:{self.port}")
         self.wait_until_live()
 
     def start_set(self) -> None:
         """The same processes as docker-compose.yml, each on its own."""
-        self.manage("prepare")
+        self.prepare()
         self.start("web", "web", "--bind", f"127.0.0.1:{self.port}")
         self.start("predict", "worker", "predict")
         self.start("train", "worker", "train")
@@ -274,7 +300,7 @@ class Portal:
 
 @contextmanager
 def running_portal(data_dir: Path, environment: dict[str, str] | None = None) -> Iterator[Portal]:
-    """`manage.py up` on an empty data folder."""
+    """`manage.py up` on a data folder of its own."""
     portal = Portal(data_dir, environment)
     try:
         portal.start_up()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 def without_workers(tmp_path: Path) -> Iterator[Portal]:
     portal = Portal(tmp_path / "portal")
     try:
-        portal.manage("prepare")
+        portal.prepare()
         portal.add_user("alice", PASSWORD)
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
         portal.wait_until_live()

@@ -42,7 +42,7 @@ def children(portal: Portal) -> dict[str, int]:
 
 def test_an_empty_portal_offers_one_link_to_make_the_first_admin(portal: Portal) -> None:
     try:
-        portal.start_up()
+        portal.start_up(from_nothing=True)
         wait_until(lambda: "first-admin" in portal.console(), what="the link on the console")
         link = re.search(r"http://\S+/first-admin/\S+", portal.console())
         assert link

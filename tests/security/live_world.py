@@ -32,7 +32,7 @@ class LiveWorld:
 def running_world(folder: Path) -> Iterator[LiveWorld]:
     portal = Portal(folder, SETTINGS)
     try:
-        portal.manage("prepare")
+        portal.prepare()
         made = portal.manage("shell", "--no-imports", "-c", MAKE_WORLD)
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
         portal.wait_until_live()
