@@ -39,7 +39,10 @@ KIND = Kind(
     abstained=False,
     in_distribution=True,
 )
-ANSWER = Answer(Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True), KIND)
+ANSWER = Answer(
+    Finding("fracture seen", 0.9, (Mark(20, 30, 24, 18, 0.8),), "hand", recognised=True, calibrated=True),
+    KIND,
+)
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ class Maker:
             "state": Prediction.State.SUCCEEDED,
             "finding": finding if is_xray else Prediction.Finding.NOT_RECOGNIZED,
             "fracture_probability": probability if is_xray else None,
+            "calibrated": True if is_xray else None,
             "body_part": "hand" if is_xray else "",
             "class_name": names[0] if is_xray else "",
             "confidence": pairs[0][1],

@@ -108,6 +108,7 @@ def _answer(prediction: Prediction, number: int, at: datetime) -> None:
         prediction.finding, prediction.fracture_probability = finding, probability
         if finding != Prediction.Finding.NOT_RECOGNIZED:
             prediction.body_part = ("hand", "leg")[number % 2]
+            prediction.calibrated = True
         if finding in (Prediction.Finding.FRACTURE_SEEN, Prediction.Finding.DOUBTFUL):
             width, height = prediction.radiograph.width, prediction.radiograph.height
             prediction.marks = [

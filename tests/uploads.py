@@ -41,6 +41,7 @@ def finish(radiograph: Radiograph, **fields: Any) -> Prediction:
         "finished_at": now,
         "finding": "fracture_seen",
         "fracture_probability": 0.93,
+        "calibrated": True,
         "marks": [{"x": 20.0, "y": 30.0, "width": 24.0, "height": 18.0, "score": 0.8}],
         "body_part": "hand",
         "class_name": names[0],

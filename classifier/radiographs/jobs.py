@@ -82,6 +82,7 @@ def _finding_fields(finding: Finding | None) -> dict[str, Any]:
     return {
         "finding": FINDINGS[finding.finding],
         "fracture_probability": finding.probability,
+        "calibrated": finding.calibrated if finding.recognised else None,
         "marks": [asdict(mark) for mark in finding.marks],
         "body_part": finding.body_part or "",
     }

@@ -250,8 +250,10 @@ class Prediction(QueuedWork):
 
     # Empty until succeeded, and if the model version answers the kind of fracture only.
     finding = models.CharField(max_length=20, blank=True, choices=Finding.choices)
-    # Calibrated; None without a finding.
+    # None without a finding.
     fracture_probability = models.FloatField(null=True)
+    # False if the image resembles X-rays of other sources, for which the probability is not calibrated.
+    calibrated = models.BooleanField(null=True)
     # [{"x": ..., "y": ..., "width": ..., "height": ..., "score": ...}] in pixels of the image, best first
     marks = models.JSONField(default=list)
     body_part = models.CharField(max_length=20, blank=True)

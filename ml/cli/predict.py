@@ -63,6 +63,7 @@ def as_json(path: Path, answer: Answer) -> dict[str, Any]:
         "file": str(path),
         "finding": finding.finding if finding else None,
         "fracture_probability": finding.probability if finding else None,
+        "calibrated": finding.calibrated if finding else None,
         "marks": [asdict(mark) for mark in finding.marks] if finding else [],
         "body_part": finding.body_part if finding else None,
         "kinds": [{"kind": name, "probability": kind.probabilities[name]} for name in answer.kinds],

@@ -50,13 +50,12 @@ class Scored:
         return Scored(xrays, self.map_scores[chosen], self.pooled_scores[chosen], self.hits[chosen])
 
 
-def calibrate(scored: Scored, mark_from: float, part_from: float = 0.5) -> dict[str, Any]:
+def calibrate(scored: Scored, mark_from: float) -> dict[str, Any]:
     """Returns the calibration and the thresholds for the card.
 
     Args:
         scored: X-rays with and without a fracture.
         mark_from: Lowest score of a second or third mark.
-        part_from: Lowest probability of a detected body part.
     """
     labels = scored.labels
     values = np.stack([scored.map_scores, scored.pooled_scores], axis=1)
@@ -73,7 +72,6 @@ def calibrate(scored: Scored, mark_from: float, part_from: float = 0.5) -> dict[
         "seen_from": max(seen_from, not_seen_below),
         "not_seen_below": not_seen_below,
         "mark_from": mark_from,
-        "part_from": part_from,
         "missed_aim": MISSED,
         "alarmed_aim": ALARMED,
         "share_of_fractured": float(labels.mean()),

@@ -136,7 +136,7 @@ def _recalibrated(
         ),
     )
     old = FindingCalibration.of(finding.card)
-    new = calibrate(scored, _mark_threshold(predicted, old.mark_from), old.part_from)
+    new = calibrate(scored, _mark_threshold(predicted, old.mark_from))
     before, after = answer(scored, old), answer_cross_fitted(scored, SEED)
     digests = {xray.sha256 for xray in scored.xrays}
     measured = {

@@ -54,6 +54,8 @@ class Finding:
         marks: Boxes around suspected fractures, by descending score; empty if the finding is "no fracture seen".
         body_part: "hand", "leg", "hip", "shoulder" or "several"; None if no body part is detected.
         recognised: Whether the image is similar to the training images.
+        calibrated: Whether the probability is calibrated for images of this kind. It is not for those that are more
+            similar to X-rays of other sources.
     """
 
     finding: FindingName | None
@@ -61,6 +63,7 @@ class Finding:
     marks: tuple[Mark, ...]
     body_part: str | None
     recognised: bool
+    calibrated: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,6 @@ class FindingCalibration:
         not_seen_below_other_sources: The same for X-rays that are more similar to those of other sources than to those
             the finding was calibrated on; None if there are no other sources.
         mark_from: Lowest score of a second or third mark.
-        part_from: Lowest probability of a detected body part.
     """
 
     map_weight: float
@@ -102,7 +104,6 @@ class FindingCalibration:
     seen_from: float
     not_seen_below: float
     mark_from: float
-    part_from: float = 0.5
     not_seen_below_other_sources: float | None = None
 
     @classmethod
@@ -127,6 +128,21 @@ class FindingCalibration:
         )
 
 
+@dataclass(frozen=True)
+class BodyPartRule:
+    """How a body part is named, from the entry "body_part_rule" of a card.
+
+    Attributes:
+        bias: Added to the logit of each body part.
+        named_from: Lowest probability of a body part that is named.
+        several_from: Lowest probability of the second body part at which "several" is named.
+    """
+
+    bias: Sequence[float] | float = 0.0
+    named_from: float = 0.5
+    several_from: float = 0.5
+
+
 class FindingPredictor:
     """Predicts findings with the model of a finding bundle, without TensorFlow. Not thread-safe."""
 
@@ -143,8 +159,9 @@ class FindingPredictor:
         if bundle.card.get("answers") != "finding":
             raise BundleIncompatible(f"{bundle.path} is not a fracture-finding bundle.")
         self._spec = InputSpec(**bundle.card["input"])
-        self._parts: list[str] = bundle.card["body_parts"]
+        self._body_parts: list[str] = bundle.card["body_parts"]
         self._calibration = FindingCalibration.of(bundle.card)
+        self._body_part_rule = BodyPartRule(**bundle.card.get("body_part_rule", {}))
         self._graph = open_graph(bundle.file("serving.tflite.gz"), engine)
         self._distribution = Distribution.load(bundle.path)
 
@@ -163,7 +180,7 @@ class FindingPredictor:
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
         placement, outputs = self._run(pixels)
         if not is_recognised(pixels, outputs["features"], self._distribution):
-            return Finding(None, None, (), None, recognised=False)
+            return Finding(None, None, (), None, recognised=False, calibrated=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))
         other_source = self._distribution is not None and self._distribution.nearest(outputs["features"]) > 0
@@ -176,7 +193,8 @@ class FindingPredictor:
                 for number, mark in enumerate(found)
                 if number == 0 or mark.score >= calibration.mark_from
             )
-        return Finding(finding, probability, marks, self._body_part(outputs["part"]), recognised=True)
+        body_part = name_body_part(outputs["part"], self._body_part_rule, self._body_parts)
+        return Finding(finding, probability, marks, body_part, recognised=True, calibrated=not other_source)
 
     def _run(self, pixels: NDArray[np.uint8]) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
         placement = find_placement(pixels, self._spec)
@@ -188,11 +206,20 @@ class FindingPredictor:
         found = peaks(outputs["map"][..., 0], outputs["box"], self._spec.size)
         return tuple(_to_image(mark, placement, shape) for mark in found)
 
-    def _body_part(self, logits: NDArray[np.float32]) -> str | None:
-        shown = np.flatnonzero(1 / (1 + np.exp(-logits)) >= self._calibration.part_from)
-        if len(shown) == 0:
-            return None
-        return "several" if len(shown) > 1 else self._parts[int(shown[0])]
+
+def name_body_part(logits: NDArray[np.float32], rule: BodyPartRule, body_parts: Sequence[str]) -> str | None:
+    """Returns the name of the most probable body part, "several", or None.
+
+    Args:
+        logits: float32 (body parts,).
+        rule: How a body part is named.
+        body_parts: The names of the body parts, at least two.
+    """
+    probabilities = 1 / (1 + np.exp(-(logits + np.asarray(rule.bias, np.float32))))
+    second, first = np.argsort(probabilities)[-2:]
+    if probabilities[first] < rule.named_from:
+        return None
+    return "several" if probabilities[second] >= rule.several_from else body_parts[int(first)]
 
 
 def map_score(scores: NDArray[np.float32]) -> float:

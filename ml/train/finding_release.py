@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ml.data.findings import BODY_PARTS, Box, Xray
 from ml.data.folds import grouped_folds
+from ml.evaluate.body_part import body_part_figures, fit_body_part_rule
 from ml.evaluate.finding import figures
 from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibrate, mark_threshold
 from ml.networks import finding as network
@@ -25,7 +26,7 @@ from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution
 from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, write_bundle
 from ml.serve.export import export_finding, export_keras, round_weights
-from ml.serve.finding import FindingCalibration, Mark, map_score, peaks
+from ml.serve.finding import BodyPartRule, FindingCalibration, Mark, map_score, name_body_part, peaks
 from ml.serve.preprocessing import InputSpec
 from ml.train.finding import FindingFit, Scores, fit, scores_of
 from ml.train.finding_features import compute_features
@@ -74,6 +75,11 @@ class HeldOut:
     scores: Scores
     boxes: list[list[Box]]
     size: int
+
+    @property
+    def shown_body_parts(self) -> NDArray[np.bool_]:
+        """Which body parts each X-ray shows, bool (n, 4); none where they are unknown."""
+        return np.array([xray.body_parts or [0] * len(BODY_PARTS) for xray in self.xrays], bool)
 
     def scored(self) -> Scored:
         """Returns the scores that a calibration is fitted to."""
@@ -192,6 +198,7 @@ def release(
         run.seed,
         run.on_progress,
     )
+    rule = fit_body_part_rule(held_out.shown_body_parts)
     card = {
         "answers": "finding",
         "body_parts": list(BODY_PARTS),
@@ -199,7 +206,12 @@ def release(
         "architecture": "efficientnet_lite2 to block_19, with a map of boxes",
         "recipe": recipe.to_json(),
         "calibration": {**calibration, **recognition.calibration},
-        "figures": {"held_out": figures(answer_cross_fitted(scored, run.seed)), **recognition.figures},
+        "body_part_rule": rule,
+        "figures": {
+            "held_out": figures(answer_cross_fitted(scored, run.seed)),
+            "body_part": _body_part_figures(held_out, BodyPartRule(**rule)),
+            **recognition.figures,
+        },
         **facts,
     }
     digests = sorted({xray.sha256 for xray in training_xrays})
@@ -210,6 +222,11 @@ def release(
         out_of_distribution.FILE: recognition.distribution.to_bytes(),
     }
     return write_bundle(out, files, card)
+
+
+def _body_part_figures(held_out: HeldOut, rule: BodyPartRule) -> dict[str, Any]:
+    named = [name_body_part(logits, rule, BODY_PARTS) for logits in held_out.scores.body_parts]
+    return body_part_figures(named, held_out.shown_body_parts)
 
 
 def refit_recognition(
@@ -262,7 +279,7 @@ def refit_recognition(
         {
             **card,
             "calibration": {**calibration, **recognition.calibration},
-            "figures": {"held_out": card["figures"]["held_out"], **recognition.figures},
+            "figures": {**card["figures"], **recognition.figures},
             "origin": card.get("origin", {}) if origin is None else origin,
         },
     )

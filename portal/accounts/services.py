@@ -53,7 +53,7 @@ BATCH_SIZE = 500
 RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
-    "id", "state", "finding", "fracture_probability", "marks", "body_part", "class_name", "confidence",
+    "id", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part", "class_name", "confidence",
     "probabilities", "prediction_set", "abstained", "in_distribution", "created_at", "started_at",
     "finished_at", "error",
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Template filters that format classes, probabilities and durations."""
 
+import math
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -41,15 +42,15 @@ def percent(share: float) -> str:
 
 @register.filter
 def one_in(probability: float) -> str:
-    """0.24 -> 'about 1 in 4', 0.7 -> 'about 7 in 10', 0.97 -> 'about 29 in 30'; the rarer outcome is counted."""
-    rarer = min(probability, 1 - probability)
-    if rarer < 0.01:
-        return "fewer than 1 in 100" if probability < 0.5 else "more than 99 in 100"
-    if rarer > 0.225:
-        return f"about {probability * 10:.0f} in 10"
+    """0.25 -> 'about 1 in 4', 0.7 -> 'about 7 in 10', 0.96 -> 'about 24 in 25'; follows the rounded percentage."""
+    rounded = round(probability, 2)
+    rarer = min(rounded, 1 - rounded)
+    if not 0.01 <= probability <= 0.99:
+        return "fewer than 1 in 100" if rounded < 0.5 else "more than 99 in 100"
+    if rarer > 0.29:
+        return f"about {math.floor(rounded * 10 + 0.5)} in 10"
     total = round(1 / rarer)
-    total = total if total <= 10 else round(total / 5) * 5 if total <= 30 else round(total / 10) * 10
-    return f"about {1 if probability < 0.5 else total - 1} in {total}"
+    return f"about {1 if rounded < 0.5 else total - 1} in {total}"
 
 
 @register.filter

@@ -75,7 +75,14 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
         ),
     )
     fracture_probability = serializers.FloatField(
-        allow_null=True, help_text="The calibrated probability of a fracture; null without a finding."
+        allow_null=True, help_text="The probability of a fracture; null without a finding."
+    )
+    calibrated = serializers.BooleanField(
+        allow_null=True,
+        help_text=(
+            "False when the image resembles X-rays of other sources than those for which the probability was "
+            "calibrated; null without a finding."
+        ),
     )
     marks = MarkSerializer(
         many=True,
@@ -119,8 +126,8 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
     class Meta:
         model = Prediction
         fields = read_only_fields = [
-            "id", "radiograph", "state", "finding", "fracture_probability", "marks", "body_part", "class_",
-            "confidence", "probabilities", "kinds", "kind_uncertain", "abstained", "in_distribution",
+            "id", "radiograph", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part",
+            "class_", "confidence", "probabilities", "kinds", "kind_uncertain", "abstained", "in_distribution",
             "model_version", "created_at", "finished_at", "error",
         ]  # fmt: skip
 

@@ -63,6 +63,7 @@ class Migration(migrations.Migration):
                 ('trace', models.CharField(blank=True, default=classifier.core.trace.current_id, max_length=64)),
                 ('finding', models.CharField(blank=True, choices=[('fracture_seen', 'fracture seen'), ('doubtful', 'doubtful'), ('no_fracture_seen', 'no fracture seen'), ('not_recognized', 'not recognized')], max_length=20)),
                 ('fracture_probability', models.FloatField(null=True)),
+                ('calibrated', models.BooleanField(null=True)),
                 ('marks', models.JSONField(default=list)),
                 ('body_part', models.CharField(blank=True, max_length=20)),
                 ('class_name', models.CharField(blank=True, max_length=100)),

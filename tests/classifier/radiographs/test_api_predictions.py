@@ -13,7 +13,8 @@ from ml.classes import FRACTURE_CLASSES
 from tests.uploads import send
 
 FIELDS = [
-    *("id", "radiograph", "state", "finding", "fracture_probability", "marks", "body_part", "class"),
+    *("id", "radiograph", "state", "finding", "fracture_probability", "calibrated", "marks"),
+    *("body_part", "class"),
     *("confidence", "probabilities", "kinds", "kind_uncertain", "abstained", "in_distribution"),
     *("model_version", "created_at", "finished_at", "error"),
 ]
@@ -41,6 +42,7 @@ def test_a_queued_prediction_has_no_answer(alice_api: APIClient, sent: dict[str,
         "state": "queued",
         "finding": None,
         "fracture_probability": None,
+        "calibrated": None,
         "marks": [],
         "body_part": None,
         "class": None,
@@ -109,6 +111,7 @@ def test_the_shipped_model_sees_a_fracture_marks_it_and_lists_likely_kinds(
     assert body["finished_at"] >= body["created_at"]
     assert (body["finding"], body["body_part"]) == ("fracture_seen", "hand")
     assert body["fracture_probability"] > 0.5
+    assert body["calibrated"] is True
     assert 1 <= len(body["marks"]) <= 3
     mark = body["marks"][0]
     assert 0 <= mark["x"] < mark["x"] + mark["width"] <= sent["width"]

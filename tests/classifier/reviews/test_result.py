@@ -1,6 +1,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 from django.utils.html import strip_tags
@@ -54,7 +55,7 @@ def test_the_answer_says_finding_probability_three_kinds_body_part_and_version(
 ) -> None:
     finish(radiograph)
     page = page_of(as_alice, radiograph)
-    assert "Fracture seen Probability of a fracture: 93% (about 14 in 15)" in page
+    assert "Fracture seen Probability of a fracture: 93% (about 13 in 14)" in page
     assert "Likely kinds of fracture" in page
     assert "Avulsion fracture 62% Comminuted fracture 14% Fracture dislocation 13%" in page
     assert not any(name.capitalize() in page for name in FRACTURE_CLASSES[3:])
@@ -106,16 +107,48 @@ def test_the_finding_stands_beside_how_often_it_was_right(
     as_alice: Client, radiograph: Radiograph, model: ModelVersion
 ) -> None:
     share = {"value": 0.04, "low": 0.01, "high": 0.09, "n": 1200}
+    missed = {"value": 0.2, "low": 0.1, "high": 0.3, "n": 50}
     tested = {"n": 1442, "fractured": 123, "fractured_among_no_fracture_seen": share}
+    tested["no_fracture_seen_among_fractured"] = missed
     origin = {"never_tested_on": "children"}
     model.card["finding"] = {"figures": {"held_out": {"hand": tested}}, "origin": origin}
     model.save()
     finish(radiograph, finding="no_fracture_seen", fracture_probability=0.02)
     page = page_of(as_alice, radiograph)
-    assert "1,152 of 1,200 X-rays of a hand, forearm or elbow with this finding showed no fracture" in page
+    assert "1,152 of all 1,200 X-rays of a hand, forearm or elbow with this finding" in page
+    assert "showed no fracture" in page
     assert "(95% interval 91% to 99%)" in page
     assert "1,442 X-rays of a hand, forearm or elbow were tested, of which 123 show a fracture." in page
+    assert "It missed 10 of 50 fractures (10% to 30%)." in page
     assert "Never tested on: children." in page
+
+
+@pytest.mark.parametrize("gap", ["value", "low", "high"])
+def test_figures_without_an_interval_are_not_shown(
+    as_alice: Client, radiograph: Radiograph, model: ModelVersion, gap: str
+) -> None:
+    share = {"value": 0.04, "low": 0.01, "high": 0.09, "n": 1200, gap: None}
+    tested = {"n": 1442, "fractured": 123, "fractured_among_fracture_seen": share}
+    model.card["finding"] = {"figures": {"held_out": {"hand": tested}}}
+    model.card["figures"] = {"test": {"n": 9, "top_3_accuracy": {**share, gap: None}}}
+    model.save()
+    finish(radiograph)
+    assert "was not measured for this model version" in page_of(as_alice, radiograph)
+
+
+def test_a_probability_that_is_not_calibrated_for_the_image_says_so(
+    as_alice: Client, radiograph: Radiograph, model: ModelVersion
+) -> None:
+    share = {"value": 0.7, "low": 0.5, "high": 0.8, "n": 220}
+    others = {"n": 1862, "no_fracture_seen": {"value": 0.07, "low": 0.05, "high": 0.09}}
+    tested = {"all": {"n": 1090, "fractured": 197, "fractured_among_fracture_seen": share}}
+    model.card["finding"] = {"figures": {"held_out": tested, "fractures_of_other_sources": others}}
+    model.save()
+    finish(radiograph, calibrated=False)
+    page = page_of(as_alice, radiograph)
+    assert "The probability is not calibrated for this image," in page
+    assert "Of 1,862 such X-rays, which all show a fracture, 130 were answered “no fracture seen”" in page
+    assert "How often is this right?" not in page
 
 
 def test_a_finding_that_was_not_tested_says_so(as_alice: Client, radiograph: Radiograph) -> None:
@@ -132,7 +165,7 @@ def test_kinds_stand_beside_how_often_the_true_one_is_among_them(
     model.save()
     finish(radiograph)
     page = page_of(as_alice, radiograph)
-    assert "on 1,747 fractured X-rays, the true kind was among the three most probable in 64%" in page
+    assert "on 1,747 fractured X-rays, the true kind was among the three most probable in 1,118" in page
     assert "(95% interval 60% to 68%)" in page
 
 

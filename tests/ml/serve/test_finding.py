@@ -12,7 +12,14 @@ from pydicom import dcmread
 from ml.data import out_of_distribution_images
 from ml.data.images import read_image
 from ml.serve.bundle import FINDING, SHIPPED, BundleIncompatible, open_bundle
-from ml.serve.finding import FindingCalibration, FindingPredictor, map_score, peaks
+from ml.serve.finding import (
+    BodyPartRule,
+    FindingCalibration,
+    FindingPredictor,
+    map_score,
+    name_body_part,
+    peaks,
+)
 from ml.serve.preprocessing import InputSpec
 from tests.ml.drawings import draw_bone
 
@@ -70,6 +77,19 @@ def test_marks_are_the_best_cells_and_stand_apart() -> None:
     assert (second.x + second.width / 2, second.y + second.height / 2) == (84, 100)
     assert first.score > second.score > third.score
     assert (first.width, first.height) == (32, 32)
+
+
+def test_the_most_probable_body_part_is_named_unless_a_second_is_nearly_certain() -> None:
+    def named(*logits: float, bias: float = 0.0) -> str | None:
+        rule = BodyPartRule([0, 0, bias], named_from=0.3, several_from=0.9)
+        return name_body_part(np.array(logits, np.float32), rule, ["hand", "leg", "hip"])
+
+    assert named(1, -2, -3) == "hand"
+    assert named(1, 2, -3) == "leg"
+    assert named(3, 3, -3) == "several"
+    assert named(-3, -3, -3) is None
+    assert named(-0.5, -3, -1) == "hand"
+    assert named(-0.5, -3, -1, bias=1.2) == "hip"
 
 
 def test_a_kind_bundle_does_not_answer_the_finding() -> None:
