@@ -146,7 +146,12 @@ def fill_evaluation(facts: dict[str, Any]) -> None:
         for name, when in (("before temperature scaling", "before"), ("after", "after"))
     }
     draw(folder / "reliability.svg", figures.reliability(sides))
-    rows = [[NAMES[name], interval(estimate)] for name, estimate in facts["figures"].items()]
+    # The refused ones stand in the table of other pictures, as on the model page.
+    rows = [
+        [NAMES[name], interval(estimate)]
+        for name, estimate in facts["figures"].items()
+        if name != "refused_as_out_of_distribution"
+    ]
     place = [name for name, _ in rows].index(NAMES["calibration_error"])
     rows.insert(place + 1, [CHANCE, f"{facts['calibration_error_by_chance']:.3f}"])
     rows.append(

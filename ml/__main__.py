@@ -7,8 +7,9 @@ import importlib
 import os
 import pkgutil
 import sys
+from pathlib import Path
 
-from ml import cli
+from ml import __version__, cli
 
 # What `pip install callus` leaves out: the packages of the extra `train` in pyproject.toml.
 TRAINING_PACKAGES = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
@@ -25,7 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     # Hides TensorFlow's log messages from commands that import it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(prog="python -m ml", description="Classify bone fractures on X-rays.")
+    parser = argparse.ArgumentParser(
+        prog=_program_name(),
+        description="Detect bone fractures on X-rays and name their kind; train, evaluate and compare the models.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     # Each public module in ml/cli is a command. Its `run` imports what takes long to load.
     modules = (info.name for info in pkgutil.iter_modules(cli.__path__))
@@ -49,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+
+
+def _program_name() -> str:
+    """Returns the program as the user called it: the installed callus-ml, or python -m ml."""
+    return "callus-ml" if Path(sys.argv[0]).stem == "callus-ml" else "python -m ml"
 
 
 if __name__ == "__main__":

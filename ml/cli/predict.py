@@ -1,4 +1,4 @@
-"""Answer X-rays: is a bone broken, where, how sure; then which kinds of fracture are likely.
+"""Predict whether X-rays show a fracture, where and how probable it is, and the likely kinds of fracture.
 
 The shipped model answers unless --bundle names another. A file that cannot be used gets its own line with the reason;
 the exit code is 1 only if no file at all could be answered.

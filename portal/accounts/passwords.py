@@ -1,7 +1,11 @@
-"""The password validator that revokes API tokens."""
+"""The password validator that revokes API tokens, and the rules for a first password."""
 
 from typing import Any
 
+from django.contrib.auth.password_validation import (
+    get_default_password_validators,
+    password_validators_help_text_html,
+)
 from knox.models import AuthToken
 
 
@@ -22,3 +26,9 @@ class RevokesTokens:
     def password_changed(self, password: str, user: Any = None) -> None:
         """Deletes the user's API tokens."""
         AuthToken.objects.filter(user=user).delete()
+
+
+def first_password_help_text() -> str:
+    """Returns the rules for the password of a new account as an HTML list, without what a change of it does."""
+    rules = [rule for rule in get_default_password_validators() if not isinstance(rule, RevokesTokens)]
+    return password_validators_help_text_html(rules)

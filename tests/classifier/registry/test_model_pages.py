@@ -148,6 +148,16 @@ def test_what_stands_the_comparison_is_promoted_without_a_reason(
     assert ModelVersion.objects.live() == candidate
 
 
+def test_who_promotes_a_trained_model_reads_that_its_finding_is_not_new(
+    as_tess: Client, candidate: ModelVersion, model: ModelVersion
+) -> None:
+    sentence = "Training changed the kind of fracture only."
+    assert sentence not in as_tess.get("/models/2/promote/").text
+    candidate.card["finding"] = {}
+    candidate.save()
+    assert sentence in as_tess.get("/models/2/promote/").text
+
+
 @pytest.mark.parametrize(
     ("verdict", "objection"),
     [

@@ -58,6 +58,7 @@ def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     dataset = make_dataset()
     page = as_tess.get(f"/training/start/?dataset_version={dataset.pk}").text
     assert "A small network that trains in seconds" in page
+    assert "A training run trains the kind of fracture only." in page
     chosen = {
         "dataset_version": dataset.pk,
         "recipe": "tiny",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ml import __version__
 from ml.__main__ import main
 from ml.data import out_of_distribution_images
 from ml.data.manifests import Manifest
@@ -24,6 +25,26 @@ def bone(tmp_path: Path) -> Path:
     path = tmp_path / "bone.png"
     Image.fromarray(draw_bone()).save(path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"), [("/opt/bin/callus-ml", "callus-ml"), ("ml/__main__.py", "python -m ml")]
+)
+def test_the_help_names_the_program_as_it_was_called(
+    called: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {shown} [-h]")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
 
 
 def test_predict_writes_one_line_per_file(

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from classifier.core.models import User
 from classifier.registry.models import ModelVersion
+from portal.accounts import first_admin
 from tests.conftest import PASSWORD
 
 
@@ -80,6 +81,28 @@ def test_a_forgotten_password_is_reset_by_mail_once(client: Client, alice: User)
     alice.refresh_from_db()
     assert alice.check_password(new)
     assert "This link is not valid" in Client().get(link[1], follow=True).text
+
+
+def test_mails_greet_with_the_name_of_the_product(client: Client, alice: User) -> None:
+    for address in (alice.email, "unknown@example.org"):
+        client.post("/accounts/password/reset/", {"email": address})
+    assert len(mail.outbox) == 2
+    for message in mail.outbox:
+        assert message.subject.startswith("[Callus] ")
+        assert str(message.body).startswith("Hello from Callus!\n")
+        assert "Hello from testserver" not in message.body
+
+
+def test_only_who_changes_a_password_reads_what_that_does(client: Client, alice: User) -> None:
+    sentence, rule = "signs out your other devices", "at least 10 characters"
+    for address in ("/accounts/signup/", f"/first-admin/{first_admin.make_token()}/"):
+        page = client.get(address).text
+        assert rule in page
+        assert sentence not in page
+    client.force_login(alice)
+    page = client.get("/accounts/password/change/").text
+    assert rule in page
+    assert sentence in page
 
 
 def test_a_token_is_shown_once_and_works(as_alice: Client, model: ModelVersion) -> None:
