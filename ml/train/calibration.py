@@ -42,7 +42,7 @@ def calibrate(held_out: HeldOutPredictions, seed: int) -> tuple[dict[str, Any], 
     if len(held_out.labels) < MIN_IMAGES:
         return {"temperature": 1.0, "conformal_threshold": 0.0, "abstain_below": 0.0, "n": 0}, {}
     labels, groups = held_out.labels, held_out.groups
-    temperature = fit_temperature(held_out.logits, labels)
+    temperature = fit_temperature(held_out.logits, labels, groups)
     probabilities = softmax(held_out.logits, temperature)
     point = choose_threshold(probabilities, labels, SELECTIVE_ACCURACY, groups)
     numbers = {"n": len(labels), "groups": len(set(groups))}
@@ -78,7 +78,7 @@ def _calibrate_by_fold(
     sets = np.zeros(held_out.logits.shape, bool)
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        temperature = fit_temperature(held_out.logits[outside], labels[outside])
+        temperature = fit_temperature(held_out.logits[outside], labels[outside], groups[outside])
         others = softmax(held_out.logits[outside], temperature)
         threshold = conformal_threshold(others, labels[outside], groups[outside], COVERAGE)
         probabilities[inside] = softmax(held_out.logits[inside], temperature)

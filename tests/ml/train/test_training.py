@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.__main__ import main
 from ml.data.manifests import Manifest
 from ml.networks.recipes import PRETRAINED, RECIPES, Recipe
 from ml.progress import ProgressEvent, console_reporter, json_reporter
 from ml.serve.bundle import REQUIRED_FILES, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
 from ml.serve.preprocessing import InputSpec, preprocess
-from ml.train.cross_validation import RunOptions, train_model
+from ml.train.cross_validation import HeldOutPredictions, RunOptions, train_model
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import (
     Examples,
@@ -143,6 +144,25 @@ def test_the_model_is_accurate_and_its_card_has_the_metrics(tiny_bundle: Bundle)
         "validation": 12,
         "test": 6,
     }
+
+
+def test_recalibrating_does_not_change_the_network(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    labels = np.arange(60) % 2
+    logits = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    HeldOutPredictions(logits, labels, [str(number) for number in range(60)]).save(tmp_path / "held_out.npz")
+    drawn.write(tmp_path / "manifest.csv")
+    arguments = ["recalibrate", str(tiny_bundle.path), str(tmp_path / "held_out.npz")]
+    arguments += ["--manifest", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
+    assert main([*arguments, "--out", str(tmp_path / "new")]) == 0
+    new = open_bundle(tmp_path / "new")
+    for name in ("model.keras", "serving.tflite.gz", "distribution.npz", TRAINING_IMAGES):
+        assert new.file(name).read_bytes() == tiny_bundle.file(name).read_bytes()
+    assert new.card["calibration"]["temperature"] > tiny_bundle.card["calibration"]["temperature"]
+    assert new.card["figures"]["held_out"]["n"] == 60
+    assert new.card["figures"]["test"]["n"] == 6
+    assert new.card["figures"]["in_distribution"] == tiny_bundle.card["figures"]["in_distribution"]
 
 
 def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
