@@ -15,7 +15,9 @@ from ml.data.manifests import Manifest
 from ml.networks.recipes import PRETRAINED, RECIPES, Recipe
 from ml.progress import ProgressEvent, console_reporter, json_reporter
 from ml.serve.bundle import REQUIRED_FILES, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
+from ml.serve.calibration import fit_temperature, softmax
 from ml.serve.preprocessing import InputSpec, preprocess
+from ml.train.calibration import fit_upper_temperature
 from ml.train.cross_validation import HeldOutPredictions, RunOptions, train_model
 from ml.train.fitting import TrainingStopped
 from ml.train.input_pipeline import (
@@ -144,6 +146,18 @@ def test_the_model_is_accurate_and_its_card_has_the_metrics(tiny_bundle: Bundle)
         "validation": 12,
         "test": 6,
     }
+
+
+def test_the_temperature_is_the_upper_end_of_its_interval() -> None:
+    random = np.random.default_rng(0)
+    logits = (random.normal(size=(400, 5)) * 1.5).astype(np.float32)
+    labels = np.array([random.choice(5, p=row) for row in softmax(logits)])
+    groups = [str(number // 2) for number in range(400)]
+    estimate = fit_temperature(logits, labels, groups)
+    upper = fit_upper_temperature(logits, labels, groups, 0)
+    assert estimate == pytest.approx(1, rel=0.15)
+    assert 1.02 * estimate < upper < 1.3 * estimate
+    assert fit_upper_temperature(logits, labels, groups, 0) == upper
 
 
 def test_recalibrating_does_not_change_the_network(
