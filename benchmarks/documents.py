@@ -42,8 +42,8 @@ def main() -> None:
         fill_evaluation(read(options.evaluation / "report.json"))
     if options.original:
         fill_original(options.original)
-    if options.whole_bones:
-        fill_whole_bones(options.whole_bones)
+    if options.normal_images:
+        fill_whole_bones(options.normal_images)
 
 
 def read(path: Path) -> Any:

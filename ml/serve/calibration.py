@@ -34,14 +34,17 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def fit_temperature(logits: Floats, labels: Ints) -> float:
+def fit_temperature(logits: Floats, labels: Ints, groups: Groups | None = None) -> float:
     """Fits the temperature that minimises the negative log-likelihood (Guo et al. 2017).
 
     The log-likelihood is concave in 1 / temperature, so its derivative has one root, which is found by bisection.
+    Each group has the same weight, because images of new sources come from groups of their own: a model is right more
+    often on sources with many copies and views.
 
     Args:
         logits: (n, classes); log-probabilities give the same result.
         labels: (n,).
+        groups: (n,); None makes each image its own group.
 
     Returns:
         The temperature, from MIN_TEMPERATURE to MAX_TEMPERATURE.
@@ -53,10 +56,11 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
         raise ValueError("A temperature needs at least one image to be fitted on.")
     scores = logits.astype(np.float64)
     truth = scores[np.arange(len(labels)), labels]
+    weights, _ = _group_weights(groups, len(labels))
 
     def slope(inverse: float) -> float:
         expected = np.sum(softmax(scores, 1 / inverse) * scores, axis=1)
-        return float(np.mean(truth - expected))
+        return float(weights @ (truth - expected))
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     for _ in range(60):

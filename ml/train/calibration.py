@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ COVERAGE = 0.9
 # Accuracy among the images whose confidence reaches the threshold below which the model abstains.
 SELECTIVE_ACCURACY = 0.5
 FOLDS = 5
+# Quantile of the temperature over bootstrap samples of the groups. On new sources the model is right less often than in
+# cross-validation, and too much confidence does more harm than too little.
+TEMPERATURE_QUANTILE = 0.975
+RESAMPLES = 200
 # A threshold or quantile of fewer images is not informative; the bundle then answers without.
 MIN_IMAGES = 20
 
@@ -42,7 +47,7 @@ def calibrate(held_out: HeldOutPredictions, seed: int) -> tuple[dict[str, Any], 
     if len(held_out.labels) < MIN_IMAGES:
         return {"temperature": 1.0, "conformal_threshold": 0.0, "abstain_below": 0.0, "n": 0}, {}
     labels, groups = held_out.labels, held_out.groups
-    temperature = fit_temperature(held_out.logits, labels)
+    temperature = fit_upper_temperature(held_out.logits, labels, groups, seed)
     probabilities = softmax(held_out.logits, temperature)
     point = choose_threshold(probabilities, labels, SELECTIVE_ACCURACY, groups)
     numbers = {"n": len(labels), "groups": len(set(groups))}
@@ -63,6 +68,31 @@ def calibrate(held_out: HeldOutPredictions, seed: int) -> tuple[dict[str, Any], 
     return calibration, {**numbers, **measure(labels, probabilities, sets, groups)}
 
 
+def fit_upper_temperature(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: Sequence[str] | NDArray[np.str_],
+    seed: int,
+) -> float:
+    """Returns the upper end of the 95% interval of the temperature, by a bootstrap of groups.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,).
+        groups: (n,). Each drawn group has the same weight.
+        seed: Seed of the draws.
+    """
+    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    members = [np.flatnonzero(group_of == number) for number in range(group_of.max() + 1)]
+    random = np.random.default_rng(seed)
+    temperatures = []
+    for draw in random.integers(len(members), size=(RESAMPLES, len(members))):
+        images = np.concatenate([members[group] for group in draw])
+        drawn = np.repeat(np.arange(len(draw)), [len(members[group]) for group in draw])
+        temperatures.append(fit_temperature(logits[images], labels[images], drawn))
+    return float(np.quantile(temperatures, TEMPERATURE_QUANTILE))
+
+
 def num_folds(groups: list[str]) -> int:
     """Returns FOLDS, or the number of groups if it is smaller."""
     return min(FOLDS, len(set(groups)))
@@ -78,7 +108,7 @@ def _calibrate_by_fold(
     sets = np.zeros(held_out.logits.shape, bool)
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        temperature = fit_temperature(held_out.logits[outside], labels[outside])
+        temperature = fit_upper_temperature(held_out.logits[outside], labels[outside], groups[outside], seed)
         others = softmax(held_out.logits[outside], temperature)
         threshold = conformal_threshold(others, labels[outside], groups[outside], COVERAGE)
         probabilities[inside] = softmax(held_out.logits[inside], temperature)

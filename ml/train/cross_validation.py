@@ -63,6 +63,16 @@ class HeldOutPredictions:
     labels: NDArray[np.int64]
     groups: list[str]
 
+    def save(self, path: Path) -> None:
+        """Writes the predictions as .npz."""
+        np.savez(path, logits=self.logits, labels=self.labels, groups=np.array(self.groups))
+
+    @classmethod
+    def load(cls, path: Path) -> HeldOutPredictions:
+        """Reads predictions that `save` has written."""
+        with np.load(path, allow_pickle=False) as saved:
+            return cls(saved["logits"], saved["labels"], saved["groups"].tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,19 @@ import tensorflow as tf
 from ml import __version__
 from ml.data.folds import grouped_folds
 from ml.data.manifests import Manifest
-from ml.evaluate.answers import predict_test_images
+from ml.evaluate.answers import Answers, predict_test_images
 from ml.evaluate.evaluation import figures_of
 from ml.evaluate.unfractured import measure_unfractured
 from ml.networks.recipes import Recipe
-from ml.serve.bundle import TRAINING_IMAGES, Bundle, check_destination, open_bundle, write_bundle
+from ml.progress import ProgressCallback
+from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, open_bundle, write_bundle
 from ml.serve.export import export_keras, export_litert, round_weights
 from ml.serve.inference import Predictor, open_graph
 from ml.serve.out_of_distribution import FILE as DISTRIBUTION
 from ml.serve.out_of_distribution import Distribution
 from ml.train.calibration import calibrate, num_folds
 from ml.train.cross_validation import (
+    HeldOutPredictions,
     RunOptions,
     TrainedModel,
     encode_labels,
@@ -33,6 +37,9 @@ from ml.train.cross_validation import (
 )
 from ml.train.input_pipeline import decode_images
 from ml.train.out_of_distribution import fit_and_measure
+
+# Predictions that calibrate the model, in the folder of the run's checkpoints.
+HELD_OUT = "held_out.npz"
 
 
 def train(
@@ -56,6 +63,7 @@ def train(
     # A test image that cannot be read ends the run now instead of after the training.
     decode_images(manifest, manifest.subset("test"), recipe.input, run.work, run.on_progress)
     learned = train_model(recipe, manifest, run)
+    learned.held_out.save(run.work / HELD_OUT)
     round_weights(learned.model)
     graph = export_litert(learned.model, recipe.ood_layers, recipe.test_time_flip)
     files = {
@@ -71,18 +79,57 @@ def train(
         figures["in_distribution"] = fitted[1]
     card = _card(recipe, manifest, run, learned, calibration)
     draft = write_bundle(run.work / "draft", files, card)
-    answers = None
-    if manifest.subset("test"):
-        answers = predict_test_images(draft, manifest, run.on_progress, engine="litert", phase="measure")
-        numbers = {"n": len(answers.items), "groups": len(set(answers.groups))}
-        figures["test"] = {**numbers, **figures_of(answers)}
-    if run.normal_images:
-        predictor = Predictor(draft, "litert")
-        figures["whole_bones"] = measure_unfractured(predictor, run.normal_images, run.on_progress)
+    evaluated, answers = _evaluate(draft, manifest, run.normal_images, run.on_progress)
+    figures |= evaluated
     bundle = write_bundle(out, files, {**card, "figures": figures})
     if answers and answers_file:
         replace(answers, checksum=bundle.checksum, card=bundle.card).save(answers_file)
     return bundle
+
+
+def recalibrate(
+    bundle: Bundle,
+    held_out: HeldOutPredictions,
+    out: Path,
+    manifest: Manifest | None,
+    normal_images: Path | None,
+    on_progress: ProgressCallback,
+) -> Bundle:
+    """Writes a copy of a bundle of the kind of fracture that is calibrated again; its network does not change.
+
+    Args:
+        bundle: The bundle. If it contains a bundle of the finding, that is not copied.
+        held_out: Predictions of the networks of the cross-validation.
+        out: Folder of the new bundle.
+        manifest: Manifest whose test part is evaluated for the card.
+        normal_images: Folder of X-rays without fractures, on which the model is evaluated for the card.
+        on_progress: Called with the progress.
+    """
+    check_destination(out)
+    calibration, figures = calibrate(held_out, bundle.card["seed"])
+    names = set(json.loads(bundle.file(CHECKSUMS).read_bytes())) - {"card.json"}
+    files = {name: bundle.file(name).read_bytes() for name in sorted(names) if "/" not in name}
+    kept = {name: value for name, value in bundle.card["figures"].items() if name == "in_distribution"}
+    card = {**bundle.card, "calibration": calibration, "figures": {"held_out": figures, **kept}}
+    with tempfile.TemporaryDirectory() as temporary:
+        draft = write_bundle(Path(temporary) / "draft", files, card)
+        evaluated, _ = _evaluate(draft, manifest, normal_images, on_progress)
+    return write_bundle(out, files, {**card, "figures": {**card["figures"], **evaluated}})
+
+
+def _evaluate(
+    draft: Bundle, manifest: Manifest | None, normal_images: Path | None, on_progress: ProgressCallback
+) -> tuple[dict[str, Any], Answers | None]:
+    """Returns the figures of a bundle on the test part and on normal X-rays, and the answers for the test part."""
+    figures: dict[str, Any] = {}
+    answers = None
+    if manifest is not None and manifest.subset("test"):
+        answers = predict_test_images(draft, manifest, on_progress, engine="litert", phase="measure")
+        numbers = {"n": len(answers.items), "groups": len(set(answers.groups))}
+        figures["test"] = {**numbers, **figures_of(answers)}
+    if normal_images:
+        figures["whole_bones"] = measure_unfractured(Predictor(draft, "litert"), normal_images, on_progress)
+    return figures, answers
 
 
 def _fit_distribution(

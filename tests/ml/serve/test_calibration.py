@@ -42,6 +42,17 @@ def test_temperature_is_bounded_when_every_prediction_is_right_or_wrong():
     assert calibration.fit_temperature(logits, np.array([1, 1])) == pytest.approx(calibration.MAX_TEMPERATURE)
 
 
+def test_temperature_gives_each_group_the_same_weight():
+    logits = np.repeat(np.array([[2.0, 0.0]]), 20, axis=0)
+    labels = np.array([0] * 16 + [1] * 4)
+    one_source_is_often_right = ["copies"] * 15 + [str(number) for number in range(5)]
+    by_image = calibration.fit_temperature(logits, labels)
+    by_group = calibration.fit_temperature(logits, labels, one_source_is_often_right)
+    # 16 of 20 images are right, but only 2 of 6 groups.
+    assert calibration.softmax(logits[:1], by_image)[0, 0] == pytest.approx(0.8, abs=1e-3)
+    assert by_group == pytest.approx(calibration.MAX_TEMPERATURE)
+
+
 def test_temperature_needs_images():
     with pytest.raises(ValueError, match="at least one image"):
         calibration.fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.__main__ import main
 from ml.data.manifests import Manifest
 from ml.networks.recipes import PRETRAINED, RECIPES, Recipe
 from ml.progress import ProgressEvent, console_reporter, json_reporter
 from ml.serve.bundle import REQUIRED_FILES, TRAINING_IMAGES, Bundle, open_bundle, write_bundle
+from ml.serve.calibration import fit_temperature, softmax
 from ml.serve.preprocessing import InputSpec, preprocess
 from tests.lazy_module import LazyModule
 
@@ -24,6 +26,7 @@ cross_validation = LazyModule("ml.train.cross_validation")
 fitting = LazyModule("ml.train.fitting")
 input_pipeline = LazyModule("ml.train.input_pipeline")
 release = LazyModule("ml.train.release")
+calibration = LazyModule("ml.train.calibration")
 
 TINY = RECIPES["tiny"]
 ONCE = replace(TINY, backbone_output=None, folds=0, views=0, epochs=3, dropout=0.3, mixup=0.2)
@@ -155,6 +158,39 @@ def test_the_model_is_accurate_and_its_card_has_the_metrics(tiny_bundle: Bundle)
         "validation": 12,
         "test": 6,
     }
+
+
+def test_the_temperature_is_the_upper_end_of_its_interval() -> None:
+    random = np.random.default_rng(0)
+    logits = (random.normal(size=(400, 5)) * 1.5).astype(np.float32)
+    labels = np.array([random.choice(5, p=row) for row in softmax(logits)])
+    groups = [str(number // 2) for number in range(400)]
+    estimate = fit_temperature(logits, labels, groups)
+    upper = calibration.fit_upper_temperature(logits, labels, groups, 0)
+    assert estimate == pytest.approx(1, rel=0.15)
+    assert 1.02 * estimate < upper < 1.3 * estimate
+    assert calibration.fit_upper_temperature(logits, labels, groups, 0) == upper
+
+
+def test_recalibrating_does_not_change_the_network(
+    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    labels = np.arange(60) % 2
+    logits = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    cross_validation.HeldOutPredictions(logits, labels, [str(number) for number in range(60)]).save(
+        tmp_path / "held_out.npz"
+    )
+    drawn.write(tmp_path / "manifest.csv")
+    arguments = ["recalibrate-kind", str(tiny_bundle.path), str(tmp_path / "held_out.npz")]
+    arguments += ["--manifest", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
+    assert main([*arguments, "--out", str(tmp_path / "new")]) == 0
+    new = open_bundle(tmp_path / "new")
+    for name in ("model.keras", "serving.tflite.gz", "distribution.npz", TRAINING_IMAGES):
+        assert new.file(name).read_bytes() == tiny_bundle.file(name).read_bytes()
+    assert new.card["calibration"]["temperature"] > tiny_bundle.card["calibration"]["temperature"]
+    assert new.card["figures"]["held_out"]["n"] == 60
+    assert new.card["figures"]["test"]["n"] == 6
+    assert new.card["figures"]["in_distribution"] == tiny_bundle.card["figures"]["in_distribution"]
 
 
 def with_training_images(bundle: Bundle, path: Path, seen: str) -> Path:
