@@ -39,6 +39,14 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
+    def lock(self, radiograph_id: Any) -> None:
+        """Locks the radiograph's row until the transaction ends.
+
+        Whoever changes the review rank of its answers locks it first. SQLite has only one writer at a time and needs
+        no row locks.
+        """
+        self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first()
+
     def by_fracture_probability(self) -> Self:
         """Orders by the probability of a fracture in the newest prediction, highest first; those without come last."""
         newest = Prediction.objects.filter(radiograph=models.OuterRef("pk")).newest_first()
@@ -264,9 +272,10 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # Set on the newest answer of a radiograph that should be reviewed, else None.
+    # Set on the newest answer of a radiograph that should be reviewed, else None. Radiograph.objects.lock() first.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
-    # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding.
+    # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding. Set on each
+    # answer, because reviewers may disagree on it later.
     review_order = models.FloatField(null=True)
 
     objects = PredictionQuerySet.as_manager()
