@@ -58,6 +58,7 @@ class ReviewForm(forms.Form):
         if data is not None and "confirm" in data:
             data = {**data.dict(), "finding": CONFIRMED.get(prediction.finding, "")}
         super().__init__(data, *args, **kwargs)
+        self.prediction = prediction
         self.can_confirm = prediction.finding in CONFIRMED and not self.is_bound
         kinds = [(name, display_name(name)) for name in reviewable_classes(prediction)]
         self.fields["class_name"].choices = [("", "Not named"), *kinds]  # type: ignore[attr-defined]
