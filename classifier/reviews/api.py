@@ -66,7 +66,7 @@ class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
         many=True,
         required=False,
         # Checked before the boxes are.
-        max_length=MAX_BOXES,
+        max_length=MAX_BOXES,  # type: ignore[call-arg]
         help_text="Where the fracture is; only with the finding `fracture`.",
     )
     comment = StrictCharField(required=False, allow_blank=True, max_length=2000)

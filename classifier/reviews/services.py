@@ -110,5 +110,5 @@ def _set_rank(review: Review) -> None:
     predictions.filter(review_rank__isnull=False).update(review_rank=None)
     if consensus.is_disagreement:
         answered = predictions.filter(state=Prediction.State.SUCCEEDED).newest_first()
-        newest = answered.values_list("id", flat=True).first()
-        predictions.filter(id=newest).update(review_rank=Prediction.ReviewRank.DISAGREEMENT)
+        newest = answered.values("id")[:1]
+        predictions.filter(id__in=newest).update(review_rank=Prediction.ReviewRank.DISAGREEMENT)

@@ -17,7 +17,7 @@ SEEN: dict[str, Any] = {}
 UNCERTAIN = {"prediction_set": KINDS[:5]}
 NOT_NAMED = {"class_name": "", "probabilities": [], "in_distribution": False}
 UNFRACTURED = {"finding": "no_fracture_seen", "class_name": "", "probabilities": [], "prediction_set": []}
-KINDS_ONLY = {"finding": "", "fracture_probability": None, "marks": []}
+KINDS_ONLY: dict[str, Any] = {"finding": "", "fracture_probability": None, "marks": []}
 
 
 @pytest.fixture

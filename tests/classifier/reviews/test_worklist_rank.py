@@ -57,7 +57,7 @@ def predicts(monkeypatch: pytest.MonkeyPatch) -> Any:
     return predictor
 
 
-def answer_of(finding: str, probability: float) -> Answer:
+def answer_of(finding: Any, probability: float) -> Answer:
     kind = Kind(ONE, 0.5, {ONE: 0.5}, [ONE], False, True)
     return Answer(Finding(finding, probability, (), None, True), kind)
 

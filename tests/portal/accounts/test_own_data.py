@@ -99,8 +99,8 @@ def test_the_latest_review_of_a_former_user_goes_on_to_count(
     assert not Prediction.objects.worklist().exists()
 
     for reviewer in reviewers:
-        page = signed_in(reviewer).post("/account/delete/", {"password": PASSWORD}, follow=True)
-        assert "have been deleted" in page.text
+        deleted = signed_in(reviewer).post("/account/delete/", {"password": PASSWORD}, follow=True)
+        assert "have been deleted" in deleted.text
 
     assert set(Review.objects.all()) == set(Review.objects.latest()) == latest
     page = signed_in(bob).get(f"/radiographs/{prediction.radiograph_id}/").text
