@@ -18,6 +18,7 @@ let drag = null; // while a pointer is down: {from, x, y, box}
 
 start();
 document.addEventListener("htmx:afterSettle", start);
+document.addEventListener("htmx:oobBeforeSwap", keepStartedReview);
 document.addEventListener("keydown", endOnEscape);
 window.addEventListener("pageshow", () => form && showFinding()); // the browser may have restored the finding
 
@@ -43,6 +44,13 @@ function start() {
   form.querySelector(".boxes").hidden = false;
   showBoxes();
   showFinding();
+}
+
+// The answer of another model version may arrive while someone writes a review of an earlier one.
+function keepStartedReview(event) {
+  if (!form?.isConnected || !["marks", "reviews"].includes(event.detail.target.id)) return;
+  const { finding, comment } = form.elements;
+  if (finding.value || comment.value || boxes.length) event.detail.shouldSwap = false;
 }
 
 function parseBoxes(text) {

@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.files.storage import default_storage
+from django.db import transaction
 
 from classifier.core import trace
 from classifier.core.jobs import Refused, run_claimed
 from classifier.core.leases import Lease
-from classifier.radiographs.models import Prediction
+from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
 from ml.data.image_limits import ImageRefused
@@ -64,15 +65,20 @@ def _answer(prediction: Prediction) -> Answer:
 
 
 def write_answer(lease: Lease, prediction: Prediction, answer: Answer) -> None:
-    """Finish the prediction with the answer, in one UPDATE. Raises: LeaseLost."""
-    rank, order = _place_on_worklist(prediction, answer)
-    lease.finish(
-        Prediction.State.SUCCEEDED,
-        **_finding_fields(answer.finding),
-        **_kind_fields(answer),
-        review_rank=rank,
-        review_order=order,
-    )
+    """Finishes the prediction with the answer, which takes the place of earlier ones on the worklist.
+
+    Raises: LeaseLost.
+    """
+    with transaction.atomic():
+        # A review that is saved meanwhile changes the rank too.
+        Radiograph.objects.lock(prediction.radiograph_id)
+        lease.finish(
+            Prediction.State.SUCCEEDED,
+            **_finding_fields(answer.finding),
+            **_kind_fields(answer),
+            review_rank=_take_rank(prediction, answer),
+            review_order=_review_order(answer),
+        )
     log.info("answered", extra={"prediction": prediction.id, "attempt": prediction.attempts})
 
 
@@ -103,15 +109,27 @@ def _kind_fields(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _place_on_worklist(
-    prediction: Prediction, answer: Answer
-) -> tuple[Prediction.ReviewRank | None, float | None]:
-    """Returns rank and order. A radiograph that is already reviewed does not return to the worklist."""
-    if prediction.radiograph.reviews.exists():
-        return None, None
-    finding = answer.finding
-    is_doubtful = answer.kind.abstained if finding is None else finding.finding == "doubtful"
-    rank = Prediction.ReviewRank.DOUBTFUL if is_doubtful else Prediction.ReviewRank.UNREVIEWED
-    if finding is None:
-        return rank, answer.kind.confidence
-    return rank, 1 - (finding.probability or 0)
+def _take_rank(prediction: Prediction, answer: Answer) -> Prediction.ReviewRank | None:
+    """Returns the rank of a new answer, and removes the rank of earlier answers for the same radiograph.
+
+    A radiograph that is already reviewed returns to the worklist only if its reviewers disagree. An answer that is
+    not the newest one, because an older prediction was retried, gets no rank.
+    """
+    rank = Prediction.ReviewRank
+    others = Prediction.objects.filter(radiograph=prediction.radiograph_id).exclude(id=prediction.id)
+    # Only an answer can have been reviewed.
+    answered = list(others.filter(state=Prediction.State.SUCCEEDED).only("id", "created_at", "review_rank"))
+    if any((other.created_at, other.id) > (prediction.created_at, prediction.id) for other in answered):
+        return None
+    if answered:
+        others.filter(review_rank__isnull=False).update(review_rank=None)
+    if answered and prediction.radiograph.reviews.exists():
+        is_disagreement = any(other.review_rank == rank.DISAGREEMENT for other in answered)
+        return rank.DISAGREEMENT if is_disagreement else None
+    is_doubtful = answer.kind.abstained if answer.finding is None else answer.finding.finding == "doubtful"
+    return rank.DOUBTFUL if is_doubtful else rank.UNREVIEWED
+
+
+def _review_order(answer: Answer) -> float:
+    """Returns the order among answers of the same rank, lowest first: the most probable fractures come first."""
+    return answer.kind.confidence if answer.finding is None else 1 - (answer.finding.probability or 0)

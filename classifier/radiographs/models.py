@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from classifier.core import trace
 from classifier.core.clock import database_now
@@ -39,9 +39,17 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
+    def lock(self, radiograph_id: Any) -> None:
+        """Locks the radiograph's row until the transaction ends.
+
+        Whoever changes the review rank of its answers locks it first. SQLite has only one writer at a time and needs
+        no row locks.
+        """
+        self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first()
+
     def by_fracture_probability(self) -> Self:
         """Orders by the probability of a fracture in the newest prediction, highest first; those without come last."""
-        newest = Prediction.objects.filter(radiograph=models.OuterRef("pk")).newest_first()
+        newest = Prediction.objects.filter(radiograph=OuterRef("pk")).newest_first()
         probability = models.Subquery(newest.values("fracture_probability")[:1])
         highest_first = models.F("newest_probability").desc(nulls_last=True)
         return self.annotate(newest_probability=probability).order_by(highest_first, "-created_at", "-id")
@@ -49,7 +57,7 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     def search(
         self, user: Any, *, name: str = "", finding: str = "", class_name: str = "", state: str = ""
     ) -> Self:
-        """Filters the user's own radiographs by name, and by the answer and state of one of their predictions."""
+        """Filters the user's own radiographs by name, and by the answer and state of their newest prediction."""
         found = self.owned_by(user)
         if name:
             found = found.filter(name__icontains=name)
@@ -57,7 +65,9 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
         if any(wanted.values()):
             answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
             # Filtering by owner lets the database read all answers of the user once, from a single index.
-            found = found.filter(id__in=answers.filter(owner=user).values("radiograph"))
+            # Only the predictions that match are checked for a newer one.
+            shown = answers.filter(owner=user).without_newer()
+            found = found.filter(id__in=shown.values("radiograph"))
         return found
 
     def with_predictions(self) -> Self:
@@ -147,6 +157,13 @@ BACKGROUND_TURN = 1_000_000_000
 
 class PredictionQuerySet(PredictionVisibilityQuerySet["Prediction"]):
     """Selects predictions and claims them in turn."""
+
+    def without_newer(self) -> Self:
+        """Filters the newest prediction of each radiograph, in any state, as newest_first() orders them."""
+        is_later = Q(created_at__gt=OuterRef("created_at"))
+        is_tied = Q(created_at=OuterRef("created_at"), id__gt=OuterRef("id"))
+        newer = Prediction.objects.filter(is_later | is_tied, radiograph=OuterRef("radiograph"))
+        return self.filter(~Exists(newer))
 
     def worklist(self, finding: str = "") -> Self:
         """Filters predictions to review: doubtful findings, then disagreements, then the others.
@@ -266,9 +283,10 @@ class Prediction(QueuedWork):
     prediction_set = models.JSONField(default=list)
     abstained = models.BooleanField(null=True)
     in_distribution = models.BooleanField(null=True)
-    # Set on the newest answer of a radiograph that should be reviewed, else None.
+    # Set on the newest answer of a radiograph that should be reviewed, else None. Radiograph.objects.lock() first.
     review_rank = models.PositiveSmallIntegerField(null=True, choices=ReviewRank.choices)
-    # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding.
+    # Ascending within a rank: 1 - fracture_probability, or the confidence where there is no finding. Set on each
+    # answer, because reviewers may disagree on it later.
     review_order = models.FloatField(null=True)
 
     objects = PredictionQuerySet.as_manager()

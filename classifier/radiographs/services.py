@@ -192,9 +192,8 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
         )
         # Failed predictions have no reviews, so they can be replaced.
         known.filter(radiograph__in=failed).delete()
+        # The earlier answer stays on the worklist until the new one is written.
         predictions = _make(todo, live, batch)
-        earlier = Prediction.objects.filter(radiograph__in=todo, review_rank__isnull=False)
-        earlier.exclude(review_rank=Prediction.ReviewRank.DISAGREEMENT).update(review_rank=None)
         AuditEntry.objects.record(
             actor=user, action="predicted again", about=live, batch=batch.pk, images=len(todo)
         )
@@ -241,7 +240,11 @@ def delete_radiographs(radiographs: Iterable[Radiograph]) -> None:
     remaining = iter(radiographs)
     with transaction.atomic():
         while batch := list(islice(remaining, BATCH_SIZE)):
-            Radiograph.objects.filter(id__in=[radiograph.id for radiograph in batch]).delete()
+            rows = Radiograph.objects.filter(id__in=[radiograph.id for radiograph in batch])
+            # In the order of those who change an answer: first the radiograph, then its predictions. Otherwise a
+            # deletion and an answer could wait for each other.
+            list(rows.select_for_update().order_by("id").values_list("id"))
+            rows.delete()
             for radiograph in batch:
                 for file in (radiograph.image, radiograph.thumbnail):
                     transaction.on_commit(partial(default_storage.delete, str(file)))

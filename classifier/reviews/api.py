@@ -17,20 +17,21 @@ from classifier.core.api.serializers import (
     NullableCharField,
     NullableChoiceField,
     StrictCharField,
+    StrictFloatField,
     validate,
 )
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import REVIEW
 from classifier.radiographs.models import Prediction, PredictionQuerySet
 from classifier.reviews.models import Review, ReviewQuerySet
-from classifier.reviews.services import record_review
+from classifier.reviews.services import MAX_BOXES, record_review
 
 
 class BoxSerializer(serializers.Serializer[Any]):
-    x = serializers.FloatField(min_value=0, help_text="Left edge in pixels of the image.")
-    y = serializers.FloatField(min_value=0, help_text="Top edge in pixels of the image.")
-    width = serializers.FloatField(min_value=0)
-    height = serializers.FloatField(min_value=0)
+    x = StrictFloatField(min_value=0, help_text="Left edge in pixels of the image.")
+    y = StrictFloatField(min_value=0, help_text="Top edge in pixels of the image.")
+    width = StrictFloatField(min_value=1)
+    height = StrictFloatField(min_value=1)
 
 
 class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
@@ -62,7 +63,11 @@ class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
         help_text="The kind of fracture; only with the finding `fracture`.",
     )
     boxes = BoxSerializer(
-        many=True, required=False, help_text="Where the fracture is; only with the finding `fracture`."
+        many=True,
+        required=False,
+        # Checked before the boxes are.
+        max_length=MAX_BOXES,  # type: ignore[call-arg]
+        help_text="Where the fracture is; only with the finding `fracture`.",
     )
     comment = StrictCharField(required=False, allow_blank=True, max_length=2000)
 

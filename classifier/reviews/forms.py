@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 from django import forms
@@ -15,6 +16,24 @@ CONFIRMED = {
 }
 
 
+class BoxesField(forms.Field):
+    """The list of boxes that boxes.js sends as JSON. A refused form shows the text as it was sent.
+
+    Unlike Django's JSONField, it refuses numbers and nesting that json.loads cannot read, and never writes what it
+    read back into the page, such as a lone surrogate.
+    """
+
+    widget = forms.HiddenInput
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return json.loads(value) if value else []
+        except (ValueError, RecursionError):
+            raise forms.ValidationError(
+                "The boxes could not be read, so the review was not saved. Draw them again."
+            ) from None
+
+
 class ReviewForm(forms.Form):
     """What a reviewer sees: the finding, and with a fracture optionally its kind and its place.
 
@@ -28,7 +47,7 @@ class ReviewForm(forms.Form):
     )
     class_name = forms.ChoiceField(label="Kind of fracture (optional)", required=False)
     # Not restored by the browser after a reload: boxes.js would not show restored boxes.
-    boxes = forms.JSONField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
+    boxes = BoxesField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
     comment = forms.CharField(
         label="Comment", required=False, max_length=2000, widget=forms.Textarea({"rows": 2})
     )
@@ -39,12 +58,10 @@ class ReviewForm(forms.Form):
         if data is not None and "confirm" in data:
             data = {**data.dict(), "finding": CONFIRMED.get(prediction.finding, "")}
         super().__init__(data, *args, **kwargs)
+        self.prediction = prediction
         self.can_confirm = prediction.finding in CONFIRMED and not self.is_bound
         kinds = [(name, display_name(name)) for name in reviewable_classes(prediction)]
         self.fields["class_name"].choices = [("", "Not named"), *kinds]  # type: ignore[attr-defined]
-
-    def clean_boxes(self) -> Any:
-        return self.cleaned_data["boxes"] or []
 
 
 class WorklistForm(forms.Form):

@@ -28,11 +28,20 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.order_by("-id")
 
     def latest(self) -> Self:  # type: ignore[override]
-        """Filters the reviews that count: the latest of each reviewer for each radiograph."""
-        later = Review.objects.filter(
+        """Filters the reviews that count: the latest of each reviewer for each radiograph.
+
+        Of a reviewer whose account was deleted, only these exist.
+        """
+        return self.filter(~Exists(self._later()))
+
+    def superseded(self) -> Self:
+        """Filters the reviews that do not count, because their reviewer changed their finding later."""
+        return self.filter(Exists(self._later()))
+
+    def _later(self) -> "ReviewQuerySet":
+        return Review.objects.filter(
             radiograph=OuterRef("radiograph"), reviewer=OuterRef("reviewer"), id__gt=OuterRef("id")
         )
-        return self.filter(~Exists(later))
 
 
 class Review(models.Model):
@@ -77,27 +86,42 @@ class Review(models.Model):
 
     @property
     def confirms(self) -> bool:
-        """Returns whether the review agrees with the finding of the prediction, and with its kind if it names one.
+        """Returns whether the review agrees with the prediction: with its finding, and with its kind if both name one.
 
-        A prediction without a finding is confirmed by its most probable kind.
+        A prediction without a finding can be confirmed by the kind only.
         """
-        prediction = self.prediction
-        if prediction.finding:
-            expected = {
-                self.Finding.FRACTURE.value: Prediction.Finding.FRACTURE_SEEN.value,
-                self.Finding.NO_FRACTURE.value: Prediction.Finding.NO_FRACTURE_SEEN.value,
-            }
-            if prediction.finding != expected.get(self.finding):
-                return False
-            return not self.class_name or self.class_name == prediction.class_name
-        return bool(self.class_name) and self.class_name == prediction.class_name
+        if not self._is_comparable:
+            return False
+        if not self.prediction.finding:
+            return self._has_same_kind is True
+        return self._has_same_finding and self._has_same_kind is not False
 
     @property
     def corrects(self) -> bool:
-        """Returns whether the review contradicts the prediction. There is nothing to contradict in a doubtful one."""
-        unsettled = (Prediction.Finding.DOUBTFUL, Prediction.Finding.NOT_RECOGNIZED)
-        has_answer = self.prediction.finding not in unsettled and self.prediction.is_recognized
-        return has_answer and not self.confirms
+        """Returns whether the review contradicts the prediction: its finding, or its kind if both name one."""
+        if not self._is_comparable:
+            return False
+        has_other_finding = bool(self.prediction.finding) and not self._has_same_finding
+        return has_other_finding or self._has_same_kind is False
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether both the review and the prediction give an answer, which a doubtful prediction does not."""
+        settled = self.prediction.finding != Prediction.Finding.DOUBTFUL and self.prediction.is_recognized
+        return settled and self.finding != self.Finding.NOT_ASSESSABLE
+
+    @property
+    def _has_same_finding(self) -> bool:
+        sees_fracture = self.prediction.finding == Prediction.Finding.FRACTURE_SEEN
+        return sees_fracture == (self.finding == self.Finding.FRACTURE)
+
+    @property
+    def _has_same_kind(self) -> bool | None:
+        """Whether the kind is among those that the prediction names; None if one of them does not name a kind."""
+        prediction = self.prediction
+        if not self.class_name or not prediction.class_name or prediction.is_kind_uncertain:
+            return None
+        return self.class_name in {prediction.class_name, *(kind["class"] for kind in prediction.kinds)}
 
 
 @dataclass(frozen=True)

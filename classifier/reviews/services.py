@@ -55,6 +55,8 @@ def record_review(
     if class_name and class_name not in reviewable_classes(prediction):
         raise ReviewRefused("Choose one of the kinds of fracture.")
     with transaction.atomic():
+        # Otherwise two reviewers at the same time would not see each other's review, nor that they disagree.
+        Radiograph.objects.lock(prediction.radiograph_id)
         review = Review.objects.create(
             radiograph=prediction.radiograph,
             prediction=prediction,
@@ -77,7 +79,7 @@ def record_review(
 
 
 def _checked_boxes(boxes: Any, radiograph: Radiograph) -> list[dict[str, float]]:
-    """Raises: ReviewRefused: a box is no box, has no area, or does not lie within the image."""
+    """Raises: ReviewRefused: a box is not a box, is smaller than a pixel, or does not lie within the image."""
     if not isinstance(boxes, list) or len(boxes) > MAX_BOXES:
         raise ReviewRefused(f"A review can have at most {MAX_BOXES} boxes.")
     return [_checked_box(box, radiograph) for box in boxes]
@@ -85,19 +87,28 @@ def _checked_boxes(boxes: Any, radiograph: Radiograph) -> list[dict[str, float]]
 
 def _checked_box(box: Any, radiograph: Radiograph) -> dict[str, float]:
     values: list[Any] = [box.get(name) for name in BOX_FIELDS] if isinstance(box, dict) else []
-    if not values or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+    try:
+        numbers = [float(value) for value in values if type(value) in (int, float)]
+    except OverflowError:  # an integer of more than 308 digits
+        numbers = []
+    if len(numbers) != len(BOX_FIELDS) or not all(map(math.isfinite, numbers)):
         raise ReviewRefused("Each box needs the numbers x, y, width and height.")
-    x, y, width, height = (float(value) for value in values)
+    x, y, width, height = numbers
     is_inside = x >= 0 and y >= 0 and x + width <= radiograph.width and y + height <= radiograph.height
-    if not is_inside or width <= 0 or height <= 0:
-        raise ReviewRefused("Each box must have an area and lie within the image.")
+    if not is_inside or width < 1 or height < 1:
+        raise ReviewRefused("Each box must be at least one pixel wide and high and lie within the image.")
     return {"x": x, "y": y, "width": width, "height": height}
 
 
 def _set_rank(review: Review) -> None:
-    """Removes a reviewed radiograph from the worklist, unless its reviewers disagree."""
+    """Removes a reviewed radiograph from the worklist, unless its reviewers disagree.
+
+    The disagreement is about the radiograph, so its newest answer is listed, not the one that the review judged.
+    """
     predictions = Prediction.objects.filter(radiograph=review.radiograph_id)
     consensus = Consensus(list(Review.objects.latest().filter(radiograph=review.radiograph_id)))
     predictions.filter(review_rank__isnull=False).update(review_rank=None)
     if consensus.is_disagreement:
-        predictions.filter(id=review.prediction_id).update(review_rank=Prediction.ReviewRank.DISAGREEMENT)
+        answered = predictions.filter(state=Prediction.State.SUCCEEDED).newest_first()
+        newest = answered.values("id")[:1]
+        predictions.filter(id__in=newest).update(review_rank=Prediction.ReviewRank.DISAGREEMENT)

@@ -40,6 +40,8 @@ def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
     if radiograph is None:
         raise Http404
     prediction = radiograph.prediction
+    predictions = radiograph.predictions.all()
+    answered = next((one for one in predictions if one.state == Prediction.State.SUCCEEDED), None)
     pause = _pause(prediction)
     return {
         "radiograph": radiograph,
@@ -49,12 +51,18 @@ def with_answer(request: UserRequest, radiograph_id: UUID) -> dict[str, Any]:
         "pause": pause,
         "is_slow": pause != "500ms",
         "seen": f"{prediction.state}-{pause}",
-        **(_judgement(request, radiograph) if prediction.is_finished else {}),
+        "answered": answered,
+        **(_judgement(request, radiograph, answered) if answered or prediction.is_finished else {}),
     }
 
 
-def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
-    """What stands beside a finished answer: what people and other model versions say."""
+def _judgement(request: UserRequest, radiograph: Radiograph, answered: Prediction | None) -> dict[str, Any]:
+    """Returns what people and other model versions say.
+
+    Args:
+        answered: the newest answer, which the review form is about. A newer prediction waits or has failed, or it is
+            the newest one itself.
+    """
     related = radiograph.reviews.select_related("reviewer", "prediction__model_version")
     slim = related.defer("prediction__model_version__report")
     reviews = list(slim.visible_to(request.user).newest_first())
@@ -62,14 +70,15 @@ def _judgement(request: UserRequest, radiograph: Radiograph) -> dict[str, Any]:
     for review in reviews:
         latest.setdefault(review.reviewer_id or f"gone {review.pk}", review)
     prediction, live = radiograph.prediction, ModelVersion.objects.live()
-    may_review = request.user.has_perm(REVIEW) and prediction.state == Prediction.State.SUCCEEDED
     known = {other.model_version_id for other in radiograph.predictions.all()}
     return {
         "reviews": reviews,
         "latest": list(latest.values()),
         "reviewer_boxes": [box for review in latest.values() for box in review.boxes],
         "is_disagreement": Consensus(list(latest.values())).is_disagreement,
-        "review_form": ReviewForm(prediction=prediction) if may_review else None,
+        "review_form": (
+            ReviewForm(prediction=answered) if answered and request.user.has_perm(REVIEW) else None
+        ),
         "others": list(radiograph.predictions.all())[1:],
         "newer_live": live if live and live.pk not in known else None,
         "limits": limits_of(prediction),

@@ -25,8 +25,8 @@ def delete_account(*, user: User) -> None:
     """Deletes a user's account and data immediately and permanently.
 
     Deletes the account, tokens, sessions and two-factor authentication, and all X-rays (including those in the trash)
-    with files, answers and reviews. Keeps the user's reviews of other people's X-rays, without the name; images in
-    existing data set versions, which never change; and the audit log, which includes the name.
+    with files, answers and reviews. Keeps the user's latest review of each X-ray of other people, without the name;
+    images in existing data set versions, which never change; and the audit log, which includes the name.
 
     Raises:
         NotAllowedNow: the user is the only admin, or has promoted a model.
@@ -40,6 +40,8 @@ def delete_account(*, user: User) -> None:
         with transaction.atomic():
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))
+            # Without the name, superseded reviews could not be told from those of another former user, and would count.
+            Review.objects.filter(reviewer=user).superseded().delete()
             user.delete()
     except ProtectedError:
         raise NotAllowedNow(

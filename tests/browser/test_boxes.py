@@ -35,7 +35,7 @@ share = {{"value": 0.65, "low": 0.59, "high": 0.72, "n": 1144}}
 tested = {{"n": 1442, "fractured": 123, "fractured_among_fracture_seen": share, "fractured_among_doubtful": share}}
 model.card["finding"] = {{"figures": {{"held_out": {{"hand": tested}}}}, "origin": {{"never_tested_on": "children"}}}}
 model.save()
-for number, finding in enumerate(["fracture_seen"] * 7 + ["doubtful"]):
+for number, finding in enumerate(["fracture_seen"] * 8 + ["doubtful"]):
     content = io.BytesIO()
     Image.fromarray(draw_bone(seed=number, size=({WIDTH}, {HEIGHT}))).save(content, "PNG")
     upload = SimpleUploadedFile(f"{{number}}.png", content.getvalue())
@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made = portal.manage("shell", "--no-imports", "-c", MAKE_WORLD)
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
         portal.wait_until_live()
-        yield World(portal, made.split()[-8:])
+        yield World(portal, made.split()[-9:])
     finally:
         portal.stop()
 
@@ -280,3 +280,40 @@ def test_the_answer_and_its_limits_are_read_without_scrolling(
             "the answer stands above the picture"
         )
     assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+
+
+PREDICT_AGAIN = """
+from classifier.radiographs.models import Prediction, Radiograph
+from classifier.registry.models import ModelVersion
+radiograph = Radiograph.objects.get(id="{id}")
+newer = ModelVersion.objects.create(number=2, checksum="2" * 64, card=ModelVersion.objects.live().card)
+Prediction.objects.create(radiograph=radiograph, owner=radiograph.owner, model_version=newer)
+"""
+ANSWER = """
+from classifier.radiographs.models import Prediction
+Prediction.objects.filter(radiograph="{id}", state="queued").update(
+    state="succeeded", finding="no_fracture_seen", fracture_probability=0.01, in_distribution=True
+)
+"""
+
+
+def test_a_started_review_stays_when_the_answer_of_another_model_version_arrives(
+    open_page: Open, world: World
+) -> None:
+    page, radiograph = open_review(open_page, world)
+    world.portal.manage("shell", "--no-imports", "-c", PREDICT_AGAIN.format(id=radiograph))
+    page.reload()
+    untouched = page.context.new_page()
+    untouched.goto(f"/radiographs/{radiograph}/")
+    about_old = "Your review is about the answer of Model 1."
+    expect(untouched.get_by_text(about_old)).to_be_visible()
+    page.get_by_label("Comment").fill("Do not lose me")
+
+    world.portal.manage("shell", "--no-imports", "-c", ANSWER.format(id=radiograph))
+
+    for shown in (page, untouched):
+        expect(shown.get_by_role("heading", name="No fracture seen")).to_be_visible()
+    expect(untouched.get_by_role("button", name="Confirm: no fracture seen")).to_be_visible()
+    expect(untouched.get_by_text(about_old)).to_have_count(0)
+    expect(page.get_by_text(about_old)).to_be_visible()
+    expect(page.get_by_label("Comment")).to_have_value("Do not lose me")

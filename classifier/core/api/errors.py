@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from classifier.core.errors import CallusError, StorageFull, UploadTooLarge
 from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
+MAX_ERRORS = 10
 NOTHING_HERE = "There is nothing at this address that you may see."
 BAD_REQUEST = "This request is malformed."
 SERVER_ERROR = "Something went wrong on our side. The error was logged; please try again later."
@@ -40,9 +42,9 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         error = exceptions.NotFound(NOTHING_HERE)
     response = exception_handler(error, context)
     if response and isinstance(error, exceptions.ValidationError):
-        response.data = {"detail": " ".join(_sentences(error.detail))}
+        response.data = {"detail": " ".join(_first_sentences(error.detail))}
         if isinstance(error.detail, dict):
-            response.data["fields"] = {name: list(_sentences(inner)) for name, inner in error.detail.items()}
+            response.data["fields"] = {name: _first_sentences(inner) for name, inner in error.detail.items()}
     return response
 
 
@@ -70,6 +72,12 @@ def _as_callus_error(error: Exception) -> CallusError | None:
     return None
 
 
+def _first_sentences(detail: Any) -> list[str]:
+    """Lists the first MAX_ERRORS errors, because a long list that was sent has as many as entries."""
+    first = list(islice(_sentences(detail), MAX_ERRORS + 1))
+    return first if len(first) <= MAX_ERRORS else [*first[:MAX_ERRORS], "There are more errors."]
+
+
 def _sentences(detail: Any, field: str = "") -> Iterator[str]:
     """Yields each error of a validation error, after the name of its field."""
     if isinstance(detail, dict):
@@ -79,7 +87,9 @@ def _sentences(detail: Any, field: str = "") -> Iterator[str]:
         for inner in detail:
             yield from _sentences(inner, field)
     else:
-        yield f"{field}: {detail}" if field else str(detail)
+        # A lone surrogate that was sent, and is quoted in the error, cannot be encoded in the response.
+        text = str(detail).encode(errors="replace").decode()
+        yield f"{field}: {text}" if field else text
 
 
 def _path(field: str, name: Any) -> str:

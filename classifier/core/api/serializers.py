@@ -1,5 +1,6 @@
 """Strict serializer fields, and what else serializers share."""
 
+import math
 from typing import Any
 
 from rest_framework import serializers
@@ -20,6 +21,30 @@ class StrictIntegerField(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
             self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictFloatField(serializers.FloatField):
+    """A finite number. REST framework's FloatField also accepts "3" and true; this field refuses them."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if type(data) not in (int, float):
+            self.fail("invalid")
+        try:
+            number = float(data)
+        except OverflowError:  # an integer of more than 308 digits
+            self.fail("invalid")
+        if not math.isfinite(number):
+            self.fail("invalid")
+        return number
+
+
+class CappedListField(serializers.ListField):
+    """A list. REST framework's ListField validates all entries before it refuses a list that is too long."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list):
+            self.run_validators(data)
         return super().to_internal_value(data)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from classifier.core.api.serializers import (
+    CappedListField,
     ClassFieldMixin,
     NullableCharField,
     NullableChoiceField,
@@ -133,7 +134,7 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
 
 
 class NewPredictionBatchSerializer(serializers.Serializer[Any]):
-    radiographs = serializers.ListField(
+    radiographs = CappedListField(
         child=serializers.UUIDField(),
         min_length=1,
         max_length=MAX_SELECTION,

@@ -6,6 +6,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from classifier.core.models import User
 from classifier.radiographs.models import Prediction, Radiograph
@@ -72,6 +73,34 @@ def test_it_is_searched_by_name_class_and_state(as_alice: Client, alice: User, m
     assert names_on(as_alice, "?state=failed") == ["ankle.png"]
     assert names_on(as_alice, "?state=queued") == [elbow.name]
     assert names_on(as_alice, "?state=failed&name=wri") == []
+
+
+def test_it_is_searched_by_the_answer_that_it_shows(
+    as_alice: Client, alice_api: APIClient, radiograph: Radiograph, model: ModelVersion
+) -> None:
+    old = finish(radiograph, class_name="Spiral Fracture")
+    newer = ModelVersion.objects.create(number=2, checksum="2" * 64, card=model.card)
+    new = Prediction.objects.create(radiograph=radiograph, owner=radiograph.owner, model_version=newer)
+
+    def found(query: str) -> int:
+        in_api = alice_api.get(f"/api/v1/radiographs/{query.replace('class_name', 'class')}").json()["count"]
+        assert in_api == len(names_on(as_alice, query))
+        return int(in_api)
+
+    assert (found("?state=queued"), found("?state=succeeded")) == (1, 0)
+    Prediction.objects.filter(id=new.id).update(
+        state="succeeded",
+        finding="no_fracture_seen",
+        fracture_probability=0.01,
+        created_at=old.created_at + timedelta(seconds=1),
+    )
+    assert (found("?finding=no_fracture_seen"), found("?finding=fracture_seen")) == (1, 0)
+    assert (found("?state=succeeded"), found("?class_name=Spiral+Fracture")) == (1, 0)
+    # Of two at the same moment, the one with the higher id is shown.
+    Prediction.objects.filter(id=new.id).update(created_at=old.created_at)
+    shown = Radiograph.objects.with_predictions().get().prediction
+    assert found(f"?finding={shown.finding}") == 1
+    assert found("?finding=fracture_seen") + found("?finding=no_fracture_seen") == 1
 
 
 def test_a_search_without_a_match_is_not_an_empty_history(as_alice: Client, radiograph: Radiograph) -> None:

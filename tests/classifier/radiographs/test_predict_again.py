@@ -49,16 +49,6 @@ def test_what_it_answered_before_is_not_asked_again_and_what_failed_is(
         predict_again(user=alice, radiographs=[known.radiograph])
 
 
-def test_an_answer_that_is_made_anew_leaves_the_worklist_until_it_is_there(
-    alice: User, model: ModelVersion, next_model: ModelVersion
-) -> None:
-    old = answered(alice, model, finding="doubtful")
-
-    predict_again(user=alice, radiographs=[old.radiograph])
-
-    assert not Prediction.objects.worklist().exists()
-
-
 def test_an_empty_selection_is_refused(alice: User, model: ModelVersion) -> None:
     with pytest.raises(SelectionRefused):
         predict_again(user=alice, radiographs=[])

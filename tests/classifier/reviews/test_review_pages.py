@@ -36,10 +36,7 @@ def test_a_reviewer_confirms_with_one_button(as_rita: Client, radiograph: Radiog
     assert "confirms the answer" in answer.text
 
 
-@pytest.mark.parametrize(
-    ("finding", "class_name"),
-    [("fracture", "Spiral Fracture"), ("no_fracture", ""), ("not_assessable", "")],
-)
+@pytest.mark.parametrize(("finding", "class_name"), [("fracture", "Spiral Fracture"), ("no_fracture", "")])
 def test_a_reviewer_corrects(as_rita: Client, radiograph: Radiograph, finding: str, class_name: str) -> None:
     prediction = finish(radiograph)
     sent = {"finding": finding, "class_name": class_name, "comment": "Seen <b>twice</b>."}
@@ -87,6 +84,42 @@ def test_there_is_nothing_to_review_before_there_is_an_answer(
     assert "What do you see?" not in as_rita.get(f"/radiographs/{radiograph.id}/").text
     assert as_rita.post(address(failed), {"finding": "no_fracture"}).status_code == 409
     assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("state", ["queued", "failed"])
+def test_while_the_newest_prediction_has_no_answer_the_earlier_answer_is_reviewed(
+    as_rita: Client, radiograph: Radiograph, model: ModelVersion, state: str
+) -> None:
+    old = finish(radiograph)
+    newer = ModelVersion.objects.create(number=2, checksum="2" * 64, card=model.card)
+    Prediction.objects.create(radiograph=radiograph, owner=radiograph.owner, model_version=newer, state=state)
+    page = " ".join(as_rita.get(f"/radiographs/{radiograph.id}/").text.split())
+    assert "Confirm: fracture seen" in page
+    assert "Your review is about the answer of Model 1." in page
+    assert f'action="{address(old)}"' in page
+    assert "Copy the marks" not in page, "the marks of the earlier answer are not shown"
+
+    refused = as_rita.post(
+        address(old), {"finding": "no_fracture", "boxes": '[{"x": 1}]', "comment": "Keep me"}
+    )
+    assert refused.status_code == 400
+    assert "can only be given with the finding" in refused.text
+    assert "Keep me" in refused.text
+    assert f'action="{address(old)}"' in refused.text
+    assert "http-equiv" not in refused.text, "a reload would lose the comment"
+
+    as_rita.post(address(old), {"confirm": "1"})
+    assert (Review.objects.get().prediction, Review.objects.get().finding) == (old, "fracture")
+
+
+def test_a_review_before_any_answer_is_refused_with_its_comment(
+    as_rita: Client, radiograph: Radiograph
+) -> None:
+    sent = {"finding": "no_fracture", "comment": "Keep me"}
+    refused = as_rita.post(address(radiograph.predictions.get()), sent)
+    assert refused.status_code == 409
+    assert "There is no answer to review yet." in refused.text
+    assert "Keep me" in refused.text
 
 
 def test_disagreement_is_shown_plainly_and_a_changed_mind_ends_it(

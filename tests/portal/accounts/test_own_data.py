@@ -10,11 +10,13 @@ from knox.models import AuthToken
 from PIL import Image
 
 from classifier.core.models import User
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.models import Review
 from tests.conftest import PASSWORD, xray
+from tests.people import signed_in
+from tests.retraining import ONE, person, say
 from tests.uploads import finish, receive
 
 pytestmark = pytest.mark.usefixtures("no_failed_attempts", "model")
@@ -83,6 +85,30 @@ def test_an_account_goes_with_all_that_is_its_own(
     assert as_alice.get("/radiographs/").status_code == 302
 
 
+def test_the_latest_review_of_a_former_user_goes_on_to_count(
+    bob: User,
+) -> None:
+    reviewers = [person(name, "Reviewers") for name in ("rita", "raj")]
+    prediction = finish(receive(bob, xray("theirs.png")))
+    for reviewer in reviewers:
+        reviewer.set_password(PASSWORD)
+        reviewer.save()
+        say(reviewer, prediction, ONE)
+        say(reviewer, prediction, finding="no_fracture")
+    latest = set(Review.objects.latest())
+    assert not Prediction.objects.worklist().exists()
+
+    for reviewer in reviewers:
+        deleted = signed_in(reviewer).post("/account/delete/", {"password": PASSWORD}, follow=True)
+        assert "have been deleted" in deleted.text
+
+    assert set(Review.objects.all()) == set(Review.objects.latest()) == latest
+    page = signed_in(bob).get(f"/radiographs/{prediction.radiograph_id}/").text
+    assert page.count("a former user") == 2
+    assert "The reviewers disagree" not in page
+    assert "superseded" not in page
+
+
 def test_an_open_session_is_not_enough(as_alice: Client, alice: User, radiograph: Radiograph) -> None:
     page = as_alice.post("/account/delete/", {"password": "wrong"})
     assert "The password is wrong." in page.text
@@ -97,6 +123,7 @@ def test_the_page_says_what_is_kept(as_alice: Client) -> None:
     page = as_alice.get("/account/delete/").text
     assert "your X-rays in existing data set versions" in page
     assert "without your name" in page
+    assert "your superseded reviews" in page
 
 
 def test_the_only_admin_stays(client: Client, db: None) -> None:
