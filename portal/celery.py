@@ -1,11 +1,12 @@
 """The Celery app, with the queues predict, train and sweep (periodic maintenance)."""
 
+import logging
 import os
 from typing import Any
 
 from celery import Celery, signals
 from celery.schedules import crontab
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from kombu.transport import TRANSPORT_ALIASES
 
 from classifier.core import trace
@@ -16,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 TRANSPORT_ALIASES["filesystem"] = "portal.embedded_broker:Transport"
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "portal.redis_broker:Transport"
 
+log = logging.getLogger(__name__)
 app = Celery("callus")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -67,3 +69,17 @@ def start_watch(sender: Any, **kwargs: object) -> None:
     from portal.operations import watch
 
     watch.start(sender.app, sender.pool)
+
+
+@signals.worker_ready.connect
+def remove_copied_radiographs(**kwargs: object) -> None:
+    """Deletes the copies of X-rays that a killed worker left on this host."""
+    from classifier.training.jobs.recalibrate import remove_leftovers
+
+    try:
+        remove_leftovers()
+    except Exception:
+        # The daily purge deletes them if the database cannot be reached now.
+        log.exception("Leftovers of recalibrations could not be removed")
+    finally:
+        connection.close()

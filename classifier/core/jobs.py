@@ -45,25 +45,46 @@ def run_claimed(
     lease = Lease(work)
     name = f"{work._meta.verbose_name} {work.pk}"
     final: tuple[type[Exception], ...] = (Refused, CommandFailed, *refusals)
-    is_over = True
     try:
         try:
-            job(lease)
-        except final as refused:
-            lease.fail(str(refused))
+            try:
+                job(lease)
+            except final as refused:
+                lease.fail(str(refused))
+        except LeaseLost:
+            raise
+        except WorkFolderBusy as reason:
+            # The process that uses the folder still needs it.
+            log.warning("%s is returned to the queue: %s", name, reason)
+            lease.release()
+            return
+        except worker_stop.WorkerStopping as reason:
+            log.warning("%s is returned to the queue: %s", name, reason)
+            _remove_before_return(lease, None if resumes else folder)
+            lease.release()
+            return
+        except Exception as error:
+            log.exception("%s: attempt %s failed", name, work.attempts)
+            _remove_before_return(lease, None if resumes else folder)
+            # A command that was killed may succeed immediately.
+            lease.retry_after(timedelta(0) if isinstance(error, CommandCrashed) else RETRY_AFTER)
+            return
     except LeaseLost:
         log.warning("%s: another worker has it, or it is finished or deleted", name)
         return
-    except (worker_stop.WorkerStopping, WorkFolderBusy) as reason:
-        log.warning("%s is returned to the queue: %s", name, reason)
-        lease.release()
-        is_over = False
-    except Exception as error:
-        log.exception("%s: attempt %s failed", name, work.attempts)
-        # A command that was killed may succeed immediately.
-        lease.retry_after(timedelta(0) if isinstance(error, CommandCrashed) else RETRY_AFTER)
-        is_over = False
-    if folder is not None and (is_over or not resumes):
+    # The row is finished, so no worker claims it any more.
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_before_return(lease: Lease, folder: Path | None) -> None:
+    """Removes the folder of work that goes back to the queue, while no other worker can claim it.
+
+    Raises:
+        LeaseLost: the folder belongs to another worker by now.
+    """
+    if folder is not None:
+        lease.renew(now=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 

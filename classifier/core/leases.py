@@ -30,6 +30,8 @@ class Lease:
     def __init__(self, work: QueuedWork) -> None:
         self.work = work
         self._last_write = 0.0
+        # Progress that is not written yet.
+        self._pending: dict[str, Any] = {}
 
     @property
     def row(self) -> Any:
@@ -37,7 +39,7 @@ class Lease:
         return type(self.work)._default_manager.all().still_claimed(self.work)  # type: ignore[attr-defined]
 
     def renew(self, *, duration: timedelta | None = None, now: bool = False, **progress: Any) -> None:
-        """Extends the lease and saves the progress, at most twice a second.
+        """Extends the lease and saves the progress, at most twice a second. Progress in between is saved next time.
 
         Args:
             duration: how long the lease lasts from now on; by default settings.LEASE_SECONDS.
@@ -47,12 +49,13 @@ class Lease:
         Raises:
             LeaseLost
         """
+        self._pending |= progress
         if not now and time.monotonic() - self._last_write < SECONDS_BETWEEN_WRITES:
             return
         self._last_write = time.monotonic()
         try:
             lease_until = database_now() + (duration or lease_duration())
-            changed = self.row.update(lease_until=lease_until, send_at=lease_until, **progress)
+            changed = self.row.update(lease_until=lease_until, send_at=lease_until, **self._pending)
         except OperationalError:
             # The work goes on while the database restarts, as long as the lease has not expired.
             log.warning("%s: progress could not be written", self.work, exc_info=True)
@@ -60,6 +63,7 @@ class Lease:
             return
         if not changed:
             raise LeaseLost(f"The lease of {self.work} was lost.")
+        self._pending = {}
 
     def renew_for_storing(self, **progress: Any) -> None:
         """Extends the lease for sending an archive to the storage. Raises: LeaseLost."""

@@ -22,8 +22,12 @@ from classifier.core.requests import UserRequest, may, wants_json
 from classifier.datasets import archives
 from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
 from classifier.datasets.models import DatasetVersion
-from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
-from classifier.reviews.models import Review
+from classifier.datasets.reviewed_images import count_reviewed_images
+from classifier.datasets.services import (
+    expected_classes,
+    request_dataset_from_reviews,
+    request_dataset_from_zip,
+)
 from ml.data import images, sandbox
 from ml.data.manifests import SPLITS
 
@@ -109,18 +113,25 @@ def upload(request: UserRequest) -> HttpResponse:
 @may(TRAIN)
 @require_http_methods(["GET", "HEAD", "POST"])
 def from_reviews(request: UserRequest) -> HttpResponse:
-    reviewed = Review.objects.values("radiograph").distinct()
     return form_page(
         request,
         DatasetFromReviewsForm,
         partial(request_dataset_from_reviews, user=request.user),
         lambda dataset: redirect("dataset_version", dataset.pk),
         "datasets/dataset_from_reviews.html",
-        lambda form: {
-            "num_reviewed": reviewed.count(),
-            "num_allowed": reviewed.filter(radiograph__owner__site__allows_training=True).count(),
-        },
+        lambda form: _reviewed_facts(),
     )
+
+
+def _reviewed_facts() -> dict[str, Any]:
+    newest = DatasetVersion.objects.newest()
+    counts = count_reviewed_images(expected_classes())
+    return {
+        "newest": newest,
+        "num_reviewed": sum(counts.values()),
+        "num_used": counts["used"],
+        "left_out": [(name, number) for name, number in counts.items() if name != "used"],
+    }
 
 
 @may(VIEW)

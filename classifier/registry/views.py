@@ -39,7 +39,9 @@ def show(request: UserRequest, number: int) -> HttpResponse:
     version = get_object_or_404(slim, number=number)
     live = ModelVersion.objects.live()
     run = getattr(version, "training_run", None)
-    recalibration = version.recalibrations.select_related("start_version").order_by("-id").first()
+    # A recalibration that changed nothing has its own start version as its result.
+    made_by = version.recalibrations.exclude(start_version=version)
+    recalibration = made_by.select_related("start_version").order_by("-id").first()
     curves = run.curves if run else _curves_of_card(version)
     context = {
         "model": version,

@@ -4,9 +4,11 @@ services.promote_version refuses a candidate with an objection unless a reason i
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison, Recalibration
+from ml.serve.bundle import FINDING
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,44 @@ def check(candidate: ModelVersion, live: ModelVersion | None) -> GateResult:
     if recalibration is not None:
         return GateResult(None, _objection_to_calibration(candidate, live, recalibration), recalibration)
     comparison = Comparison.objects.newest_of(candidate, live)
-    return GateResult(comparison, _objection(candidate, live, comparison))
+    objections = (_objection_to_finding(candidate, live), _objection(candidate, live, comparison))
+    return GateResult(comparison, " ".join(filter(None, objections)))
+
+
+def parts_changed(candidate: ModelVersion, live: ModelVersion | None) -> str:
+    """Returns which parts of the answer the candidate changes, in words; empty if none is live."""
+    if live is None:
+        return ""
+    kinds = [{**version.card, FINDING: None} for version in (candidate, live)]
+    changed = [
+        name
+        for name, is_changed in (
+            ("the finding", _finding(candidate) != _finding(live)),
+            ("the kind of fracture", kinds[0] != kinds[1]),
+        )
+        if is_changed
+    ]
+    return " and ".join(changed) or "nothing"
+
+
+def _finding(version: ModelVersion) -> Any:
+    """Returns the card of the version's finding, which has its calibration and its figures; None without a finding."""
+    return version.card.get(FINDING)
+
+
+def _objection_to_finding(candidate: ModelVersion, live: ModelVersion) -> str:
+    new, old = _finding(candidate), _finding(live)
+    if new == old or old is None:
+        return ""
+    if new is None:
+        return f"{candidate} does not say whether a bone is broken, as {live} does."
+    recalibration = Recalibration.objects.between(new, old)
+    if recalibration is not None:
+        return _objection_to_calibration(candidate, live, recalibration)
+    return (
+        f"The finding of {candidate} differs from that of {live}, and no recalibration leads from one to the other: "
+        "there are no figures that compare the two."
+    )
 
 
 def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:

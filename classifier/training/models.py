@@ -19,6 +19,9 @@ MAX_BATCH_SIZE = 512
 MAX_SEED = 2**31 - 1
 
 
+UNFINISHED = models.Q(state__in=("queued", "running"))
+
+
 class TrainingRunQuerySet(QueuedWorkQuerySet["TrainingRun"]):
     """Selects and claims training runs."""
 
@@ -155,6 +158,15 @@ class Comparison(QueuedWork):
 
     objects = ComparisonQuerySet.as_manager()
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["candidate", "live", "dataset_version"],
+                condition=UNFINISHED,
+                name="one_unfinished_comparison",
+            )
+        ]
+
     def __str__(self) -> str:
         return f"{self.candidate} compared with {self.live}"
 
@@ -198,6 +210,19 @@ class RecalibrationQuerySet(QueuedWorkQuerySet["Recalibration"]):
         """Returns the newest recalibration that made the candidate from the live version, or None."""
         return self.filter(made_version=candidate, start_version=live).order_by("-id").first()
 
+    def between(self, new: dict[str, Any], old: dict[str, Any]) -> "Recalibration | None":
+        """Returns the newest recalibration that made the one finding from the other, or None. Both are cards.
+
+        The versions may be others than those that it started from and made: a trained version has the finding of the
+        version that was live.
+        """
+        done = self.filter(made_version__isnull=False).select_related("start_version", "made_version")
+        for recalibration in done.order_by("-id").iterator(chunk_size=20):
+            start, made = recalibration.start_version, recalibration.made_version
+            if made and (start.card.get("finding"), made.card.get("finding")) == (old, new):
+                return recalibration
+        return None
+
 
 class Recalibration(QueuedWork):
     """A row is one run of `python -m ml recalibrate` on the reviewed radiographs of the portal.
@@ -209,7 +234,8 @@ class Recalibration(QueuedWork):
 
     # The version that was live when it was requested.
     start_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
-    # The version that it created, or the existing version that is identical to its result.
+    # The version that it created, or the existing version that is identical to its result: `start_version` if no
+    # weight and no threshold changed.
     made_version = models.ForeignKey(
         ModelVersion, null=True, on_delete=models.PROTECT, related_name="recalibrations"
     )
@@ -224,8 +250,20 @@ class Recalibration(QueuedWork):
 
     objects = RecalibrationQuerySet.as_manager()
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["start_version"], condition=UNFINISHED, name="one_unfinished_recalibration"
+            )
+        ]
+
     def __str__(self) -> str:
         return f"Recalibration {self.pk}"
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Returns whether the result has the weights and thresholds of the version that it started from."""
+        return self.made_version_id is not None and self.made_version_id == self.start_version_id
 
     def conclude(self, state: str, error: str = "") -> None:
         AuditEntry.objects.record(actor=None, action="recalibration failed", about=self, error=error)

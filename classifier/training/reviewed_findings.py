@@ -13,6 +13,14 @@ from classifier.reviews.models import Review, ReviewQuerySet
 from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
 
 SETTLED = (Review.Finding.FRACTURE, Review.Finding.NO_FRACTURE)
+# Why reviewed radiographs are not counted. The first that applies is the reason.
+REASONS = (
+    "in the trash",
+    "the owner belongs to no site",
+    "the owner's site does not allow training",
+    "the reviewers disagree",
+    "not assessable",
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,17 @@ class NumReviewed:
         num_fractured: radiographs with a fracture.
         num_unfractured: radiographs without one.
         num_groups: groups of radiographs that one user uploaded on one day.
+        left_out: number of reviewed radiographs that are not counted, by reason. Each has one reason.
     """
 
     num_fractured: int
     num_unfractured: int
     num_groups: int
+    left_out: dict[str, int]
+
+    @property
+    def num_left_out(self) -> int:
+        return sum(self.left_out.values())
 
     @property
     def share_of_fractured(self) -> float | None:
@@ -77,11 +91,47 @@ def count_reviewed_findings() -> NumReviewed:
     """Counts the radiographs that can be recalibrated on."""
     numbers = dict.fromkeys(SETTLED, 0)
     groups = set()
-    rows = _agreed().values_list("lowest", "radiograph__owner_id", "radiograph__created_at")
-    for finding, owner_id, created_at in rows.iterator():
-        numbers[Review.Finding(finding)] += 1
+    left_out = dict.fromkeys(REASONS, 0)
+    by_radiograph = Review.objects.latest().order_by().values("radiograph")
+    rows = by_radiograph.annotate(lowest=Min("finding"), highest=Max("finding")).values_list(
+        "lowest",
+        "highest",
+        "radiograph__owner_id",
+        "radiograph__created_at",
+        "radiograph__deleted_at",
+        "radiograph__owner__site__allows_training",
+    )
+    for lowest, highest, owner_id, created_at, deleted_at, allows_training in rows.iterator():
+        reason = _reason_to_leave_out(lowest, highest, deleted_at, allows_training)
+        if reason:
+            left_out[reason] += 1
+            continue
+        numbers[Review.Finding(lowest)] += 1
         groups.add(upload_group(owner_id, created_at))
-    return NumReviewed(numbers[Review.Finding.FRACTURE], numbers[Review.Finding.NO_FRACTURE], len(groups))
+    return NumReviewed(
+        numbers[Review.Finding.FRACTURE],
+        numbers[Review.Finding.NO_FRACTURE],
+        len(groups),
+        {reason: number for reason, number in left_out.items() if number},
+    )
+
+
+def _reason_to_leave_out(lowest: str, highest: str, deleted_at: Any, allows_training: bool | None) -> str:
+    """Returns why a reviewed radiograph is not counted; empty if it is. As _counted and _agreed filter."""
+    reasons = dict(
+        zip(
+            REASONS,
+            (
+                deleted_at is not None,
+                allows_training is None,
+                not allows_training,
+                lowest != highest,
+                lowest not in SETTLED,
+            ),
+            strict=True,
+        )
+    )
+    return next((reason for reason, applies in reasons.items() if applies), "")
 
 
 def reviewed_findings() -> Iterator[ReviewedFinding]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from classifier.core.broker_messages import send_on_commit
@@ -164,14 +164,20 @@ def request_comparison(
     )
     if known := under_way.first():
         return known
-    with transaction.atomic():
-        comparison = Comparison.objects.create(
-            candidate=candidate, live=live, dataset_version=dataset, created_by=user
-        )
-        AuditEntry.objects.record(
-            actor=user, action="comparison requested", about=comparison, data_set=dataset.pk
-        )
-        send_on_commit(compare, comparison.pk)
+    try:
+        with transaction.atomic():
+            comparison = Comparison.objects.create(
+                candidate=candidate, live=live, dataset_version=dataset, created_by=user
+            )
+            AuditEntry.objects.record(
+                actor=user, action="comparison requested", about=comparison, data_set=dataset.pk
+            )
+            send_on_commit(compare, comparison.pk)
+    except IntegrityError:
+        # Another request was first.
+        if known := under_way.first():
+            return known
+        raise
     return comparison
 
 
@@ -186,22 +192,29 @@ def request_recalibration(*, user: User) -> Recalibration:
         raise ModelUnavailable()
     if not live.has_finding:
         raise NotAllowedNow(f"{live} does not say whether a bone is broken, so it cannot be recalibrated.")
-    if known := Recalibration.objects.unfinished().filter(start_version=live).first():
+    under_way = Recalibration.objects.unfinished().filter(start_version=live)
+    if known := under_way.first():
         return known
     reviewed = count_reviewed_findings()
     if reviewed.missing:
         raise NotAllowedNow(f"There are too few reviewed X-rays. Missing: {', '.join(reviewed.missing)}.")
-    with transaction.atomic():
-        recalibration = Recalibration.objects.create(start_version=live, created_by=user)
-        AuditEntry.objects.record(
-            actor=user,
-            action="recalibration requested",
-            about=recalibration,
-            model_version=live.number,
-            fractured=reviewed.num_fractured,
-            unfractured=reviewed.num_unfractured,
-        )
-        send_on_commit(recalibrate, recalibration.pk)
+    try:
+        with transaction.atomic():
+            recalibration = Recalibration.objects.create(start_version=live, created_by=user)
+            AuditEntry.objects.record(
+                actor=user,
+                action="recalibration requested",
+                about=recalibration,
+                model_version=live.number,
+                fractured=reviewed.num_fractured,
+                unfractured=reviewed.num_unfractured,
+            )
+            send_on_commit(recalibrate, recalibration.pk)
+    except IntegrityError:
+        # Another request was first.
+        if known := under_way.first():
+            return known
+        raise
     return recalibration
 
 

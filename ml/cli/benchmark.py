@@ -31,13 +31,13 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         bundle, pixels = open_bundle(options.bundle), read_image(options.image).pixels
+        with suppress_native_stderr():
+            from ml.evaluate.timing import PLAIN, time_bundle
+
+            medians = time_bundle(bundle, pixels, options.engine, options.rounds)
     except (BundleError, ImageRefused, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    with suppress_native_stderr():
-        from ml.evaluate.timing import PLAIN, time_bundle
-
-        medians = time_bundle(bundle, pixels, options.engine, options.rounds)
     for name, milliseconds in medians.items():
         print(f"{name:45} {milliseconds:7.2f} ms  {milliseconds / medians[PLAIN]:5.2f} x")
     return 0

@@ -64,9 +64,26 @@ def _text(measured: dict[str, Any]) -> str:
         ("False alarms (fracture seen among unfractured)", "fracture_seen_among_unfractured"),
     ):
         lines.append(f"{title:48}{_figure(before[name]):>22}{_figure(after[name]):>22}")
-    for title, name in (("No fracture seen below", "not_seen_below"), ("Fracture seen from", "seen_from")):
-        values = thresholds[name]
+    for title, name in (
+        ("No fracture seen below", "not_seen_below"),
+        ("No fracture seen below, other sources", "not_seen_below_other_sources"),
+        ("Fracture seen from", "seen_from"),
+    ):
+        if (values := thresholds.get(name)) is None:
+            continue
         lines.append(f"{title:48}{values['before']:>22.3f}{values['after']:>22.3f}")
+    if not measured["is_changed"]:
+        lines.append("Nothing changed: the new weights and thresholds are the old ones.")
+    if others := measured["other_sources"]:
+        how = (
+            "was fitted to them"
+            if others["refitted"]
+            else "keeps its rank: as many of all X-rays lie below it as before"
+        )
+        lines.append(
+            f"{others['n']} X-rays, {others['fractured']} of them fractured, are more similar to other sources than "
+            f"to the one that the network was trained on. Their lower threshold {how}."
+        )
     left_out = measured["left_out"]
     lines.append(
         f"Left out: {left_out['trained_on']} that the network was trained on, {left_out['contradicted']} with copies "

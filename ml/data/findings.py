@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def read_xrays(table: Path, images: Path, *, needs_boxes: bool = True) -> list[X
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")
             columns = set(reader.fieldnames or ())
             required = (*REQUIRED, "boxes") if needs_boxes else REQUIRED
             if missing := [name for name in required if name not in columns]:
@@ -75,10 +77,18 @@ def read_xrays(table: Path, images: Path, *, needs_boxes: bool = True) -> list[X
     return _merge_groups_with_copies(xrays)
 
 
+def list_digests(xrays: Iterable[Xray]) -> bytes:
+    """Returns the content of a bundle's list of images: SHA-256 of each file and of its original, one per line."""
+    digests = {digest for xray in xrays for digest in (xray.sha256, xray.original_sha256) if digest}
+    return "".join(f"{digest}\n" for digest in sorted(digests)).encode()
+
+
 def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> Xray:
     path = images / row["image"]
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except ValueError as error:
+        raise DatasetRefused(f"{where}: {row['image']!a} is not a file name.") from error
     except OSError as error:
         raise DatasetRefused(f"{where}: {path} cannot be read: {error.strerror}.") from error
     fractured = _flag(row, "fractured", where)
@@ -90,7 +100,7 @@ def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> X
         ]
     except ValueError as error:
         raise DatasetRefused(f"{where}: a box is not four numbers.") from error
-    if any(len(box) != 4 or min(box[2:]) <= 0 for box in boxes):
+    if any(len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) <= 0 for box in boxes):
         raise DatasetRefused(f"{where}: a box is not 'x y width height'.")
     if bool(boxes) and not fractured:
         raise DatasetRefused(f"{where}: an image without a fracture has a box.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.data.findings import Xray
 from ml.data.folds import grouped_folds
 from ml.evaluate.finding import Answered
-from ml.evaluate.finding_aims import ALARMED, FALSE_MARKS, MISSED
+from ml.evaluate.finding_aims import ALARMED, FALSE_MARKS, MIN_XRAYS, MISSED
 from ml.serve.finding import FindingCalibration
 
 FOLDS = 5
@@ -29,12 +29,14 @@ class Scored:
         map_scores: float64 (n,), the log-sum-exp of each map.
         pooled_scores: float64 (n,), the pooled logits.
         hits: bool (n,), whether the centre of the first mark lies in a box.
+        other_source: bool (n,), whether the X-ray is more similar to those of other sources.
     """
 
     xrays: Sequence[Xray]
     map_scores: NDArray[np.float64]
     pooled_scores: NDArray[np.float64]
     hits: NDArray[np.bool_]
+    other_source: NDArray[np.bool_]
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -47,23 +49,48 @@ class Scored:
     def subset(self, chosen: NDArray[np.bool_]) -> Scored:
         """Returns the chosen X-rays, bool (n,)."""
         xrays = [self.xrays[number] for number in np.flatnonzero(chosen).tolist()]
-        return Scored(xrays, self.map_scores[chosen], self.pooled_scores[chosen], self.hits[chosen])
+        return Scored(
+            xrays,
+            self.map_scores[chosen],
+            self.pooled_scores[chosen],
+            self.hits[chosen],
+            self.other_source[chosen],
+        )
 
 
-def calibrate(scored: Scored, mark_from: float) -> dict[str, Any]:
+def calibrate(scored: Scored, mark_from: float, old: FindingCalibration | None = None) -> dict[str, Any]:
     """Returns the calibration and the thresholds for the card.
+
+    With at least MIN_XRAYS fractures of each source, each lower threshold is fitted to the fractures of its source.
+    Otherwise not_seen_below is fitted to all fractures, and the lower threshold of other sources keeps its rank: as
+    many of the X-rays lie below it as before. It is never above not_seen_below.
 
     Args:
         scored: X-rays with and without a fracture.
         mark_from: Lowest score of a second or third mark.
+        old: The calibration that this one replaces. If it has a lower threshold of other sources, so has the new one.
     """
     labels = scored.labels
     values = np.stack([scored.map_scores, scored.pooled_scores], axis=1)
-    map_weight, pooled_weight, bias = (float(weight) for weight in logistic_regression(values, labels))
+    map_weight, pooled_weight, bias = (float(weight) for weight in increasing_regression(values, labels))
     without_thresholds = FindingCalibration(map_weight, pooled_weight, bias, 1.0, 0.0, 1.0)
     probabilities = without_thresholds.probability(scored.map_scores, scored.pooled_scores)
     seen_from = float(np.quantile(probabilities[~labels], 1 - ALARMED, method="higher"))
-    not_seen_below = float(np.quantile(probabilities[labels], MISSED, method="lower"))
+    has_other_threshold = old is not None and old.not_seen_below_other_sources is not None
+    others, firsts = labels & scored.other_source, labels & ~scored.other_source
+    are_fitted_apart = has_other_threshold and min(others.sum(), firsts.sum()) >= MIN_XRAYS
+    not_seen_below = _missed_quantile(probabilities[firsts if are_fitted_apart else labels])
+    other_sources: dict[str, Any] = {}
+    if old is not None and has_other_threshold:
+        found = (
+            _missed_quantile(probabilities[others])
+            if are_fitted_apart
+            else _of_same_rank(scored, probabilities, old)
+        )
+        other_sources = {
+            "not_seen_below_other_sources": min(found, not_seen_below),
+            "other_sources_refitted": bool(are_fitted_apart),
+        }
     return {
         "map_weight": map_weight,
         "pooled_weight": pooled_weight,
@@ -71,6 +98,7 @@ def calibrate(scored: Scored, mark_from: float) -> dict[str, Any]:
         # If one threshold meets both targets, no answer is doubtful.
         "seen_from": max(seen_from, not_seen_below),
         "not_seen_below": not_seen_below,
+        **other_sources,
         "mark_from": mark_from,
         "missed_aim": MISSED,
         "alarmed_aim": ALARMED,
@@ -78,6 +106,18 @@ def calibrate(scored: Scored, mark_from: float) -> dict[str, Any]:
         "n": len(labels),
         "groups": len(set(scored.groups)),
     }
+
+
+def _missed_quantile(probabilities: NDArray[np.float64]) -> float:
+    """Returns the probability of fractures below which MISSED of them lie."""
+    return float(np.quantile(probabilities, MISSED, method="lower"))
+
+
+def _of_same_rank(scored: Scored, probabilities: NDArray[np.float64], old: FindingCalibration) -> float:
+    """Returns the new probability below which as many X-rays lie as below the old threshold of other sources."""
+    before = old.probability(scored.map_scores, scored.pooled_scores)
+    rank = int((before < old.not_seen_below_other_sources).sum())
+    return float(np.append(np.sort(probabilities), 1.0)[rank])
 
 
 def mark_threshold(false_positives: Iterable[float], num_xrays: int) -> float:
@@ -96,20 +136,33 @@ def mark_threshold(false_positives: Iterable[float], num_xrays: int) -> float:
 def answer(scored: Scored, calibration: FindingCalibration) -> Answered:
     """Returns the answers that a calibration gives."""
     probabilities = np.asarray(calibration.probability(scored.map_scores, scored.pooled_scores))
-    seen = probabilities >= calibration.seen_from
-    not_seen = ~seen & (probabilities < calibration.not_seen_below)
+    names = np.array(
+        [
+            calibration.name(probability, other_source)
+            for probability, other_source in zip(
+                probabilities.tolist(), scored.other_source.tolist(), strict=True
+            )
+        ]
+    )
+    seen, not_seen = names == "fracture seen", names == "no fracture seen"
     return Answered(scored.xrays, probabilities, seen, not_seen, scored.hits & ~not_seen)
 
 
-def answer_cross_fitted(scored: Scored, seed: int) -> Answered:
-    """Returns the answers with a cross-fitted calibration: each fold of groups is calibrated on the others."""
+def answer_cross_fitted(scored: Scored, seed: int, old: FindingCalibration | None = None) -> Answered:
+    """Returns the answers with a cross-fitted calibration: each fold of groups is calibrated on the others.
+
+    Args:
+        scored: X-rays with and without a fracture.
+        seed: Seed of the folds.
+        old: The calibration that is replaced, as in calibrate.
+    """
     num_folds = min(FOLDS, len(set(scored.groups)))
     folds = grouped_folds(scored.labels.astype(np.int64), scored.groups, num_folds, seed)
     probabilities = np.zeros(len(folds))
     seen, not_seen, hits = (np.zeros(len(folds), bool) for _ in range(3))
     for fold in np.unique(folds):
         # The score threshold of further marks changes neither the finding nor the first mark.
-        card = {"calibration": calibrate(scored.subset(folds != fold), mark_from=1.0)}
+        card = {"calibration": calibrate(scored.subset(folds != fold), mark_from=1.0, old=old)}
         found = answer(scored.subset(folds == fold), FindingCalibration.of(card))
         for values, of_fold in (
             (probabilities, found.probabilities),
@@ -119,6 +172,28 @@ def answer_cross_fitted(scored: Scored, seed: int) -> Answered:
         ):
             values[folds == fold] = of_fold
     return Answered(scored.xrays, probabilities, seen, not_seen, hits)
+
+
+def increasing_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Fits a logistic regression without negative weights, so that a higher score never lowers the probability.
+
+    A feature with a negative weight is left out, the most negative first, and the others are fitted again.
+
+    Args:
+        values: float64 (n, features).
+        labels: bool (n,).
+
+    Returns:
+        float64 (features + 1,), the weight of each feature, at least 0, and the bias.
+    """
+    used = list(range(values.shape[1]))
+    while True:
+        weights = np.zeros(values.shape[1] + 1)
+        weights[[*used, -1]] = logistic_regression(values[:, used], labels)
+        in_stds = weights[:-1] * values.std(axis=0)
+        if in_stds.min() >= 0:
+            return weights
+        used.remove(int(in_stds.argmin()))
 
 
 def logistic_regression(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:

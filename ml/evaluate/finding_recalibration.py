@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ml.data.findings import Xray
+from ml.data.findings import Xray, list_digests
 from ml.data.images import read_image
 from ml.evaluate.finding import Answered, calibration_error, figures, is_in_a_box
 from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
@@ -30,10 +30,11 @@ from ml.serve.bundle import (
 from ml.serve.finding import FindingCalibration, FindingPredictor, FindingScores
 
 SEED = 0
+THRESHOLDS = ("not_seen_below", "not_seen_below_other_sources", "seen_from", "mark_from")
 
 
 class RecalibrationRefused(Exception):
-    """The X-rays are not enough to recalibrate on; str(error) is one sentence for the user."""
+    """The X-rays are too few or unsuitable to recalibrate on; str(error) is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def recalibrate(bundle: Bundle, xrays: Sequence[Xray], out: Path, on_progress: P
         on_progress: Called with the progress.
 
     Raises:
-        RecalibrationRefused: There are too few X-rays.
+        RecalibrationRefused: There are too few X-rays, or the network does not tell them apart.
         BundleIncompatible: The bundle does not answer the finding.
         FileExistsError: out exists and is not a bundle.
         ml.data.image_limits.ImageRefused: A file cannot be used.
@@ -134,36 +135,58 @@ def _recalibrated(
                 for each in predicted
             ]
         ),
+        np.array([each.scores.other_source for each in predicted]),
     )
     old = FindingCalibration.of(finding.card)
-    new = calibrate(scored, _mark_threshold(predicted, old.mark_from))
-    before, after = answer(scored, old), answer_cross_fitted(scored, SEED)
-    digests = {xray.sha256 for xray in scored.xrays}
+    new = calibrate(scored, _mark_threshold(predicted, old.mark_from), old)
+    if not new["map_weight"] and not new["pooled_weight"]:
+        raise RecalibrationRefused(
+            "The scores of the network are not higher for the X-rays with a fracture than for those without one. "
+            "Check the labels."
+        )
+    before, after = answer(scored, old), answer_cross_fitted(scored, SEED, old)
+    known = finding.digests(CALIBRATION_IMAGES)
     measured = {
         "n": len(predicted),
         "fractured": int(scored.labels.sum()),
         "groups": len(set(scored.groups)),
         "left_out": left_out,
         # The figures before are too good if the old calibration was fitted to some of the same X-rays.
-        "known_to_old_calibration": len(digests & finding.digests(CALIBRATION_IMAGES)),
+        "known_to_old_calibration": sum(
+            bool({xray.sha256, xray.original_sha256} & known) for xray in scored.xrays
+        ),
+        "is_changed": _is_changed(old, FindingCalibration.of({"calibration": new})),
         "thresholds": {
-            name: {"before": getattr(old, name), "after": new[name]}
-            for name in ("not_seen_below", "seen_from", "mark_from")
+            name: {"before": getattr(old, name), "after": new[name]} for name in THRESHOLDS if name in new
         },
+        # How the lower threshold of other sources was set; None if the finding has none.
+        "other_sources": {
+            "n": int(scored.other_source.sum()),
+            "fractured": int((scored.other_source & scored.labels).sum()),
+            "refitted": new["other_sources_refitted"],
+        }
+        if "other_sources_refitted" in new
+        else None,
         "before": figures(before),
         "after": figures(after),
         "differences": _differences(before, after),
     }
-    files = {
-        **finding.files(),
-        CALIBRATION_IMAGES: "".join(f"{digest}\n" for digest in sorted(digests)).encode(),
-    }
+    files = {**finding.files(), CALIBRATION_IMAGES: list_digests(scored.xrays)}
     card = {
         **finding.card,
         "calibration": new,
         "figures": {**finding.card.get("figures", {}), "recalibrated": measured},
     }
     return files, card
+
+
+def _is_changed(old: FindingCalibration, new: FindingCalibration) -> bool:
+    """Returns whether a weight or a threshold differs by more than rounding."""
+    pairs = zip(astuple(old), astuple(new), strict=True)
+    return any(
+        (one is None) != (other is None) or (one is not None and not math.isclose(one, other, abs_tol=1e-6))
+        for one, other in pairs
+    )
 
 
 def _mark_threshold(predicted: Sequence[_Predicted], old: float) -> float:

@@ -4,7 +4,7 @@ model.keras          The Keras model: float32 (batch, size, size, 3) -> logits.
 serving.tflite.gz    The LiteRT serving graph (ml.serve.export).
 distribution.npz     Parameters of the out-of-distribution score; optional.
 training_images.txt  SHA-256 of each image that the weights were trained on, one per line; optional.
-calibration_images.txt  SHA-256 of each image that the finding was recalibrated on, one per line; optional.
+calibration_images.txt  SHA-256 of each image that the finding was calibrated on, one per line; optional.
 card.json            Classes, preprocessing, calibration, metrics, origin and licences.
 finding/             The bundle of the finding; optional. The other files are the model of the kind of fracture.
 checksums.json       SHA-256 of each of the other files, and of finding/checksums.json.
@@ -63,7 +63,13 @@ class Bundle:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes, in the order of the logits."""
+        """Names of the classes, in the order of the logits.
+
+        Raises:
+            BundleIncompatible: The bundle does not answer the kind of fracture.
+        """
+        if "classes" not in self.card:
+            raise BundleIncompatible(f"{self.path} does not answer the kind of fracture.")
         return list(self.card["classes"])
 
     @property
@@ -78,7 +84,10 @@ class Bundle:
     def digests(self, name: str) -> frozenset[str]:
         """Returns the SHA-256 digests that a file of the bundle lists; empty if the bundle has no such file."""
         path = self.file(name)
-        return frozenset(path.read_text(encoding="ascii").split()) if path.exists() else frozenset()
+        try:
+            return frozenset(path.read_text(encoding="ascii").split()) if path.exists() else frozenset()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleCorrupt(f"{path} cannot be read.") from error
 
     def files(self) -> dict[str, bytes]:
         """Returns the content of each file besides the card and the bundle of the finding, by name."""
@@ -115,8 +124,11 @@ def check_destination(path: Path) -> None:
     """Checks that a bundle may be written to a path: it does not exist, is an empty folder, or is a bundle.
 
     Raises:
-        FileExistsError: The path exists and is something else.
+        FileExistsError: The path exists and is something else, or lies in a bundle, which never changes.
     """
+    for parent in path.resolve().parents:
+        if (parent / CHECKSUMS).is_file():
+            raise FileExistsError(f"{path} lies in the bundle {parent}. Choose another path.")
     if path.is_dir() and (not any(path.iterdir()) or (path / CHECKSUMS).is_file()):
         return
     if path.exists():
@@ -194,6 +206,8 @@ def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except ValueError as error:
+        raise BundleCorrupt(f"{str(path)!a} is not a file name.") from error
     except OSError as error:
         raise BundleCorrupt(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -203,7 +217,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise BundleCorrupt(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path} is not valid JSON.") from error
 
 

@@ -74,11 +74,13 @@ class FindingScores:
         map_score: Log-sum-exp of the map.
         pooled_score: Logit of the pooled features.
         marks: All peaks of the map, by descending score, also those below the score threshold of marks.
+        other_source: Whether the image is more similar to X-rays of other sources.
     """
 
     map_score: float
     pooled_score: float
     marks: tuple[Mark, ...]
+    other_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class FindingPredictor:
         if not is_recognised(pixels, outputs["features"], self._distribution):
             return None
         marks = self._peaks(outputs, placement, pixels.shape)
-        return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks)
+        other_source = self._distribution is not None and self._distribution.nearest(outputs["features"]) > 0
+        return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks, other_source)
 
     def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
         placement, outputs = self._run(pixels)

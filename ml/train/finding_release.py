@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data.findings import BODY_PARTS, Box, Xray
+from ml.data.findings import BODY_PARTS, Box, Xray, list_digests
 from ml.data.folds import grouped_folds
 from ml.evaluate.body_part import body_part_figures, fit_body_part_rule
 from ml.evaluate.finding import figures
@@ -24,7 +24,14 @@ from ml.networks.finding import FindingRecipe
 from ml.networks.recipes import PRETRAINED
 from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution
-from ml.serve.bundle import CHECKSUMS, TRAINING_IMAGES, Bundle, check_destination, write_bundle
+from ml.serve.bundle import (
+    CALIBRATION_IMAGES,
+    CHECKSUMS,
+    TRAINING_IMAGES,
+    Bundle,
+    check_destination,
+    write_bundle,
+)
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import BodyPartRule, FindingCalibration, Mark, map_score, name_body_part, peaks
 from ml.serve.preprocessing import InputSpec
@@ -88,7 +95,11 @@ class HeldOut:
             for scores, boxes, true in zip(self.scores.maps, self.scores.boxes, self.boxes, strict=True)
         ]
         map_scores = np.array([map_score(found) for found in self.scores.maps])
-        return Scored(self.xrays, map_scores, self.scores.pooled.astype(np.float64), np.array(hits))
+        # The network is calibrated on one source.
+        other_source = np.zeros(len(self.xrays), bool)
+        return Scored(
+            self.xrays, map_scores, self.scores.pooled.astype(np.float64), np.array(hits), other_source
+        )
 
 
 def train_finding(recipe: FindingRecipe, xrays: Sequence[Xray], out: Path, run: FindingRun) -> Bundle:
@@ -214,11 +225,11 @@ def release(
         },
         **facts,
     }
-    digests = sorted({xray.sha256 for xray in training_xrays})
     files = {
         "model.keras": export_keras(model),
         "serving.tflite.gz": graph,
-        TRAINING_IMAGES: "".join(f"{digest}\n" for digest in digests).encode(),
+        TRAINING_IMAGES: list_digests(training_xrays),
+        CALIBRATION_IMAGES: list_digests(held_out.xrays),
         out_of_distribution.FILE: recognition.distribution.to_bytes(),
     }
     return write_bundle(out, files, card)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from classifier.core.models import AuditEntry, WriteCount
 from classifier.radiographs.models import Radiograph
 from classifier.radiographs.services import delete_radiographs
+from classifier.training.jobs.recalibrate import remove_leftovers
 from portal.operations import stored_files
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,12 @@ class Purged:
 
 
 def purge() -> Purged:
-    """Deletes X-rays that have been in the trash for TRASH_DAYS, and orphaned files. Returns the numbers."""
+    """Deletes X-rays that have been in the trash for TRASH_DAYS, and orphaned files. Returns the numbers.
+
+    Also deletes the copies of X-rays that a recalibration left on this host.
+    """
     WriteCount.objects.expired(DAY_SECONDS).delete()
+    remove_leftovers()
     done = Purged(radiographs=empty_trash(), orphans=_remove_orphans())
     log.info("purged", extra=asdict(done))
     if done != Purged():

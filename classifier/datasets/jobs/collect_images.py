@@ -11,8 +11,8 @@ from django.core.files.storage import default_storage
 from classifier.core.leases import Lease
 from classifier.datasets import archives, zip_intake
 from classifier.datasets.jobs.dicom_pictures import replace_dicom
-from classifier.datasets.jobs.reviewed_images import is_reviewed_image, reviewed_images
 from classifier.datasets.models import DatasetVersion
+from classifier.datasets.reviewed_images import is_reviewed_image, reviewed_images
 from ml.data.manifests import Item, Manifest
 
 

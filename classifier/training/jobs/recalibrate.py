@@ -26,7 +26,7 @@ def run_recalibration(recalibration_id: int) -> None:
     recalibration = related.claim(recalibration_id)
     if recalibration is None:
         return
-    _remove_leftovers()
+    remove_leftovers()
     folder: Path = settings.DATA_DIR / "recalibrations" / str(recalibration.pk)
     run_claimed(
         recalibration,
@@ -36,10 +36,12 @@ def run_recalibration(recalibration_id: int) -> None:
     )
 
 
-def _remove_leftovers() -> None:
+def remove_leftovers() -> None:
     """Remove the X-rays that a killed worker left on this host, once their recalibration is finished."""
+    # Listed before the rows are read: a recalibration that begins in between is not a leftover.
+    folders = list((settings.DATA_DIR / "recalibrations").glob("*"))
     unfinished = {str(row_id) for row_id in Recalibration.objects.unfinished().values_list("id", flat=True)}
-    for folder in (settings.DATA_DIR / "recalibrations").glob("*"):
+    for folder in folders:
         if folder.name not in unfinished:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -47,15 +49,15 @@ def _remove_leftovers() -> None:
 def _run(recalibration: Recalibration, lease: Lease, folder: Path) -> None:
     table = _write_xrays(folder / "images", lease)
     new = _recalibrate(recalibration, lease, folder, table)
-    lease.renew_for_storing(phase="store")
-    archive = bundles.store(new)
+    assert new.finding is not None  # noqa: S101 - the new bundle has the networks of the old one
+    result = new.finding.card["figures"]["recalibrated"]
+    archive = ""
+    if result["is_changed"]:
+        lease.renew_for_storing(phase="store")
+        archive = bundles.store(new)
     with transaction.atomic():
-        known = ModelVersion.objects.filter(checksum=new.checksum).first()
-        version = known or _make_version(recalibration, new, archive)
-        assert new.finding is not None  # noqa: S101 - the new bundle has the networks of the old one
-        result = new.finding.card["figures"]["recalibrated"]
+        version, outcome = _version_of(recalibration, new, result, archive)
         lease.finish(Recalibration.State.SUCCEEDED, phase="", made_version=version, result=result)
-        outcome = f"reproduced {version} exactly" if known else f"created {version}"
         AuditEntry.objects.record(
             actor=None, action="recalibration finished", about=recalibration, outcome=outcome
         )
@@ -101,6 +103,20 @@ def _recalibrate(recalibration: Recalibration, lease: Lease, folder: Path, table
 
 def _step_fields(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event[name] for name in ("phase", "step", "steps")}
+
+
+def _version_of(
+    recalibration: Recalibration, new: Bundle, result: dict[str, Any], archive: str
+) -> tuple[ModelVersion, str]:
+    """Returns the version that answers as the new bundle does, created if there is none, and the outcome in words."""
+    if not result["is_changed"]:
+        start = recalibration.start_version
+        return start, f"changed nothing: the weights and thresholds are those of {start}"
+    known = ModelVersion.objects.filter(checksum=new.checksum).first()
+    if known:
+        return known, f"reproduced {known} exactly"
+    version = _make_version(recalibration, new, archive)
+    return version, f"created {version}"
 
 
 def _make_version(recalibration: Recalibration, bundle: Bundle, archive: str) -> ModelVersion:

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('promotions', models.ManyToManyField(related_name='comparisons', to='registry.promotion')),
             ],
             options={
-                'abstract': False,
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('queued', 'running'))), fields=('candidate', 'live', 'dataset_version'), name='one_unfinished_comparison')],
             },
         ),
         migrations.CreateModel(
@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                 ('start_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.modelversion')),
             ],
             options={
-                'abstract': False,
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('queued', 'running'))), fields=('start_version',), name='one_unfinished_recalibration')],
             },
         ),
         migrations.CreateModel(

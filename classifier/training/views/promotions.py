@@ -46,7 +46,12 @@ def promote(request: UserRequest, number: int) -> HttpResponse:
         partial(promote_version, user=request.user, version=version),
         done,
         "training/model_promote.html",
-        lambda form: {"model": version, "live": live, "gate": result},
+        lambda form: {
+            "model": version,
+            "live": live,
+            "gate": result,
+            "changed": gate.parts_changed(version, live),
+        },
     )
 
 

@@ -18,6 +18,7 @@ from tests.data_sets import draw_zip, zip_of
 from tests.ml.drawings import BREAKS
 from tests.people import signed_in
 from tests.retraining_rows import PATH, make_dataset, num_queries, trainer, user_who_may
+from tests.reviewed_xrays import owner, reviewed
 from tests.uploads import finish, receive
 
 pytestmark = pytest.mark.usefixtures("model")
@@ -165,3 +166,24 @@ def test_notifications_are_counted_listed_and_marked_read(as_tess: Client, as_al
     assert Notification.objects.unread().get().user == alice
     assert as_alice.get("/notifications/").status_code == 404
     assert as_alice.post("/notifications/read/").status_code == 404
+
+
+def test_the_page_counts_the_reviewed_x_rays_with_a_usable_label_and_names_the_others(
+    as_tess: Client, alice: User, model: ModelVersion
+) -> None:
+    make_dataset()
+    of = owner()
+    reviewed(of, model, "fracture", seed=1).reviews.update(class_name="Spiral Fracture")
+    reviewed(of, model, "fracture", seed=2)
+    reviewed(of, model, "fracture", "no_fracture", seed=3)
+    reviewed(of, model, "not_assessable", seed=4)
+    reviewed(alice, model, "fracture", seed=5)
+
+    page = re.sub(r"<[^>]+>|\s+", " ", as_tess.get("/datasets/from-reviews/").text)
+    text = re.sub(r" +", " ", page)
+
+    assert "5 X-rays have been reviewed. 1 of them can be used" in text
+    assert (
+        "The others are left out: 1: Owner has no site 1: Reviewers disagree 1: Not assessable "
+        "1: No kind of fracture named"
+    ) in text

@@ -14,8 +14,8 @@ from classifier.core.errors import NotAllowedNow, UploadRefused, UploadTooLarge
 from classifier.core.models import AuditEntry, Notification, Site, User
 from classifier.datasets import archives
 from classifier.datasets.jobs.build import build_dataset
-from classifier.datasets.jobs.reviewed_images import reviewed_images
 from classifier.datasets.models import DatasetVersion
+from classifier.datasets.reviewed_images import reviewed_images
 from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
 from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
@@ -210,7 +210,8 @@ class TestReviewed:
         assert [(image.radiograph, image.label) for image in images] == [(agreed.radiograph, OTHER)]
         assert counts == {
             "used": 1,
-            "site_does_not_allow": 1,
+            "in_the_trash": 1,
+            "owner_has_no_site": 1,
             "reviewers_disagree": 1,
             "not_assessable": 1,
             "no_class_for_no_fracture": 1,

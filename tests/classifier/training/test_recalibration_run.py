@@ -117,3 +117,18 @@ def test_a_recalibration_that_is_done_is_not_done_again(live: ModelVersion) -> N
     recalibrate(recalibration.pk)
     recalibration.refresh_from_db()
     assert (recalibration.attempts, recalibration.made_version) == (0, None)
+
+
+def test_a_second_recalibration_on_the_same_reviews_changes_nothing(tara: User, live: ModelVersion) -> None:
+    enough(owner(), live)
+    recalibrate(Recalibration.objects.create(start_version=live, created_by=tara).pk)
+    made = ModelVersion.objects.get(number=2)
+
+    second = Recalibration.objects.create(start_version=made, created_by=tara)
+    recalibrate(second.pk)
+
+    second.refresh_from_db()
+    assert (second.state, second.made_version) == ("succeeded", made)
+    assert ModelVersion.objects.count() == 2
+    texts = Notification.objects.for_user(tara).values_list("text", flat=True)
+    assert f"{second} changed nothing: the weights and thresholds are those of Model 2." in texts

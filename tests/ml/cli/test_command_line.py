@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ml import __version__
 from ml.__main__ import main
 from ml.data import out_of_distribution_images
 from ml.data.manifests import Manifest
-from ml.serve.bundle import open_bundle
+from ml.serve.bundle import REQUIRED_FILES, SHIPPED, Bundle, open_bundle
 from tests.ml.drawings import draw_bone
 
 
@@ -144,3 +145,48 @@ def test_an_unknown_recipe_is_reported_in_one_sentence(
     arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
     assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
     assert "Unknown recipe: 'magic'. Choose one of efficient_top, top" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def finding() -> Bundle:
+    shipped = open_bundle(SHIPPED).finding
+    assert shipped is not None
+    return shipped
+
+
+@pytest.mark.parametrize("command", ["predict", "benchmark"])
+def test_a_bundle_of_the_finding_alone_is_refused_in_one_sentence(
+    finding: Bundle, bone: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(finding.path)
+    assert main([command, str(bone), "--bundle", bundle]) == 1
+    assert "does not answer the kind of fracture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("checksums", "said"),
+    [
+        ("[" * 100_000, "not valid JSON"),
+        (json.dumps({**dict.fromkeys(REQUIRED_FILES, ""), "a\0b": ""}), "cannot be read"),
+        (json.dumps({"a\0b": "", **dict.fromkeys(REQUIRED_FILES, "")}), "is not a file name"),
+        (json.dumps({"\ud800": "", **dict.fromkeys(REQUIRED_FILES, "")}), "is not a file name"),
+    ],
+)
+def test_a_bundle_with_invalid_checksums_is_refused_in_one_sentence(
+    bone: Path, tmp_path: Path, checksums: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checksums.json").write_text(checksums)
+    assert main(["predict", str(bone), "--bundle", str(tmp_path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_nothing_is_written_into_a_bundle(
+    finding: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "both")
+    before = open_bundle(tmp_path / "both").checksum
+    for folder in ("finding", "new/deeper"):
+        out = tmp_path / "both" / folder
+        assert main(["combine", str(SHIPPED), str(finding.path), "--out", str(out)]) == 1
+        assert "lies in the bundle" in capsys.readouterr().err
+    assert open_bundle(tmp_path / "both").checksum == before

@@ -9,12 +9,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks import list_calibration_images
 from ml.__main__ import main
+from ml.data.findings import read_xrays
 from ml.data.images import read_image
-from ml.serve.bundle import SHIPPED, Bundle, differ_by_calibration_only, open_bundle, write_bundle
+from ml.evaluate.finding import answer
+from ml.serve import out_of_distribution
+from ml.serve.bundle import (
+    SHIPPED,
+    Bundle,
+    combine_bundles,
+    differ_by_calibration_only,
+    open_bundle,
+    write_bundle,
+)
 from ml.serve.finding import FindingPredictor
+from ml.serve.out_of_distribution import Distribution
 from tests.ml.recalibration import draw_labelled, recognising_bundle
 from tests.servers import ROOT
 
@@ -204,3 +217,110 @@ def test_a_bundle_of_the_kind_alone_is_refused(
     kind = write_bundle(tmp_path / "kind", shipped.files(), shipped.card)
     assert main(command(kind.path, drawn, tmp_path / "new")) == 1
     assert "does not answer the finding" in capsys.readouterr().err
+
+
+def of_two_sources(bundle: Bundle, drawn: Path, folder: Path) -> Bundle:
+    """The bundle with two sources of X-rays, to each of which some drawings are more similar, and two thresholds."""
+    assert bundle.finding is not None
+    predictor, files = FindingPredictor(bundle.finding), bundle.finding.files()
+    pixels = [read_image(path).pixels for path in sorted(drawn.parent.glob("*.png"))]
+    features = [predictor._run(each)[1]["features"] for each in pixels]
+    probabilities = [each.probability for each in predictor.predict(pixels)]
+    whitener = np.eye(len(features[0]), dtype=np.float32)
+    files[out_of_distribution.FILE] = Distribution(
+        np.stack(features[:2]), np.stack([whitener] * 2), np.full(2, 1e6, np.float32)
+    ).to_bytes()
+    higher, lower = (float(np.quantile(probabilities, share)) for share in (0.7, 0.2))
+    thresholds = {"seen_from": 0.999, "not_seen_below": higher, "not_seen_below_other_sources": lower}
+    card = {**bundle.finding.card, "calibration": {**bundle.finding.card["calibration"], **thresholds}}
+    return combine_bundles(bundle, write_bundle(folder / "finding", files, card), folder / "both")
+
+
+def test_the_lower_threshold_of_other_sources_stays_and_counts_in_the_figures(
+    drawn: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = of_two_sources(bundle, drawn, tmp_path)
+    table = drawn.with_name("of_two_sources.csv")
+    table.write_text("".join(",".join(r.split(",")[:3]) + "\n" for r in drawn.read_text().splitlines()))
+
+    assert main(command(old.path, table, tmp_path / "new")) == 0
+
+    new = open_bundle(tmp_path / "new")
+    assert old.finding is not None
+    assert new.finding is not None
+    calibration, measured = new.finding.card["calibration"], figures(new)
+    assert 0 < calibration["not_seen_below_other_sources"] < calibration["not_seen_below"]
+    assert 0 < measured["other_sources"]["n"] < measured["n"]
+    assert measured["other_sources"]["refitted"] is False
+    xrays = [xray for xray in read_xrays(table, drawn.parent, needs_boxes=False) if xray.path.name != "0.png"]
+    answered = answer(FindingPredictor(old.finding), xrays, lambda event: None)
+    missed = float(answered.not_seen[answered.labels].mean())
+    assert measured["before"]["all"]["no_fracture_seen_among_fractured"]["value"] == pytest.approx(missed)
+    printed = capsys.readouterr().out
+    assert "No fracture seen below, other sources" in printed
+    assert "Their lower threshold keeps its rank" in printed
+
+    # A second time on the same X-rays.
+    assert main(command(new.path, table, tmp_path / "again")) == 0
+    assert "Nothing changed: the new weights and thresholds are the old ones." in capsys.readouterr().out
+    again = figures(open_bundle(tmp_path / "again"))
+    assert (measured["is_changed"], again["is_changed"]) == (True, False)
+    assert again["known_to_old_calibration"] == again["n"]
+
+
+def test_x_rays_that_are_labelled_the_wrong_way_round_are_refused(
+    drawn: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither score is higher for those with a fracture."""
+    first = bundle.finding
+    assert first is not None
+    predictor = FindingPredictor(first)
+    names = [f"{number}.png" for number in range(1, 66)]
+    found = [predictor.scores(read_image(drawn.parent / name).pixels) for name in names]
+    totals = np.array([[each.map_score, each.pooled_score] for each in found if each])
+    low = (totals - totals.mean(axis=0)) @ (1 / totals.std(axis=0)) < 0
+    table = drawn.with_name("wrong.csv")
+    rows = [
+        f"{name},g{number % 11},{int(flag)}"
+        for number, (name, flag) in enumerate(zip(names, low, strict=True))
+    ]
+    table.write_text("\n".join(["image,group,fractured", *rows]) + "\n")
+    assert main(command(bundle.path, table, tmp_path / "new")) == 1
+    assert "Check the labels." in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_list_of_calibration_images_is_added_to_a_released_bundle(
+    drawn: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    finding = bundle.finding
+    assert finding is not None
+    card = {**finding.card, "calibration": {**finding.card["calibration"], "n": 65}}
+    released = combine_bundles(bundle, write_bundle(tmp_path / "f", finding.files(), card), tmp_path / "old")
+    options = [str(released.path), str(drawn), "--images", str(drawn.parent), "--out", str(tmp_path / "new")]
+    assert list_calibration_images.main(options) == 0
+
+    assert main(command(tmp_path / "new", drawn, tmp_path / "recalibrated")) == 0
+
+    assert figures(open_bundle(tmp_path / "recalibrated"))["known_to_old_calibration"] == 65
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("5.png,g,1,nan nan nan nan", "a box is not 'x y width height'"),
+        ("5.png,g,1,1 1 inf inf", "a box is not 'x y width height'"),
+        ("5.png,g,1,-inf 1 2 2", "a box is not 'x y width height'"),
+        ("5\0.png,g,1,", "is not a file name"),
+        ("5.png", "fractured is '', not 0 or 1"),
+    ],
+)
+def test_a_table_with_an_invalid_row_is_refused_in_one_sentence(
+    drawn: Path, tmp_path: Path, row: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = drawn.with_name("invalid.csv")
+    table.write_text(f"image,group,fractured,boxes\n{row}\n")
+    assert main(command(SHIPPED, table, tmp_path / "new")) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "line 2" in error

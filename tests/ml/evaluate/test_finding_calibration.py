@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,15 @@ from ml.evaluate.finding_calibration import (
     answer,
     answer_cross_fitted,
     calibrate,
+    increasing_regression,
     logistic_regression,
     mark_threshold,
 )
 from ml.serve.finding import FindingCalibration
 
 
-def scored(count: int = 4000, seed: int = 0) -> Scored:
-    """X-rays in groups of five; the probability of a fracture is sigmoid(map + 0.5 pooled - 1)."""
+def scored(count: int = 4000, seed: int = 0, others: float = 0.0) -> Scored:
+    """X-rays in groups of five, a share of other sources; the probability is sigmoid(map + 0.5 pooled - 1)."""
     random = np.random.default_rng(seed)
     map_scores, pooled = random.normal(size=count) * 2, random.normal(size=count)
     labels = random.random(count) < 1 / (1 + np.exp(-(map_scores + 0.5 * pooled - 1)))
@@ -28,7 +30,7 @@ def scored(count: int = 4000, seed: int = 0) -> Scored:
         Xray(Path(f"{number}.png"), str(number), f"g{number // 5}", bool(label))
         for number, label in enumerate(labels)
     ]
-    return Scored(xrays, map_scores, pooled, labels)
+    return Scored(xrays, map_scores, pooled, labels, random.random(count) < others)
 
 
 def test_the_regression_finds_what_the_labels_follow() -> None:
@@ -84,7 +86,7 @@ def test_the_cross_fitted_answer_of_a_group_does_not_depend_on_its_own_labels() 
         Xray(xray.path, xray.sha256, xray.group, bool(next(labels))) if xray.group == mixed else xray
         for xray in xrays.xrays
     ]
-    other = Scored(swapped, xrays.map_scores, xrays.pooled_scores, xrays.hits)
+    other = Scored(swapped, xrays.map_scores, xrays.pooled_scores, xrays.hits, xrays.other_source)
     assert other.labels.tolist() != xrays.labels.tolist()
 
     for probabilities, are_equal in (
@@ -103,3 +105,64 @@ def test_the_mark_threshold_allows_a_quarter_of_a_false_mark_per_x_ray() -> None
     threshold = mark_threshold(scores, num_xrays=40)
     assert sum(score > threshold for score in scores) == 10
     assert mark_threshold([], 40) == 1.0
+
+
+# A calibration on another scale, with a lower threshold of other sources.
+OLD = FindingCalibration(0.5, 0.25, -3, seen_from=0.2, not_seen_below=0.05, mark_from=0.4)
+OLD = replace(OLD, not_seen_below_other_sources=0.03)
+
+
+def test_the_lower_threshold_of_other_sources_keeps_its_rank_where_they_have_few_fractures() -> None:
+    xrays = scored()
+    card = {"calibration": calibrate(xrays, 0.4, old=OLD)}
+    new = FindingCalibration.of(card)
+
+    before, after = (each.probability(xrays.map_scores, xrays.pooled_scores) for each in (OLD, new))
+    assert (after < new.not_seen_below_other_sources).sum() == (
+        before < OLD.not_seen_below_other_sources
+    ).sum()
+    assert new.not_seen_below_other_sources < new.not_seen_below
+    assert card["calibration"]["other_sources_refitted"] is False
+    # Fitted again to the same X-rays, nothing changes.
+    assert FindingCalibration.of({"calibration": calibrate(xrays, 0.4, old=new)}) == new
+
+
+def test_the_lower_threshold_of_other_sources_is_never_above_the_other() -> None:
+    xrays = scored(300)
+    generous = replace(OLD, not_seen_below_other_sources=0.9)
+    new = FindingCalibration.of({"calibration": calibrate(xrays, 0.4, old=generous)})
+    assert new.not_seen_below_other_sources == new.not_seen_below
+
+
+def test_with_enough_fractures_of_each_source_both_lower_thresholds_meet_the_aim() -> None:
+    xrays = scored(others=0.5)
+    # Fractures of other sources have lower scores.
+    xrays = replace(xrays, map_scores=xrays.map_scores - 1.5 * xrays.other_source)
+    card = calibrate(xrays, 0.4, old=OLD)
+    new = FindingCalibration.of({"calibration": card})
+    found = answer(xrays, new)
+
+    assert card["other_sources_refitted"] is True
+    assert new.not_seen_below_other_sources < new.not_seen_below
+    for of_source in (xrays.other_source, ~xrays.other_source):
+        assert found.not_seen[xrays.labels & of_source].mean() == pytest.approx(0.06, abs=0.003)
+
+
+@pytest.mark.parametrize("cross_fitted", [False, True])
+def test_answers_use_the_threshold_of_the_source(cross_fitted: bool) -> None:
+    xrays = scored(others=0.5)
+    found = answer_cross_fitted(xrays, 0, OLD) if cross_fitted else answer(xrays, OLD)
+    doubtful_or_seen = replace(xrays, other_source=np.zeros(len(xrays.labels), bool))
+    without = answer_cross_fitted(doubtful_or_seen, 0, OLD) if cross_fitted else answer(doubtful_or_seen, OLD)
+    assert (without.not_seen & xrays.other_source).sum() > (found.not_seen & xrays.other_source).sum() > 0
+
+
+def test_a_higher_score_never_lowers_the_probability() -> None:
+    random = np.random.default_rng(0)
+    labels = random.random(400) < 0.5
+    values = np.stack([labels + random.normal(size=400), random.normal(size=400) - labels], axis=1)
+    assert logistic_regression(values, labels)[1] < 0
+    first, second, _ = increasing_regression(values, labels)
+    assert first == pytest.approx(logistic_regression(values[:, :1], labels)[0])
+    assert second == 0
+    assert increasing_regression(-np.abs(values) * labels[:, np.newaxis], labels)[:2].tolist() == [0, 0]

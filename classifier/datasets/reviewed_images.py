@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from classifier.radiographs.models import Radiograph, upload_group
 from classifier.reviews.models import Consensus, Review
@@ -13,6 +14,8 @@ NO_FRACTURE_NAMES = {"no fracture", "no_fracture", "not fractured", "not_fractur
 
 
 class LeftOut(StrEnum):
+    TRASH = "in_the_trash"
+    NO_SITE = "owner_has_no_site"
     SITE = "site_does_not_allow"
     DISAGREEMENT = "reviewers_disagree"
     NOT_ASSESSABLE = "not_assessable"
@@ -48,19 +51,37 @@ def reviewed_images(classes: list[str]) -> tuple[list[ReviewedImage], dict[str, 
     Only those of owners whose site allows it, and only where the latest words of all reviewers are the same
     and name one of these classes.
     """
-    reviewed = Radiograph.objects.not_in_trash().filter(reviews__isnull=False).distinct().order_by("id")
-    allowed = {radiograph.id: radiograph for radiograph in reviewed.filter(owner__site__allows_training=True)}
-    counts = Counter({LeftOut.SITE: reviewed.count() - len(allowed)})
-    latest = Review.objects.latest().filter(radiograph__owner__site__allows_training=True)
-    consensus = Consensus.by_radiograph(latest)
-    images = []
-    for radiograph_id, radiograph in allowed.items():
-        label = _label(consensus[radiograph_id], classes)
+    labels, counts = _labels(classes)
+    radiographs = Radiograph.objects.filter(reviews__isnull=False).distinct().order_by("id")
+    images = [ReviewedImage(each, labels[each.id]) for each in radiographs.iterator() if each.id in labels]
+    return images, counts
+
+
+def count_reviewed_images(classes: list[str]) -> dict[str, int]:
+    """How many reviewed radiographs are "used", and how many are left out, by reason, as in `reviewed_images`."""
+    return _labels(classes)[1]
+
+
+def _labels(classes: list[str]) -> tuple[dict[Any, str], dict[str, int]]:
+    latest = Review.objects.latest().only("radiograph_id", "finding", "class_name")
+    facts = latest.order_by().values_list(
+        "radiograph_id", "radiograph__deleted_at", "radiograph__owner__site__allows_training"
+    )
+    not_allowed: dict[Any, LeftOut] = {}
+    for radiograph_id, deleted_at, allows_training in facts.iterator():
+        if deleted_at is not None:
+            not_allowed[radiograph_id] = LeftOut.TRASH
+        elif not allows_training:
+            not_allowed[radiograph_id] = LeftOut.NO_SITE if allows_training is None else LeftOut.SITE
+    labels: dict[Any, str] = {}
+    counts: Counter[LeftOut] = Counter()
+    for radiograph_id, consensus in Consensus.by_radiograph(latest.iterator()).items():
+        label = not_allowed.get(radiograph_id) or _label(consensus, classes)
         if isinstance(label, LeftOut):
             counts[label] += 1
         else:
-            images.append(ReviewedImage(radiograph, label))
-    return images, {"used": len(images), **{str(reason): n for reason, n in counts.items() if n}}
+            labels[radiograph_id] = label
+    return labels, {"used": len(labels), **{str(each): counts[each] for each in LeftOut if counts[each]}}
 
 
 def _label(consensus: Consensus, classes: list[str]) -> str | LeftOut:
