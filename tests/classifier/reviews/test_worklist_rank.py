@@ -59,7 +59,7 @@ def predicts(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def answer_of(finding: Any, probability: float) -> Answer:
     kind = Kind(ONE, 0.5, {ONE: 0.5}, [ONE], False, True)
-    return Answer(Finding(finding, probability, (), None, True), kind)
+    return Answer(Finding(finding, probability, (), None, recognised=True, calibrated=True), kind)
 
 
 def predict_again(user: User, prediction: Prediction) -> Prediction:

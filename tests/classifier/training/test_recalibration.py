@@ -273,7 +273,7 @@ def test_the_result_of_an_x_ray_tells_the_figures_after(as_tara: Client, model: 
 
     page = words(as_tara.get(f"/radiographs/{radiograph.id}/").content)
 
-    assert "In the test of model version 2 on X-rays that were reviewed here, 128 of 132 X-rays with" in page
+    assert "Among the X-rays reviewed here, 128 of all 132 X-rays with this finding" in page
     assert "which was recalibrated on them" in page
 
 
