@@ -31,4 +31,4 @@ class RevokesTokens:
 def first_password_help_text() -> str:
     """Returns the rules for the password of a new account as an HTML list, without what a change of it does."""
     rules = [rule for rule in get_default_password_validators() if not isinstance(rule, RevokesTokens)]
-    return password_validators_help_text_html(rules)
+    return str(password_validators_help_text_html(rules))
