@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, OuterRef, Q
 
 from classifier.core import trace
 from classifier.core.clock import database_now
@@ -160,10 +160,9 @@ class PredictionQuerySet(PredictionVisibilityQuerySet["Prediction"]):
 
     def without_newer(self) -> Self:
         """Filters the newest prediction of each radiograph, in any state, as newest_first() orders them."""
-        is_later = Q(created_at__gt=OuterRef("created_at"))
-        is_tied = Q(created_at=OuterRef("created_at"), id__gt=OuterRef("id"))
-        newer = Prediction.objects.filter(is_later | is_tied, radiograph=OuterRef("radiograph"))
-        return self.filter(~Exists(newer))
+        # One index lookup for each row. For NOT EXISTS, PostgreSQL may read the predictions of all users.
+        newest = Prediction.objects.filter(radiograph=OuterRef("radiograph")).newest_first()
+        return self.filter(id=models.Subquery(newest.values("id")[:1]))
 
     def worklist(self, finding: str = "") -> Self:
         """Filters predictions to review: doubtful findings, then disagreements, then the others.
