@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from classifier.core.models import AuditEntry, Notification, User
@@ -13,6 +14,8 @@ from classifier.registry.models import ModelVersion, Promotion
 from classifier.training.models import Recalibration
 from classifier.training.tasks import recalibrate
 from ml.serve.bundle import Bundle, differ_by_calibration_only
+from tests.client import png
+from tests.ml.drawings import draw_bone
 from tests.ml.recalibration import recognising_bundle
 from tests.people import signed_in
 from tests.retraining import person
@@ -52,9 +55,20 @@ def live(bundle: Bundle, files: Path) -> ModelVersion:
     return version
 
 
+def drawn_by_finding(of: User, version: ModelVersion) -> list[Radiograph]:
+    """Enough reviewed radiographs, drawn with a break where the reviewer sees one."""
+    radiographs = enough(of, version)
+    for number, radiograph in enumerate(radiographs):
+        name = str(radiograph.image)
+        default_storage.delete(name)
+        content = png(draw_bone("Comminuted" if number % 2 else "Whole", number))
+        assert default_storage.save(name, ContentFile(content)) == name
+    return radiographs
+
+
 def test_the_reviewed_x_rays_make_a_version_that_a_person_promotes(tara: User, live: ModelVersion) -> None:
     of = owner()
-    radiographs = enough(of, live)
+    radiographs = drawn_by_finding(of, live)
     reviewed(of, live, "fracture", "no_fracture", seed=100)
     # An X-ray whose uploaded file the network was trained on.
     reviewed(of, live, "fracture", seed=101, sha256=TRAINED_ON)
@@ -101,7 +115,7 @@ def test_the_x_rays_do_not_stay_on_the_worker(tara: User, live: ModelVersion, se
 
 
 def test_the_same_reviews_make_the_same_version(tara: User, live: ModelVersion) -> None:
-    enough(owner(), live)
+    drawn_by_finding(owner(), live)
     for _ in range(2):
         recalibrate(Recalibration.objects.create(start_version=live, created_by=tara).pk)
 
@@ -120,7 +134,7 @@ def test_a_recalibration_that_is_done_is_not_done_again(live: ModelVersion) -> N
 
 
 def test_a_second_recalibration_on_the_same_reviews_changes_nothing(tara: User, live: ModelVersion) -> None:
-    enough(owner(), live)
+    drawn_by_finding(owner(), live)
     recalibrate(Recalibration.objects.create(start_version=live, created_by=tara).pk)
     made = ModelVersion.objects.get(number=2)
 

@@ -223,12 +223,12 @@ def of_two_sources(bundle: Bundle, drawn: Path, folder: Path) -> Bundle:
     """The bundle with two sources of X-rays, to each of which some drawings are more similar, and two thresholds."""
     assert bundle.finding is not None
     predictor, files = FindingPredictor(bundle.finding), bundle.finding.files()
-    pixels = [read_image(path).pixels for path in sorted(drawn.parent.glob("*.png"))]
-    features = [predictor._run(each)[1]["features"] for each in pixels]
+    pixels = [read_image(path).pixels for path in sorted(drawn.parent.glob("*.png"))[:20]]
+    features = [predictor._run(each)[1]["features"] for each in pixels[:2]]
     probabilities = [each.probability for each in predictor.predict(pixels)]
     whitener = np.eye(len(features[0]), dtype=np.float32)
     files[out_of_distribution.FILE] = Distribution(
-        np.stack(features[:2]), np.stack([whitener] * 2), np.full(2, 1e6, np.float32)
+        np.stack(features), np.stack([whitener] * 2), np.full(2, 1e6, np.float32)
     ).to_bytes()
     higher, lower = (float(np.quantile(probabilities, share)) for share in (0.7, 0.2))
     thresholds = {"seen_from": 0.999, "not_seen_below": higher, "not_seen_below_other_sources": lower}
@@ -278,7 +278,8 @@ def test_x_rays_that_are_labelled_the_wrong_way_round_are_refused(
     names = [f"{number}.png" for number in range(1, 66)]
     found = [predictor.scores(read_image(drawn.parent / name).pixels) for name in names]
     totals = np.array([[each.map_score, each.pooled_score] for each in found if each])
-    low = (totals - totals.mean(axis=0)) @ (1 / totals.std(axis=0)) < 0
+    sums = totals @ (1 / totals.std(axis=0))
+    low = sums < np.median(sums)
     table = drawn.with_name("wrong.csv")
     rows = [
         f"{name},g{number % 11},{int(flag)}"
