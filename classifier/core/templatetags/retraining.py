@@ -13,6 +13,7 @@ MISSING = "–"
 
 METRIC_NAMES = {
     "macro_f1": "Macro F1",
+    "macro_auroc": "Macro AUROC",
     "top_3_accuracy": "Top-3 accuracy",
     "negative_log_likelihood": "Negative log-likelihood",
     "calibration_error_before": "Calibration error before temperature scaling",
