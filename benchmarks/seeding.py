@@ -5,7 +5,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -37,6 +37,7 @@ class Maker:
     def __init__(self, people: dict[str, User], versions: list[ModelVersion], seed: int) -> None:
         self.people = people
         self.versions = versions
+        self.waiting = count()
         self.random = random.Random(seed)
         self.now = timezone.now()
         self.answers = [self._answer() for _ in range(500)]
@@ -105,7 +106,7 @@ class Maker:
             created_at=radiograph.created_at,
             trace=self._id().hex,
         )
-        if self.random.random() < RUNNING / (WAITING + RUNNING):
+        if next(self.waiting) % ((WAITING + RUNNING) // RUNNING) == 0:
             prediction.state, prediction.attempts = Prediction.State.RUNNING, 1
             prediction.started_at = self.now
             prediction.lease_until = prediction.send_at = self.now + timedelta(minutes=1)
@@ -157,7 +158,7 @@ class Maker:
         pairs = [(name, weight / sum(weights)) for name, weight in zip(names, weights, strict=True)]
         is_xray, is_unsure = self.random.random() >= NO_XRAY, self.random.random() < UNSURE
         rank = Prediction.ReviewRank.DOUBTFUL if is_unsure else Prediction.ReviewRank.UNREVIEWED
-        probability = self.random.uniform(0.05, 0.2) if is_unsure else self.random.uniform(0.2, 1)
+        probability = 0.05 + 0.15 * pairs[0][1] if is_unsure else 0.2 + 0.8 * pairs[0][1]
         finding = Prediction.Finding.DOUBTFUL if is_unsure else Prediction.Finding.FRACTURE_SEEN
         return {
             "state": Prediction.State.SUCCEEDED,

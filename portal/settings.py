@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import ml
 from ml.data.image_limits import MAX_BYTES
-from portal import env, secret_key
+from portal import env, openapi, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The folder of installed packages is no place for data.
@@ -264,7 +264,7 @@ API_WRITES_PER_MINUTE = env.number("API_WRITES_PER_MINUTE", 1200)
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=env.number("TOKEN_DAYS", 30))}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Callus",
-    "DESCRIPTION": "Classifies the kind of fracture on X-rays. An answer is not a diagnosis.",
+    "DESCRIPTION": "Finds fractures on bone X-rays. An answer is not a diagnosis.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
@@ -275,14 +275,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
     "AUTHENTICATION_WHITELIST": ["classifier.core.api.authentication.TokenAuthentication"],
-    "ENUM_NAME_OVERRIDES": {
-        "PredictionStateEnum": "classifier.radiographs.models.Prediction.State",
-        "FindingEnum": "classifier.radiographs.models.Prediction.Finding",
-        "ReviewFindingEnum": "classifier.reviews.models.Review.Finding",
-        "WorkStateEnum": "classifier.datasets.models.DatasetVersion.State",
-        "DatasetSourceEnum": "classifier.datasets.models.DatasetVersion.Source",
-        "ModelSourceEnum": "classifier.registry.models.ModelVersion.Source",
-    },
+    "ENUM_NAME_OVERRIDES": openapi.ENUM_NAMES,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
