@@ -37,7 +37,8 @@ class Maker:
     def __init__(self, people: dict[str, User], versions: list[ModelVersion], seed: int) -> None:
         self.people = people
         self.versions = versions
-        self.waiting = count()
+        # Counted, not drawn, so that also a small database has rows of each state.
+        self.waiting, self.finished = count(), count()
         self.random = random.Random(seed)
         self.now = timezone.now()
         self.answers = [self._answer() for _ in range(500)]
@@ -106,7 +107,7 @@ class Maker:
             created_at=radiograph.created_at,
             trace=self._id().hex,
         )
-        if next(self.waiting) % ((WAITING + RUNNING) // RUNNING) == 0:
+        if next(self.waiting) < RUNNING:
             prediction.state, prediction.attempts = Prediction.State.RUNNING, 1
             prediction.started_at = self.now
             prediction.lease_until = prediction.send_at = self.now + timedelta(minutes=1)
@@ -142,7 +143,7 @@ class Maker:
             finished_at=at + timedelta(seconds=0.2 + self.random.expovariate(5)),
             trace=self._id().hex,
         )
-        if self.random.random() < FAILED:
+        if next(self.finished) % round(1 / FAILED) == 0:
             prediction.state = Prediction.State.FAILED
             prediction.error = "The stored image can no longer be read. Upload the X-ray again."
             return prediction
