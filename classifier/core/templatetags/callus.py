@@ -1,7 +1,6 @@
 """Template filters that format classes, probabilities and durations."""
 
 import math
-from collections.abc import Iterable
 from datetime import timedelta
 
 from django import template
@@ -15,19 +14,6 @@ register.filter("sentence_case", display_name)
 
 
 NBSP = "\N{NO-BREAK SPACE}"
-
-
-@register.filter
-def one_of(names: Iterable[str], at_most: int | None = None) -> str:
-    """['Oblique', 'Spiral', 'Fracture Dislocation'] -> 'Oblique, spiral or fracture dislocation'.
-
-    A list longer than `at_most` is shortened: 'Oblique, spiral or 3 others'.
-    """
-    words = [display_name(name) for name in names]
-    words[1:] = [word[:1].lower() + word[1:] for word in words[1:]]
-    if at_most and len(words) > at_most:
-        words[at_most - 1 :] = [f"{len(words) - at_most + 1} others"]
-    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 @register.filter

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.template import Context, Template
 
-from classifier.core.templatetags.callus import NBSP, duration, one_of, percent
+from classifier.core.templatetags.callus import NBSP, duration, one_in, percent
 
 
 def test_a_class_is_shown_in_sentence_case() -> None:
@@ -14,25 +14,20 @@ def test_a_class_is_shown_in_sentence_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("probability", "words"),
     [
-        ([], ""),
-        (["Spiral Fracture"], "Spiral fracture"),
-        (["Spiral Fracture", "Oblique fracture"], "Spiral fracture or oblique fracture"),
-        (["Hairline Fracture", "Spiral Fracture", "Oblique fracture"],
-         "Hairline fracture, spiral fracture or oblique fracture"),
+        (0.004, "fewer than 1 in 100"),
+        (0.02, "about 1 in 50"),
+        (0.12, "about 1 in 8"),
+        (0.25, "about 1 in 4"),
+        (0.45, "about 5 in 10"),
+        (0.7, "about 7 in 10"),
+        (0.96, "about 24 in 25"),
+        (0.996, "more than 99 in 100"),
     ],
-)  # fmt: skip
-def test_classes_are_listed_as_one_says_them(names: list[str], words: str) -> None:
-    assert one_of(names) == words
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(3, "A, b or c"), (4, "A, b or 2 others"), (10, "A, b or 8 others")],
 )
-def test_a_long_list_of_classes_is_cut_short_and_says_so(number: int, words: str) -> None:
-    assert one_of("ABCDEFGHIJ"[:number], 3) == words
+def test_a_probability_in_words_agrees_with_its_percentage(probability: float, words: str) -> None:
+    assert one_in(probability) == words
 
 
 @pytest.mark.parametrize(
