@@ -46,6 +46,8 @@ SLOW = (
     "fuzz",
     "ml/cli",
     "ml/data/test_audit.py",
+    "ml/data/test_duplicates.py",
+    "ml/data/test_sandbox.py",
     "ml/evaluate/test_evaluation.py",
     "ml/serve/test_export.py",
     "ml/serve/test_finding_of_real_x_rays.py",
