@@ -110,7 +110,8 @@ class Maker:
         if next(self.waiting) < RUNNING:
             prediction.state, prediction.attempts = Prediction.State.RUNNING, 1
             prediction.started_at = self.now
-            prediction.lease_until = prediction.send_at = self.now + timedelta(minutes=1)
+            # Longer than a measurement: what is claimed next is the same before and after.
+            prediction.lease_until = prediction.send_at = self.now + timedelta(days=1)
         return prediction
 
     def _radiograph(self, owner: User, at: datetime) -> Radiograph:

@@ -1,3 +1,4 @@
+import functools
 import io
 import os
 from collections.abc import Callable, Generator
@@ -35,6 +36,7 @@ SLOW = (
     "classifier/datasets/test_dicom_in_zips.py",
     "classifier/datasets/test_zip_attacks.py",
     "classifier/radiographs/test_broker_down.py",
+    "classifier/radiographs/test_many_rows.py",
     "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
@@ -44,12 +46,16 @@ SLOW = (
     "fuzz",
     "ml/cli",
     "ml/data/test_audit.py",
+    "ml/data/test_duplicates.py",
+    "ml/data/test_sandbox.py",
     "ml/evaluate/test_evaluation.py",
     "ml/serve/test_export.py",
+    "ml/serve/test_finding_of_real_x_rays.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
     "ml/train",
     "portal/operations/test_backup.py",
+    "portal/test_embedded_broker.py",
     "security",
     "test_architecture.py",
     "test_compose.py",
@@ -148,9 +154,14 @@ def live_model(db: None) -> ModelVersion:
 
 
 def xray(name: str = "wrist.png", kind: str = "PNG", seed: int = 0) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, drawn_xray(kind, seed))
+
+
+@functools.cache
+def drawn_xray(kind: str, seed: int) -> bytes:
     content = io.BytesIO()
     Image.fromarray(draw_bone(seed=seed)).save(content, kind)
-    return SimpleUploadedFile(name, content.getvalue())
+    return content.getvalue()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Rows and files that the tests of the retraining loop begin with."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def zip_file(content: bytes, name: str = "drawn.zip") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, content, "application/zip")
 
 
+@cache
+def _drawn(seed: int) -> bytes:
+    return png(draw_distinct("Oblique", 5000 + seed))
+
+
 def answered(
     owner: User,
     version: ModelVersion,
@@ -52,8 +58,7 @@ def answered(
     radiograph = Radiograph.objects.create(
         owner=owner, name=f"{seed}.png", sha256="0" * 64, width=112, height=112
     )
-    drawn = ContentFile(png(draw_distinct("Oblique", 5000 + seed)))
-    radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", drawn)
+    radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", ContentFile(_drawn(seed)))
     radiograph.save()
     rank = Prediction.ReviewRank.DOUBTFUL if finding == "doubtful" else Prediction.ReviewRank.UNREVIEWED
     return Prediction.objects.create(

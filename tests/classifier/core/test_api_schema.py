@@ -25,7 +25,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 def schema() -> dict[str, Any]:
     answer = APIClient().get("/api/v1/schema/")
     assert answer.status_code == 200
-    document = yaml.safe_load(answer.content)
+    document = yaml.load(answer.content, Loader=yaml.CSafeLoader)
     assert isinstance(document, dict)
     return document
 

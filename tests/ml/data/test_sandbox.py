@@ -33,11 +33,18 @@ PNG = encoded(Image.fromarray(BONE))
 LARGE = encoded(Image.new("L", (8000, 8000)))
 
 
-@pytest.fixture(autouse=True)
-def _new_readers() -> Iterator[None]:
-    """Stops the decoder processes after each test, because tests change them."""
+@pytest.fixture
+def no_processes() -> Iterator[None]:
+    """Stops the decoder processes before and after a test that changes or counts them."""
+    sandbox.stop_idle_processes()
     yield
     sandbox.stop_idle_processes()
+
+
+def command_with(limit: str) -> list[str]:
+    """The decoder process with a lower limit, which is reached sooner."""
+    code = f"from ml.data import decoder_process; decoder_process.{limit}; decoder_process.main()"
+    return [sys.executable, "-c", code]
 
 
 def with_precision(syntax: str, frame_mark: bytes, bits: int) -> bytes:
@@ -102,11 +109,9 @@ def test_a_path_that_cannot_be_opened_raises_an_os_error(tmp_path: Path) -> None
         sandbox.read_image(tmp_path / "nothing.png")
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (
-        "from ml.data import decoder_process; decoder_process.MAX_CPU_SECONDS = 0.05; decoder_process.main()"
-    )
-    monkeypatch.setattr(sandbox, "COMMAND", [sys.executable, "-c", code])
+    monkeypatch.setattr(sandbox, "COMMAND", command_with("MAX_CPU_SECONDS = 0.05"))
     with pytest.raises(ImageRefused, match=r"^The file takes too long to read\.$"):
         sandbox.read_image(LARGE)
 
@@ -122,19 +127,22 @@ def test_a_file_that_would_be_read_forever_is_refused_at_once() -> None:
         sandbox.read_image(endless.getvalue())
 
 
-def test_a_file_that_would_fill_the_memory_is_refused() -> None:
-    """A DICOM file that inflates to 3 GB; its transfer syntax comes after a value of 5000 bytes."""
+@pytest.mark.usefixtures("no_processes")
+def test_a_file_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DICOM file that inflates to 768 MB; its transfer syntax comes after a value of 5000 bytes."""
+    monkeypatch.setattr(sandbox, "COMMAND", command_with("MAX_ADDRESS_BYTES = 512 * 1024**2"))
     version, syntax = bytes(5000), DeflatedExplicitVRLittleEndian.encode() + b"\0"
     head = bytes(128) + b"DICM"
     head += struct.pack("<2H2s2xI", 2, 1, b"OB", len(version)) + version
     head += struct.pack("<2H2sH", 2, 16, b"UI", len(syntax)) + syntax
     squeezer = zlib.compressobj(wbits=-15)
     megabyte = squeezer.compress(bytes(1024**2)) + squeezer.flush(zlib.Z_FULL_FLUSH)
-    bomb = megabyte * 3 * 1024 + squeezer.flush()
+    bomb = megabyte * 768 + squeezer.flush()
     with pytest.raises(ImageRefused, match=r"^The file needs too much memory to read\.$"):
         sandbox.read_image(head + bomb)
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_a_decoder_process_that_was_killed_is_replaced() -> None:
     sandbox.read_image(PNG)
     (reader,) = sandbox._idle
@@ -156,6 +164,7 @@ class KillsItsDecoderOnce(io.BytesIO):
         return super().read(size)
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_a_file_is_read_again_when_its_decoder_process_is_killed() -> None:
     sandbox.read_image(PNG)
     (reader,) = sandbox._idle
@@ -166,6 +175,7 @@ def test_a_file_is_read_again_when_its_decoder_process_is_killed() -> None:
     assert reader.poll() is not None
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_a_decoder_process_that_cannot_start_is_not_reported_as_a_refusal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,6 +184,7 @@ def test_a_decoder_process_that_cannot_start_is_not_reported_as_a_refusal(
         sandbox.read_image(PNG)
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_concurrent_reads_share_two_decoder_processes() -> None:
     pictures = [draw_bone(seed=seed) for seed in range(12)]
     with ThreadPoolExecutor(6) as pool:
@@ -200,6 +211,8 @@ def test_a_decoder_process_has_no_secrets_and_exits_with_its_parent() -> None:
         portal.stdin.close()
         reader = Path("/proc", portal.stdout.readline().decode().strip())
         assert b"known-to-the-portal-alone" not in (reader / "environ").read_bytes()
-        assert "Max core file size        0 " in (reader / "limits").read_text()
+        limits = (reader / "limits").read_text()
+        assert "Max core file size        0 " in limits
+        assert f"Max address space         {2 * 1024**3} " in limits
         portal.kill()
     wait_until(lambda: not reader.exists(), what="the reader to end")

@@ -73,7 +73,7 @@ def test_the_boundary_excludes_images_that_are_close_to_the_x_rays(tmp_path: Pat
     x_rays, others = like_the_training(400), like_the_training(300)
     # Between the Gaussian's mean and its threshold, but on one side.
     others[:, 0] = others[:, 0] * 0.2 + x_rays[:, 0].max() + 0.5
-    groups = [str(number) for number in range(400)]
+    groups = [str(number // 30) for number in range(400)]
     sources = [Source(x_rays, groups, 0.02)]
     without = fit_sources(sources, None, [], 0).distribution
     fitted = fit_sources(sources, others, groups[:300], 0)
