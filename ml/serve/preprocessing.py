@@ -7,6 +7,7 @@ in the same way.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +67,39 @@ class Placement:
 
     source: Box
     target: Box
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """An image that several models answer, with what they have in common, which is computed once.
+
+    Attributes:
+        pixels: uint8 (H, W) or (H, W, 3), as returned by ml.data.images.
+    """
+
+    pixels: NDArray[np.uint8]
+
+    @cached_property
+    def is_blank(self) -> bool:
+        """Whether the image is so uniform that it shows nothing."""
+        return is_blank(self.pixels)
+
+    @cached_property
+    def content_box(self) -> Box:
+        """The box of the image without its uniform borders."""
+        return _content_box(self.pixels)
+
+    def placement(self, spec: InputSpec) -> Placement:
+        """Returns where trim_and_resize places the image in the input of a model."""
+        height, width = self.pixels.shape[:2]
+        source = self.content_box if spec.trim else (0, 0, width, height)
+        if spec.fit == "stretch":
+            return Placement(source, (0, 0, spec.size, spec.size))
+        width, height = source[2] - source[0], source[3] - source[1]
+        factor = spec.size / max(width, height)
+        fitted_width, fitted_height = max(1, round(width * factor)), max(1, round(height * factor))
+        left, top = (spec.size - fitted_width) // 2, (spec.size - fitted_height) // 2
+        return Placement(source, (left, top, left + fitted_width, top + fitted_height))
 
 
 def preprocess(
@@ -137,15 +171,7 @@ def find_placement(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
         pixels: uint8 (H, W) or (H, W, 3).
         spec: Preprocessing of the model.
     """
-    height, width = pixels.shape[:2]
-    source = _content_box(pixels) if spec.trim else (0, 0, width, height)
-    if spec.fit == "stretch":
-        return Placement(source, (0, 0, spec.size, spec.size))
-    width, height = source[2] - source[0], source[3] - source[1]
-    factor = spec.size / max(width, height)
-    fitted_width, fitted_height = max(1, round(width * factor)), max(1, round(height * factor))
-    left, top = (spec.size - fitted_width) // 2, (spec.size - fitted_height) // 2
-    return Placement(source, (left, top, left + fitted_width, top + fitted_height))
+    return SourceImage(pixels).placement(spec)
 
 
 def is_blank(pixels: NDArray[np.uint8]) -> bool:
