@@ -12,6 +12,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(root: int) -> float:
     """Returns the processor time of a process and its descendants, including those that have ended."""
+    return sum(used for _, used in _family(root))
+
+
+def descendants(root: int) -> list[int]:
+    """Returns the ids of the processes that descend from a process."""
+    return [pid for pid, _ in _family(root) if pid != root]
+
+
+def _family(root: int) -> list[tuple[int, float]]:
+    """Returns the id and the processor time of a process and of each of its descendants."""
     used = {}
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -23,12 +33,12 @@ def cpu_seconds(root: int) -> float:
         pid = int(path.parent.name)
         children.setdefault(int(fields[1]), []).append(pid)
         used[pid] = sum(int(ticks) for ticks in fields[11:15]) / TICKS
-    family, total = [root], 0.0
+    family, found = [root], []
     while family:
         pid = family.pop()
-        total += used.get(pid, 0.0)
+        found.append((pid, used.get(pid, 0.0)))
         family += children.get(pid, [])
-    return total
+    return found
 
 
 @dataclass
