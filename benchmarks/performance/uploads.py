@@ -110,7 +110,7 @@ def running_portal(folder: Path, checkout: Path) -> Iterator[tuple[Portal, Clien
 def _upload_and_wait(client: Client, content: bytes) -> tuple[float, float]:
     """Returns the milliseconds to the acknowledgement and to the answer."""
     started = time.perf_counter()
-    prediction = client.upload(content)["predictions"][0]["id"]
+    prediction = client.upload(content)["prediction"]["id"]
     acknowledged = time.perf_counter()
     while client.state(prediction) not in FINISHED:
         time.sleep(POLL_SECONDS)
@@ -122,7 +122,7 @@ def _add_costs(costs: Costs, portal: Portal, client: Client, turn: list[bytes]) 
     web, worker = (portal.processes[name].pid for name in ("web", "predict"))
     before = cpu_seconds(web), cpu_seconds(worker)
     for content in turn:
-        last = client.upload(content)["predictions"][0]["id"]
+        last = client.upload(content)["prediction"]["id"]
     costs.web_ms.append(1000 * (cpu_seconds(web) - before[0]) / len(turn))
     # Answers come in the order of the uploads of one person.
     wait_until(lambda: client.state(last) in FINISHED, what="the answers")
