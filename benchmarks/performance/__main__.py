@@ -24,12 +24,10 @@ from PIL import Image
 from benchmarks.performance import answers, training, uploads
 from benchmarks.performance.lossless import lossless_table
 from benchmarks.performance.turns import raise_priority
+from benchmarks.pictures import SIZES, jpeg, pictures
 from benchmarks.tables import DOCS, fill, table, when_and_where
-from ml.data.images import read_image
 from ml.networks.recipes import SEED_CNN
-from tests.ml.drawings import draw_bone
 
-DISTINCT = 6
 STARTS = 5
 EPOCHS = 4
 UPLOADS = 10
@@ -83,21 +81,11 @@ def main() -> None:
             fill(DOCS / "performance.md", name, text)
 
 
-def pictures(folder: Path | None) -> list[Image.Image]:
-    if folder is None:
-        return [
-            Image.fromarray(draw_bone(seed=seed, size=uploads.SIZES[uploads.LARGE]))
-            for seed in range(DISTINCT)
-        ]
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    return [Image.fromarray(read_image(path).pixels) for path in paths[:: max(1, len(paths) // DISTINCT)]]
-
-
 def of_answers(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
     paths = []
     for number, picture in enumerate(run.pictures):
         paths.append(folder / f"{number}.jpg")
-        paths[-1].write_bytes(uploads.jpeg(picture.resize(uploads.SIZES[uploads.SMALL])))
+        paths[-1].write_bytes(jpeg(picture.resize(SIZES[uploads.SMALL])))
     found = answers.measure_answers(paths, folder, run.rounds, min(run.rounds, STARTS))
     ours, base, size = found["callus"], found["original"], answers.bundle_megabytes()
     return answers.answers_table(found), [
@@ -114,7 +102,7 @@ def of_answers(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
 
 def of_uploads(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
     figures = uploads.measure_uploads(run.pictures, folder / "var", run.few, UPLOADS if run.rounds > 1 else 1)
-    small, large = (figures.costs[name] for name in uploads.SIZES)
+    small, large = (figures.costs[name] for name in SIZES)
     worker = statistics.median(large.worker_ms) / statistics.median(small.worker_ms)
     memory = f"{figures.worker_mib:.0f} MiB, and {figures.other_mib:.0f} MiB of its parent process"
     return uploads.uploads_table(figures), [
@@ -137,7 +125,7 @@ def of_training(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
 
 
 def of_files(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
-    return lossless_table(np.asarray(run.pictures[0].resize(uploads.SIZES[uploads.LARGE])), run.few), []
+    return lossless_table(np.asarray(run.pictures[0].resize(SIZES[uploads.LARGE])), run.few), []
 
 
 SECTIONS: dict[str, Section] = {
