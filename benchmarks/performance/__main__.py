@@ -60,9 +60,7 @@ Section = Callable[[Run, Path], tuple[str, list[list[object]]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "sections", nargs="*", choices=[*SECTIONS, []], help="what to measure (default: everything)"
-    )
+    parser.add_argument("sections", nargs="*", choices=SECTIONS, help="what to measure (default: everything)")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="folder of X-rays")
     parser.add_argument("--rounds", type=int, default=30, help="answers of each contender (default: 30)")
     parser.add_argument("--images", type=int, default=200, help="images of an epoch (default: 200)")

@@ -38,20 +38,28 @@ class Turns:
         # Libraries that print would otherwise disturb the reports.
         self._reports = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
-        self._started = 0.0, 0.0
+        self._started = _now()
+        self._stopped: tuple[float, float] | None = None
 
     def wait(self) -> str:
         """Returns the line that starts the next turn; ends the process if there is none."""
         line = sys.stdin.readline()
         if not line:
             sys.exit()
-        self._started = time.perf_counter(), time.process_time()
+        self._started = _now()
+        self._stopped = None
         return line.strip()
+
+    def stop(self) -> None:
+        """Ends the time that is reported; what follows in this turn is not measured."""
+        self._stopped = _now()
 
     def finish(self) -> None:
         """Reports the time since the start of the turn."""
-        wall, cpu = self._started
-        self.report(ms=1000 * (time.perf_counter() - wall), cpu_ms=1000 * (time.process_time() - cpu))
+        wall, cpu = (
+            1000 * (end - start) for start, end in zip(self._started, self._stopped or _now(), strict=True)
+        )
+        self.report(ms=wall, cpu_ms=cpu)
 
     def report(self, **figures: float) -> None:
         """Prints figures as one line of JSON."""
@@ -63,6 +71,11 @@ class Turns:
         while True:
             do(self.wait())
             self.finish()
+
+
+def _now() -> tuple[float, float]:
+    """Returns the seconds of the clock and of the processors."""
+    return time.perf_counter(), time.process_time()
 
 
 class Contender(Protocol):
@@ -107,7 +120,7 @@ def original(folder: Path, turns: Turns) -> None:
 
 
 def train_callus(folder: Path, turns: Turns) -> None:
-    """Trains the recipe seed_cnn, one epoch in each turn."""
+    """Trains the recipe seed_cnn, one epoch in each turn; the checkpoint after it is not measured."""
     from ml.networks.architectures import build_network
     from ml.networks.recipes import SEED_CNN
     from ml.progress import ProgressEvent, RemainingTime
@@ -116,6 +129,10 @@ def train_callus(folder: Path, turns: Turns) -> None:
 
     images, targets = _training_images()
     indices = np.arange(len(images))
+
+    def after_each_step() -> bool:
+        turns.stop()
+        return False
 
     def next_turn(event: ProgressEvent) -> None:
         if event.step == event.steps:
@@ -130,7 +147,9 @@ def train_callus(folder: Path, turns: Turns) -> None:
         Examples(images[np.newaxis], targets, indices, SEED_CNN.input),
         indices,
         indices[:0],
-        FitOptions("train", folder / "checkpoint.npz", 0, next_turn, RemainingTime(1)),
+        FitOptions(
+            "train", folder / "checkpoint.npz", 0, next_turn, RemainingTime(1), should_stop=after_each_step
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from benchmarks.performance.turns import Figures, measure
 from benchmarks.tables import table
 
 NAMES = {
-    "train_callus": "Callus: the recipe `seed_cnn`, with its checkpoint",
+    "train_callus": "Callus: the recipe `seed_cnn`",
     "train_keras": "Keras: `model.fit` of the same network",
     "train_convolutions": "its convolutions alone, forward and backward",
 }
