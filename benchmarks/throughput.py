@@ -8,6 +8,7 @@ them for out of distribution. Run it on an otherwise idle machine. With --write 
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from benchmarks import costs
 from benchmarks.costs import Figures
 from benchmarks.pictures import SIZES, jpeg, pictures
 from benchmarks.prediction_load import PredictionLoad
-from benchmarks.resource_usage import Servers
+from benchmarks.resource_usage import Servers, raise_priority
 from benchmarks.servers import install_missing
 from benchmarks.tables import DOCS, fill, table, when_and_where
 from tests.servers import Portal, postgres_server, redis_server
@@ -72,6 +73,7 @@ def running() -> Iterator[tuple[Portal, Servers]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callus-throughput-")))
         postgres, redis = stack.enter_context(postgres_server()), stack.enter_context(redis_server(folder))
+        assert redis.process is not None
         settings = {
             "DATABASE_URL": postgres.url,
             "REDIS_URL": redis.url,
@@ -81,9 +83,10 @@ def running() -> Iterator[tuple[Portal, Servers]]:
         portal = Portal(folder / "var", settings)
         stack.callback(portal.stop)
         portal.manage("prepare")
-        portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        web = portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        for pid in (os.getpid(), web.pid, postgres.pid, redis.process.pid):
+            raise_priority(pid)
         portal.wait_until_live()
-        assert redis.process is not None
         yield portal, Servers(postgres.url, postgres.pid, redis.url, redis.process.pid)
 
 

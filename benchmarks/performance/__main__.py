@@ -23,8 +23,8 @@ from PIL import Image
 
 from benchmarks.performance import answers, training, uploads
 from benchmarks.performance.lossless import lossless_table
-from benchmarks.performance.turns import raise_priority
 from benchmarks.pictures import SIZES, jpeg, pictures
+from benchmarks.resource_usage import raise_priority
 from benchmarks.tables import DOCS, fill, table, when_and_where
 from ml.networks.recipes import SEED_CNN
 
@@ -102,7 +102,7 @@ def of_uploads(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
     figures = uploads.measure_uploads(run.pictures, folder / "var", run.few, UPLOADS if run.rounds > 1 else 1)
     small, large = (figures.costs[name] for name in SIZES)
     worker = statistics.median(large.worker_ms) / statistics.median(small.worker_ms)
-    memory = f"{figures.worker_mib:.0f} MiB, and {figures.other_mib:.0f} MiB of its parent process"
+    memory = f"{figures.worker_mib:.0f} MiB; its parent process {figures.other_mib:.0f} MiB"
     return uploads.uploads_table(figures), [
         [
             "upload to answer, 640 x 640",
@@ -110,7 +110,7 @@ def of_uploads(run: Run, folder: Path) -> tuple[str, list[list[object]]]:
             f"under {uploads.MAX_MS} ms",
         ],
         ["worker, 2000 x 2500 to 640 x 640", f"{worker:.2f}", f"at most {uploads.MAX_WORKER_RATIO}"],
-        ["memory of the worker", memory, f"under {uploads.MAX_WORKER_MIB} MB"],
+        ["memory of a process that answers", memory, f"under {uploads.MAX_WORKER_MIB} MB"],
     ]
 
 

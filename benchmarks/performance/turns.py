@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import statistics
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from benchmarks.resource_usage import peak_mib, raise_priority
 from tests.servers import ROOT
 
 
@@ -127,16 +127,3 @@ def measure_cold(found: dict[str, Figures], folder: Path, line: str, rounds: int
             with running(name, folder) as process:
                 process.take_turn(line)
                 figures.cold_seconds.append(time.perf_counter() - started)
-
-
-def peak_mib(pid: int) -> float:
-    """Returns the largest resident memory that a process had."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
-def raise_priority(pid: int) -> None:
-    """Lets the session of a process go before others on a shared machine, where the system allows it."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text("-12", encoding="ascii")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.performance.turns import peak_mib, raise_priority
 from benchmarks.pictures import SIZES, jpeg
-from benchmarks.resource_usage import cpu_seconds, descendants
+from benchmarks.resource_usage import cpu_seconds, descendants, peak_mib, raise_priority
 from benchmarks.tables import table
 from tests.client import FINISHED, Client
 from tests.servers import ROOT, Portal, wait_until
