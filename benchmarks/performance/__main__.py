@@ -10,9 +10,7 @@ where they are installed. With --write the command updates docs/performance.md; 
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,17 +61,21 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=SECTIONS, help="what to measure (default: everything)")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="folder of X-rays")
     parser.add_argument("--rounds", type=int, default=30, help="answers of each contender (default: 30)")
-    parser.add_argument("--images", type=int, default=200, help="images of an epoch (default: 200)")
+    parser.add_argument("--images", type=int, default=100, help="images of an epoch (default: 100)")
     parser.add_argument("--write", action="store_true", help="update docs/performance.md")
     options = parser.parse_args()
     raise_priority(0)
     run = Run(pictures(options.pictures), options.rounds, options.images)
     kind = "real" if options.pictures else "drawn"
-    how = f"{when_and_where()}; {kind} X-rays; `python -m benchmarks.performance {shlex.join(sys.argv[1:])}`."
+    how = f"{when_and_where()}; {kind} X-rays, {options.rounds} rounds."
     for name in options.sections or SECTIONS:
         with tempfile.TemporaryDirectory(prefix="callus-benchmark-") as folder:
             measured, bars = SECTIONS[name](run, Path(folder))
-        text = measured + ("\n\n" + table(["", "measured", "target"], bars) if bars else "") + f"\n\n{how}"
+        text = (
+            measured
+            + ("\n\n" + table(["compared with the target", "measured", "target"], bars) if bars else "")
+            + f"\n\n{how}"
+        )
         print(f"\n{text}", flush=True)
         if options.write:
             fill(DOCS / "performance.md", name, text)
