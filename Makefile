@@ -2,11 +2,12 @@
 # make dev    serves it with sample data and restarts it when code changes
 # make check  format, lint, types and the fast tests, in a minute
 # make test   lint, types and all tests
+# make benchmark  measures what answers, uploads and training cost (docs/performance.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run dev setup check test setup-dev faults format lock
+.PHONY: run dev setup check test setup-dev faults benchmark format lock
 
 run: setup
 	$(BIN)/python manage.py up
@@ -28,6 +29,10 @@ test: setup-dev
 faults: setup-dev
 	$(BIN)/python -m tests.faults
 	$(BIN)/python -m tests.faults --embedded
+
+# Ten minutes on an idle machine. PICTURES is a folder of X-rays; without it, X-rays are drawn.
+benchmark: setup-dev
+	$(BIN)/python -m benchmarks.performance --write $(if $(PICTURES),--pictures "$(PICTURES)")
 
 format: setup-dev
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from benchmarks.resource_usage import Servers, usage_per_operation
+from benchmarks.resource_usage import Servers, raise_priority, usage_per_operation
 from tests.client import Client
 from tests.servers import ROOT, Portal
 
@@ -54,6 +54,7 @@ class PredictionLoad:
             name = f"worker {number}"
             process = self.portal.start(name, "worker", "predict", "--name", f"predict{number}")
             os.sched_setaffinity(process.pid, {number})
+            raise_priority(process.pid)
             pids[name] = process.pid
         self._wait_for(self.images)
         self._queue_again()

@@ -15,7 +15,7 @@ django.setup()
 
 from classifier.radiographs import jobs  # noqa: E402
 from classifier.radiographs.models import Prediction, PredictionQuerySet  # noqa: E402
-from ml.serve import inference, out_of_distribution  # noqa: E402
+from ml.serve import answer, finding, inference, preprocessing  # noqa: E402
 
 # Predictions that load the model, connect to the servers and fill the caches.
 WARM_UP = 5
@@ -51,9 +51,11 @@ def main() -> None:
     parts.time(PredictionQuerySet, "claim_next", "claim")
     for name in ("_answer", "read_image"):
         parts.time(jobs, name, "read")
-    parts.time(inference, "preprocess", "preprocess")
-    parts.time(out_of_distribution, "is_blank", "preprocess")
-    parts.time(inference.Predictor, "predict", "infer")
+    for module in (inference, finding):
+        parts.time(module, "preprocess", "preprocess")
+    for name in ("is_blank", "_content_box"):
+        parts.time(preprocessing, name, "preprocess")
+    parts.time(answer.AnswerPredictor, "predict", "infer")
     parts.time(jobs, "write_answer", "write")
     number = -WARM_UP
     while Prediction.objects.filter(state="queued").exists():

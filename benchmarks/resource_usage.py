@@ -1,5 +1,6 @@
-"""Measures the resources that processes and servers use."""
+"""Measures the resources that processes and servers use, and sets their priority."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(root: int) -> float:
     """Returns the processor time of a process and its descendants, including those that have ended."""
+    return sum(used for _, used in _family(root))
+
+
+def descendants(root: int) -> list[int]:
+    """Returns the ids of the processes that descend from a process."""
+    return [pid for pid, _ in _family(root) if pid != root]
+
+
+def _family(root: int) -> list[tuple[int, float]]:
+    """Returns the id and the processor time of a process and of each of its descendants."""
     used = {}
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -23,12 +34,25 @@ def cpu_seconds(root: int) -> float:
         pid = int(path.parent.name)
         children.setdefault(int(fields[1]), []).append(pid)
         used[pid] = sum(int(ticks) for ticks in fields[11:15]) / TICKS
-    family, total = [root], 0.0
+    family, found = [root], []
     while family:
         pid = family.pop()
-        total += used.get(pid, 0.0)
+        found.append((pid, used.get(pid, 0.0)))
         family += children.get(pid, [])
-    return total
+    return found
+
+
+def peak_mib(pid: int) -> float:
+    """Returns the largest resident memory that a process had."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+def raise_priority(pid: int) -> None:
+    """Lets the session of a process go before others on a shared machine, where the system allows it."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text("-12", encoding="ascii")
 
 
 @dataclass

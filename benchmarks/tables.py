@@ -9,6 +9,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
 LOAD_BEFORE = os.getloadavg()[0]
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
@@ -29,5 +30,16 @@ def fill(path: Path, name: str, text: str) -> None:
 
 def when_and_where() -> str:
     """Returns the date, the machine and its load before the benchmark, for the line below a table."""
-    machine = f"{os.cpu_count()} processors ({platform.machine()}), load {LOAD_BEFORE:.1f} before it began"
+    machine = f"{os.cpu_count()} processors ({processor()}), load {LOAD_BEFORE:.1f} before it began"
     return f"{time.strftime('%Y-%m-%d')}, {machine}"
+
+
+def processor() -> str:
+    """Returns the name of the processor, and those of its instruction sets that decide how fast networks are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return platform.machine()
+    fields = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    flags = [flag for flag in INSTRUCTION_SETS if flag in fields.get("flags", "").split()]
+    return ", ".join([fields.get("model name", platform.machine()).strip(), *flags])

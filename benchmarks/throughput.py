@@ -8,28 +8,23 @@ them for out of distribution. Run it on an otherwise idle machine. With --write 
 """
 
 import argparse
-import io
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from PIL import Image
-
 from benchmarks import costs
 from benchmarks.costs import Figures
+from benchmarks.pictures import SIZES, jpeg, pictures
 from benchmarks.prediction_load import PredictionLoad
-from benchmarks.resource_usage import Servers
+from benchmarks.resource_usage import Servers, raise_priority
 from benchmarks.servers import install_missing
 from benchmarks.tables import DOCS, fill, table, when_and_where
-from ml.data.images import read_image
-from tests.ml.drawings import draw_bone
 from tests.servers import Portal, postgres_server, redis_server
 
-SIZES = {"640 x 640": (640, 640), "2000 x 2500": (2000, 2500)}
 WORKERS = (1, 2)
-DISTINCT = 6
 
 
 def main() -> None:
@@ -78,6 +73,7 @@ def running() -> Iterator[tuple[Portal, Servers]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callus-throughput-")))
         postgres, redis = stack.enter_context(postgres_server()), stack.enter_context(redis_server(folder))
+        assert redis.process is not None
         settings = {
             "DATABASE_URL": postgres.url,
             "REDIS_URL": redis.url,
@@ -87,23 +83,11 @@ def running() -> Iterator[tuple[Portal, Servers]]:
         portal = Portal(folder / "var", settings)
         stack.callback(portal.stop)
         portal.manage("prepare")
-        portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        web = portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        for pid in (os.getpid(), web.pid, postgres.pid, redis.process.pid):
+            raise_priority(pid)
         portal.wait_until_live()
-        assert redis.process is not None
         yield portal, Servers(postgres.url, postgres.pid, redis.url, redis.process.pid)
-
-
-def pictures(folder: Path | None) -> list[Image.Image]:
-    if folder is None:
-        return [Image.fromarray(draw_bone(seed=seed, size=(2000, 2500))) for seed in range(DISTINCT)]
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    return [Image.fromarray(read_image(path).pixels) for path in paths[:: max(1, len(paths) // DISTINCT)]]
-
-
-def jpeg(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=92)
-    return content.getvalue()
 
 
 def rates_table(found: dict[str, Figures]) -> str:

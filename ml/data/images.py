@@ -16,10 +16,11 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, PngImagePlugin
+from PIL import Image, ImageChops, JpegImagePlugin, PngImagePlugin
 
 from ml.data.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_length, check_size
 from ml.data.lookup_tables import ROWS_PER_BLOCK, apply_lookup_table
+from ml.data.png import encode_png
 
 __all__ = [
     "MAX_BYTES",
@@ -139,17 +140,6 @@ def is_dicom(head: bytes) -> bool:
     return head[DICOM_PREFIX_START:DICOM_PREFIX_END] == b"DICM"
 
 
-def encode_png(pixels: Pixels) -> bytes:
-    """Encodes pixels as a PNG file, which read_image decodes to the same pixels.
-
-    Args:
-        pixels: uint8 (H, W) or (H, W, 3).
-    """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
-
-
 def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
     """Encodes pixels as a JPEG thumbnail with the same aspect ratio.
 
@@ -231,12 +221,19 @@ def _to_pixels(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
         return apply_lookup_table(SIXTEEN_TO_EIGHT, np.asarray(image))
     if image.mode in ("1", "L") and not image.has_transparency_data:
-        return np.array(image.convert("L"))
+        return np.array(image if image.mode == "L" else image.convert("L"))
+    if image.mode == "RGB" and not image.has_transparency_data and _has_equal_channels(image):
+        return np.array(image.getchannel("R"))
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, ROWS_PER_BLOCK):
         rows = image.crop((0, top, image.width, min(top + ROWS_PER_BLOCK, image.height)))
         pixels[top : top + ROWS_PER_BLOCK] = np.asarray(_composite_on_black(rows).convert("RGB"))
     return _drop_equal_channels(pixels)
+
+
+def _has_equal_channels(image: Image.Image) -> bool:
+    red, green, blue = image.split()
+    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
 
 
 def _composite_on_black(image: Image.Image) -> Image.Image:

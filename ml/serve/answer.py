@@ -11,6 +11,7 @@ from ml.classes import MAX_KINDS
 from ml.serve.bundle import Bundle
 from ml.serve.finding import Finding, FindingPredictor
 from ml.serve.inference import Engine, Prediction, Predictor
+from ml.serve.preprocessing import SourceImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,5 +58,6 @@ class AnswerPredictor:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Answer:
         """Answers one image, uint8 (H, W) or (H, W, 3) as from ml.data.images."""
-        finding = None if self._finding is None else self._finding.predict([pixels])[0]
-        return Answer(finding, self._kind.predict([pixels])[0])
+        image = SourceImage(pixels)
+        finding = None if self._finding is None else self._finding.predict_one(image)
+        return Answer(finding, self._kind.predict_one(image))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ml.serve.bundle import Bundle, BundleIncompatible
 from ml.serve.inference import Engine, open_graph
 from ml.serve.out_of_distribution import Distribution, is_recognised
-from ml.serve.preprocessing import InputSpec, Placement, find_placement, preprocess
+from ml.serve.preprocessing import InputSpec, Placement, SourceImage, preprocess
 
 MAX_MARKS = 3
 # Radius of the non-maximum suppression around a peak, in cells of the map.
@@ -169,20 +169,22 @@ class FindingPredictor:
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Finding]:
         """Predicts the finding of each image, uint8 (H, W) or (H, W, 3) as from ml.data.images."""
-        return [self._predict_one(pixels) for pixels in images]
+        return [self.predict_one(SourceImage(pixels)) for pixels in images]
 
     def scores(self, pixels: NDArray[np.uint8]) -> FindingScores | None:
         """Returns the uncalibrated scores of an image, or None if it is not recognised."""
-        placement, outputs = self._run(pixels)
-        if not is_recognised(pixels, outputs["features"], self._distribution):
+        image = SourceImage(pixels)
+        placement, outputs = self._run(image)
+        if not is_recognised(image, outputs["features"], self._distribution):
             return None
         marks = self._peaks(outputs, placement, pixels.shape)
         other_source = self._distribution is not None and self._distribution.nearest(outputs["features"]) > 0
         return FindingScores(map_score(outputs["map"]), float(outputs["finding"][0]), marks, other_source)
 
-    def _predict_one(self, pixels: NDArray[np.uint8]) -> Finding:
-        placement, outputs = self._run(pixels)
-        if not is_recognised(pixels, outputs["features"], self._distribution):
+    def predict_one(self, image: SourceImage) -> Finding:
+        """Predicts the finding of one image."""
+        placement, outputs = self._run(image)
+        if not is_recognised(image, outputs["features"], self._distribution):
             return Finding(None, None, (), None, recognised=False, calibrated=False)
         calibration = self._calibration
         probability = float(calibration.probability(map_score(outputs["map"]), float(outputs["finding"][0])))
@@ -190,7 +192,7 @@ class FindingPredictor:
         finding = calibration.name(probability, other_source)
         marks: tuple[Mark, ...] = ()
         if finding != "no fracture seen":
-            found = self._peaks(outputs, placement, pixels.shape)
+            found = self._peaks(outputs, placement, image.pixels.shape)
             marks = tuple(
                 mark
                 for number, mark in enumerate(found)
@@ -199,9 +201,9 @@ class FindingPredictor:
         body_part = name_body_part(outputs["part"], self._body_part_rule, self._body_parts)
         return Finding(finding, probability, marks, body_part, recognised=True, calibrated=not other_source)
 
-    def _run(self, pixels: NDArray[np.uint8]) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
-        placement = find_placement(pixels, self._spec)
-        return placement, self._graph.run(preprocess(pixels, self._spec, placement))
+    def _run(self, image: SourceImage) -> tuple[Placement, dict[str, NDArray[np.float32]]]:
+        placement = image.placement(self._spec)
+        return placement, self._graph.run(preprocess(image.pixels, self._spec, placement))
 
     def _peaks(
         self, outputs: dict[str, NDArray[np.float32]], placement: Placement, shape: tuple[int, ...]

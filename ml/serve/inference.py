@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ml.serve.bundle import Bundle
 from ml.serve.calibration import prediction_sets, softmax
 from ml.serve.out_of_distribution import Distribution, is_recognised
-from ml.serve.preprocessing import InputSpec, preprocess
+from ml.serve.preprocessing import InputSpec, SourceImage, preprocess
 
 Engine = Literal["auto", "litert", "openvino"]
 
@@ -138,16 +138,17 @@ class Predictor:
         Returns:
             One prediction for each image.
         """
-        return [self._predict_one(pixels) for pixels in images]
+        return [self.predict_one(SourceImage(pixels)) for pixels in images]
 
-    def _predict_one(self, pixels: NDArray[np.uint8]) -> Prediction:
-        outputs = self._graph.run(preprocess(pixels, self._spec))
+    def predict_one(self, image: SourceImage) -> Prediction:
+        """Predicts one image."""
+        outputs = self._graph.run(preprocess(image.pixels, self._spec, image.placement(self._spec)))
         calibration = self._card["calibration"]
         probabilities = softmax(outputs["logits"][np.newaxis], calibration["temperature"])[0]
         order = np.argsort(-probabilities, kind="stable")
         best = int(order[0])
         in_set = prediction_sets(probabilities[np.newaxis], calibration["conformal_threshold"])[0]
-        known = is_recognised(pixels, outputs["features"], self._distribution)
+        known = is_recognised(image, outputs["features"], self._distribution)
         return Prediction(
             class_name=self.classes[best] if known else None,
             confidence=float(probabilities[best]),

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.serve.preprocessing import is_blank
+from ml.serve.preprocessing import SourceImage
 
 FILE = "distribution.npz"
 
@@ -98,13 +98,13 @@ class Distribution:
 
 
 def is_recognised(
-    pixels: NDArray[np.uint8], features: NDArray[np.float32], distribution: Distribution | None
+    image: SourceImage, features: NDArray[np.float32], distribution: Distribution | None
 ) -> bool:
     """Returns whether a model may answer an image: it is not blank, and its features are in distribution.
 
     Args:
-        pixels: The image, uint8 (H, W) or (H, W, 3).
+        image: The image.
         features: Its features, float32 (d,).
         distribution: The distribution of the bundle; None if the bundle has none, which excludes only blank images.
     """
-    return not is_blank(pixels) and (distribution is None or distribution.contains(features))
+    return not image.is_blank and (distribution is None or distribution.contains(features))

@@ -7,6 +7,7 @@ in the same way.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ TRIM_SIDE = 512
 TRIM_TOLERANCE = 12
 # Maximum share of the image that is trimmed from each side.
 TRIM_LIMIT = 1 / 3
+# Lines that are compared with the outermost line at a time.
+LINES_AT_A_TIME = 16
 # An image is blank if its grey values span less than BLANK_SPAN on a copy of BLANK_SIDE pixels. The faintest of 927
 # published X-rays spans 94.
 BLANK_SIDE, BLANK_SPAN = 64, 48
@@ -66,6 +69,39 @@ class Placement:
     target: Box
 
 
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """An image that several models answer, with what they have in common, which is computed once.
+
+    Attributes:
+        pixels: uint8 (H, W) or (H, W, 3), as returned by ml.data.images.
+    """
+
+    pixels: NDArray[np.uint8]
+
+    @cached_property
+    def is_blank(self) -> bool:
+        """Whether the image is so uniform that it shows nothing."""
+        return is_blank(self.pixels)
+
+    @cached_property
+    def content_box(self) -> Box:
+        """The box of the image without its uniform borders."""
+        return _content_box(self.pixels)
+
+    def placement(self, spec: InputSpec) -> Placement:
+        """Returns where trim_and_resize places the image in the input of a model."""
+        height, width = self.pixels.shape[:2]
+        source = self.content_box if spec.trim else (0, 0, width, height)
+        if spec.fit == "stretch":
+            return Placement(source, (0, 0, spec.size, spec.size))
+        width, height = source[2] - source[0], source[3] - source[1]
+        factor = spec.size / max(width, height)
+        fitted_width, fitted_height = max(1, round(width * factor)), max(1, round(height * factor))
+        left, top = (spec.size - fitted_width) // 2, (spec.size - fitted_height) // 2
+        return Placement(source, (left, top, left + fitted_width, top + fitted_height))
+
+
 def preprocess(
     pixels: NDArray[np.uint8], spec: InputSpec, placement: Placement | None = None
 ) -> NDArray[np.float32]:
@@ -95,7 +131,7 @@ def trim_and_resize(
     Returns:
         uint8 (size, size, 1) for spec.channels "grey", otherwise (size, size, 3).
     """
-    image = Image.fromarray(pixels).convert("L" if spec.channels == "grey" else "RGB")
+    image = _to_image(pixels, "L" if spec.channels == "grey" else "RGB")
     placement = placement or find_placement(pixels, spec)
     left, top, right, bottom = placement.target
     # Pillow adapts the filter to the scale, so downsampling is antialiased.
@@ -119,9 +155,13 @@ def rescale(resized: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     Returns:
         float32 (..., size, size, 3).
     """
-    values = resized.astype(np.float32)
+    values = np.arange(256, dtype=np.float32)
     values = values / np.float32(127.5) - np.float32(1) if spec.scale == "-1..1" else values / np.float32(255)
-    return np.repeat(values, 3, axis=-1) if resized.shape[-1] == 1 else values
+    if resized.shape[-1] == 3:
+        return values[resized]
+    # Each row of the table is one pixel, so that the channels are repeated in the same pass.
+    table = np.repeat(values[:, np.newaxis], 3, axis=1)
+    return np.take(table, resized[..., 0], axis=0)
 
 
 def find_placement(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
@@ -131,15 +171,7 @@ def find_placement(pixels: NDArray[np.uint8], spec: InputSpec) -> Placement:
         pixels: uint8 (H, W) or (H, W, 3).
         spec: Preprocessing of the model.
     """
-    height, width = pixels.shape[:2]
-    source = _content_box(pixels) if spec.trim else (0, 0, width, height)
-    if spec.fit == "stretch":
-        return Placement(source, (0, 0, spec.size, spec.size))
-    width, height = source[2] - source[0], source[3] - source[1]
-    factor = spec.size / max(width, height)
-    fitted_width, fitted_height = max(1, round(width * factor)), max(1, round(height * factor))
-    left, top = (spec.size - fitted_width) // 2, (spec.size - fitted_height) // 2
-    return Placement(source, (left, top, left + fitted_width, top + fitted_height))
+    return SourceImage(pixels).placement(spec)
 
 
 def is_blank(pixels: NDArray[np.uint8]) -> bool:
@@ -148,16 +180,21 @@ def is_blank(pixels: NDArray[np.uint8]) -> bool:
     Args:
         pixels: uint8 (H, W) or (H, W, 3).
     """
-    image = Image.fromarray(pixels).convert("L")
+    image = _to_image(pixels, "L")
     image.thumbnail((BLANK_SIDE, BLANK_SIDE), Image.Resampling.BOX)
     low, high = image.getextrema()
     return bool(high - low < BLANK_SPAN)  # type: ignore[operator]
 
 
+def _to_image(pixels: NDArray[np.uint8], mode: Literal["L", "RGB"]) -> Image.Image:
+    image = Image.fromarray(pixels)
+    return image if image.mode == mode else image.convert(mode)
+
+
 def _content_box(pixels: NDArray[np.uint8]) -> Box:
     """Returns the box of the image without its uniform borders."""
     height, width = pixels.shape[:2]
-    image = Image.fromarray(pixels).convert("L")
+    image = _to_image(pixels, "L")
     image.thumbnail((TRIM_SIDE, TRIM_SIDE), Image.Resampling.BOX)
     small = np.asarray(image)
     top, bottom = _content_range(small)
@@ -170,25 +207,39 @@ def _content_box(pixels: NDArray[np.uint8]) -> Box:
 
 
 def _content_range(lines: NDArray[np.uint8]) -> tuple[int, int]:
-    # NumPy's stable sort of 8-bit integers is a radix sort. It is eight times faster than the default sort, which takes
-    # longer than the network and is itself several times faster than np.percentile.
-    ordered = np.sort(lines, axis=1, kind="stable").astype(np.float32)
-    last = lines.shape[1] - 1
-    spread = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
-    flat, mean = spread < TRIM_TOLERANCE, ordered.mean(axis=1)
+    return _border(lines), len(lines) - _border(lines[::-1])
+
+
+def _border(lines: NDArray[np.uint8]) -> int:
+    """Returns the number of leading lines that belong to the border, at most a share of TRIM_LIMIT."""
     limit = int(len(lines) * TRIM_LIMIT)
-    border_before = flat & (np.abs(mean - mean[0]) < TRIM_TOLERANCE)
-    border_after = (flat & (np.abs(mean - mean[-1]) < TRIM_TOLERANCE))[::-1]
-    return _leading(border_before, limit), len(lines) - _leading(border_after, limit)
-
-
-def _leading(flags: NDArray[np.bool_], limit: int) -> int:
-    """Returns the number of leading True flags, at most `limit`."""
-    return min(int(np.argmin(flags)) if not flags.all() else len(flags), limit)
+    outermost, last = lines[0].mean(dtype=np.float32), lines.shape[1] - 1
+    # Few images have borders, so most lines need not be sorted.
+    for start in range(0, limit, LINES_AT_A_TIME):
+        # NumPy's stable sort of 8-bit integers is a radix sort, eight times faster than the default sort.
+        ordered = np.sort(lines[start : min(start + LINES_AT_A_TIME, limit)], axis=1, kind="stable")
+        ordered = ordered.astype(np.float32)
+        spread = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
+        is_border = (spread < TRIM_TOLERANCE) & (np.abs(ordered.mean(axis=1) - outermost) < TRIM_TOLERANCE)
+        if not is_border.all():
+            return start + int(np.argmin(is_border))
+    return limit
 
 
 def _stretch_contrast(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    low, high = np.percentile(content, (1, 99))
-    stretched = (content.astype(np.float32) - low) * (255 / max(high - low, 1))
-    rounded: NDArray[np.uint8] = np.rint(stretched.clip(0, 255)).astype(np.uint8)
-    return rounded
+    low, high = _percentiles(content, (0.01, 0.99))
+    table = (np.arange(256, dtype=np.float32) - low) * (255 / max(high - low, 1))
+    stretched: NDArray[np.uint8] = np.rint(table.clip(0, 255)).astype(np.uint8)[content]
+    return stretched
+
+
+def _percentiles(content: NDArray[np.uint8], shares: tuple[float, ...]) -> NDArray[np.float64]:
+    """Returns the same as np.percentile, which is ten times slower, because it does not count values."""
+    cumulative = np.cumsum(np.bincount(content.ravel(), minlength=256))
+    places = np.asarray(shares) * (content.size - 1)
+    before = np.floor(places)
+    lower, upper = (
+        np.searchsorted(cumulative, np.minimum(place, content.size - 1), side="right")
+        for place in (before, before + 1)
+    )
+    return np.asarray(lower + (upper - lower) * (places - before))

@@ -23,7 +23,7 @@ from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.finding import FindingCalibration, map_score
 from ml.serve.inference import LiteRTGraph
 from ml.serve.out_of_distribution import Distribution, is_recognised
-from ml.serve.preprocessing import InputSpec, preprocess
+from ml.serve.preprocessing import InputSpec, SourceImage, preprocess
 from ml.train.input_pipeline import TrainingRefused
 from ml.train.out_of_distribution import FOLDS, Source, fit_sources
 
@@ -219,7 +219,9 @@ def _measure_pictures(
         kind: _refused(
             np.array(
                 [
-                    is_recognised(pixels, graph.run(preprocess(pixels, spec))["features"], distribution)
+                    is_recognised(
+                        SourceImage(pixels), graph.run(preprocess(pixels, spec))["features"], distribution
+                    )
                     for pixels in images
                 ],
                 bool,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ml.data.image_limits import ImageRefused
@@ -121,9 +122,28 @@ def test_a_path_and_an_open_file_are_read_alike(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(file).pixels, read_image(path).pixels)
 
 
-def test_encoded_pixels_are_decoded_identically() -> None:
-    for pixels in (BONE, np.stack([BONE, BONE // 2, BONE // 3], -1)):
-        np.testing.assert_array_equal(read_image(encode_png(pixels)).pixels, pixels)
+COLOURED = np.stack([BONE, BONE // 2, BONE // 3], -1)
+NOISE = np.random.default_rng(0).integers(0, 256, (97, 61), np.uint8)
+
+
+@pytest.mark.parametrize("pixels", [BONE, BONE[::-1, ::-1], COLOURED, NOISE, BONE[:32, :32]])
+def test_encoded_pixels_are_decoded_identically(pixels: NDArray[np.uint8]) -> None:
+    content = encode_png(pixels)
+    np.testing.assert_array_equal(read_image(content).pixels, pixels)
+    with Image.open(io.BytesIO(content)) as image:
+        image.verify()
+
+
+def test_encoded_pixels_take_no_more_space_than_with_pillow() -> None:
+    assert len(encode_png(BONE)) <= len(encoded(Image.fromarray(BONE), compress_level=3))
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_one_coloured_pixel_keeps_an_image_coloured(channel: int) -> None:
+    pixels = np.stack([BONE] * 3, -1)
+    assert read_image(encoded(Image.fromarray(pixels))).pixels.ndim == 2
+    pixels[-1, -1, channel] ^= 1
+    np.testing.assert_array_equal(read_image(encoded(Image.fromarray(pixels))).pixels, pixels)
 
 
 def test_a_thumbnail_keeps_the_proportions() -> None:

@@ -74,3 +74,13 @@ def test_contrast_stretching_restores_a_faint_image() -> None:
     spec = InputSpec(96, contrast=True)
     difference = trim_and_resize(faint, spec).astype(int) - trim_and_resize(bone, spec)
     assert np.abs(difference).mean() < 4
+
+
+def test_contrast_is_stretched_from_the_first_to_the_last_percentile() -> None:
+    random = np.random.default_rng(0)
+    for darkest, brightest in ((0, 256), (40, 90), (7, 8)):
+        pixels = random.integers(darkest, brightest, (64, 64), np.uint8)
+        low, high = np.percentile(pixels, (1, 99))
+        expected = np.rint(((pixels - low) * (255 / max(high - low, 1))).clip(0, 255))
+        stretched = trim_and_resize(pixels, InputSpec(64, contrast=True))[..., 0]
+        np.testing.assert_allclose(stretched, expected, atol=1)
