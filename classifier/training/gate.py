@@ -84,8 +84,8 @@ def _objection_to_finding(candidate: ModelVersion, live: ModelVersion, compariso
         return _objection_to_retraining(candidate, live, comparison)
     reason = comparison.finding.get("error", "") if comparison is not None else ""
     return (
-        f"The finding of {candidate} differs from that of {live}, and neither a recalibration nor a comparison on test "
-        f"X-rays has figures that compare the two. {reason}"
+        f"The finding of {candidate} differs from that of {live}, and no recalibration leads from one to the other: "
+        f"there are no figures that compare the two. {reason}"
     ).strip()
 
 

@@ -194,8 +194,8 @@ class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):
 class Comparison(QueuedWork):
     """A row is a paired comparison of a candidate with the live version on the same frozen test images.
 
-    Each part of the answer is compared by itself: the kind of fracture, and the finding. A part that is the same in both
-    versions is not compared.
+    Each part of the answer is compared by itself: the kind of fracture, and the finding. A part that is the same in
+    both versions is not compared.
     """
 
     class Verdict(models.TextChoices):
