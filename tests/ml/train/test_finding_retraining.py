@@ -13,17 +13,15 @@ from PIL import Image
 
 from ml.__main__ import main
 from ml.data.finding_labels import FindingLabels
-from ml.data.findings import Xray, xrays_of
 from ml.data.manifests import NO_KIND, Item, Manifest, Split
-from ml.serve import out_of_distribution
 from ml.serve.bundle import Bundle, open_bundle, write_bundle
 from ml.serve.inference import LiteRTGraph
 from ml.serve.preprocessing import preprocess
 from tests.lazy_module import LazyModule
 from tests.ml.drawings import draw_bone
+from tests.ml.recalibration import recognising_bundle
 
 finding_recipes = LazyModule("ml.networks.finding_recipes")
-finding_release = LazyModule("ml.train.finding_release")
 finding_retraining = LazyModule("ml.train.finding_retraining")
 fitting = LazyModule("ml.train.fitting")
 input_pipeline = LazyModule("ml.train.input_pipeline")
@@ -33,10 +31,10 @@ SPLITS: tuple[Split, ...] = ("train", "train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """48 drawn X-rays in groups of two, a broken and an unbroken bone; the fractures have a box."""
+    """32 drawn X-rays in groups of two, a broken and an unbroken bone; the fractures have a box."""
     root, items = tmp_path_factory.mktemp("retraining"), []
     (root / NO_KIND).mkdir()
-    for number in range(48):
+    for number in range(32):
         broken = number % 2 == 1
         path = root / NO_KIND / f"{number}.png"
         Image.fromarray(draw_bone("Comminuted" if broken else "Whole", 100 + number)).save(path)
@@ -48,31 +46,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def start(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A tiny finding that was trained on other drawings, and that takes every picture for an X-ray."""
-    folder = tmp_path_factory.mktemp("start")
-    xrays: list[Xray] = []
-    for number in range(16):
-        broken = number % 2 == 1
-        path = folder / f"{number}.png"
-        Image.fromarray(draw_bone("Comminuted" if broken else "Whole", number)).save(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        xrays.append(
-            Xray(
-                path,
-                digest,
-                f"s{number // 2}",
-                broken,
-                ((50, 90, 60, 40),) if broken else (),
-                (False, True, False, False),
-            )
-        )
-    made = finding_release.train_finding(
-        finding_recipes.TINY_FRACTURE, xrays, folder / "made", finding_release.FindingRun(folder / "work")
-    )
-    files = made.files()
-    del files[out_of_distribution.FILE]
-    return write_bundle(folder / "bundle", files, made.card)
+def start(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped finding, which tells the drawings apart, and takes every picture for an X-ray."""
+    finding = recognising_bundle(tmp_path_factory.mktemp("start") / "bundle").finding
+    assert finding is not None
+    return finding
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +67,9 @@ def test_the_new_finding_has_its_own_calibration_and_figures_of_the_test_x_rays(
     retrained: Bundle, start: Bundle, manifest: Manifest
 ) -> None:
     card = retrained.card
-    assert card["figures"]["held_out"]["all"]["n"] == card["data"]["held_out"]["images"] == 12
-    assert card["data"]["learned_from"] == {"images": 24, "fractured": 12, "with_boxes": 12, "groups": 12}
-    assert card["calibration"]["n"] == card["data"]["validation"]["images"] == 12
+    assert card["figures"]["held_out"]["all"]["n"] == card["data"]["held_out"]["images"] == 8
+    assert card["data"]["learned_from"] == {"images": 16, "fractured": 8, "with_boxes": 8, "groups": 8}
+    assert card["calibration"]["n"] == card["data"]["validation"]["images"] == 8
     assert card["started_from"] == {"bundle": start.checksum}
     assert card["recipe"]["name"] == "tiny_tune"
     learned = {item.sha256 for item in manifest.subset("train")}
@@ -123,28 +101,26 @@ def test_two_findings_are_compared_on_test_x_rays_that_are_new_to_both(
     arguments += ["--images", str(manifest.root), "--out", str(tmp_path / "compared.json")]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "compared.json").read_text())
-    assert (found["n"], found["fractured"], found["left_out"], found["groups"]) == (10, 5, 2, 5)
-    assert found["before"]["all"]["auroc"]["n"] == found["after"]["all"]["auroc"]["n"] == 10
+    assert (found["n"], found["fractured"], found["left_out"], found["groups"]) == (6, 3, 2, 3)
+    assert found["before"]["all"]["auroc"]["n"] == found["after"]["all"]["auroc"]["n"] == 6
     difference = found["after"]["all"]["auroc"]["value"] - found["before"]["all"]["auroc"]["value"]
     assert found["differences"]["auroc"]["value"] == pytest.approx(difference)
     assert found["differences"]["first_mark_in_a_box"]["low"] is not None
 
 
 def test_x_rays_that_the_starting_network_was_trained_on_neither_calibrate_nor_test(
-    start: Bundle, manifest: Manifest
+    start: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
     seen = f"{manifest.subset('test')[0].sha256}\n".encode()
-    known = write_bundle(
-        start.path.parent / "known", {**start.files(), "training_images.txt": seen}, start.card
-    )
+    known = write_bundle(tmp_path / "known", {**start.files(), "training_images.txt": seen}, start.card)
     data = finding_retraining.RetrainingData.of(manifest, known)
-    assert (len(data.train), len(data.validation), len(data.test), data.num_known) == (24, 12, 10, 2)
+    assert (len(data.train), len(data.validation), len(data.test), data.num_known) == (16, 8, 6, 2)
 
 
 def test_a_retraining_that_was_stopped_resumes_to_the_same_network(
     retrained: Bundle, start: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
-    stops = iter([False] * 24 + [True] + [False] * 100)
+    stops = iter([False] * 17 + [True] + [False] * 100)
     run = finding_retraining.RetrainingRun(tmp_path / "work", should_stop=lambda: next(stops))
     arguments = (finding_recipes.TINY_TUNE, start, manifest, tmp_path / "bundle")
     with pytest.raises(fitting.TrainingStopped):
@@ -152,7 +128,7 @@ def test_a_retraining_that_was_stopped_resumes_to_the_same_network(
     resumed = finding_retraining.retrain_finding(
         *arguments, finding_retraining.RetrainingRun(tmp_path / "work")
     )
-    image = np.random.default_rng(0).uniform(-1, 1, (96, 96, 3)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(-1, 1, (448, 448, 3)).astype(np.float32)
     one, other = (LiteRTGraph(of.file("serving.tflite.gz")).run(image) for of in (retrained, resumed))
     for name in ("map", "box", "finding", "part"):
         # Sums of several threads round differently.
@@ -184,7 +160,6 @@ def test_a_data_set_with_too_few_x_rays_is_refused_with_the_numbers(
     data = finding_retraining.RetrainingData.of(manifest, start)
     with pytest.raises(input_pipeline.TrainingRefused) as refused:
         data.check(finding_recipes.FRACTURE_TUNE)
-    assert "12 with and 12 without a fracture in 12 groups for training" in str(refused.value)
-    assert "6 with and 6 without a fracture in 6 groups for testing" in str(refused.value)
+    assert "8 with and 8 without a fracture in 8 groups for training" in str(refused.value)
+    assert "4 with and 4 without a fracture in 4 groups for testing" in str(refused.value)
     assert "at least 30 with and 30 without a fracture, in at least 10 groups" in str(refused.value)
-    assert len(xrays_of(manifest, manifest.subset("test"))) == 12
