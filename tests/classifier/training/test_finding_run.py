@@ -1,5 +1,6 @@
 """A training run of the finding, from reviews with boxes to the answer for an upload, with the real commands."""
 
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,15 @@ def review_drawings(live: ModelVersion) -> None:
         for kind, seed in (("Comminuted", broken), ("Whole", whole)):
             prediction = answered(owner, live, seed=100 * number + seed)
             radiograph = prediction.radiograph
-            name = str(radiograph.image)
+            name, content = str(radiograph.image), png(draw_distinct(kind, seed))
             default_storage.delete(name)
-            assert default_storage.save(name, ContentFile(png(draw_distinct(kind, seed)))) == name
+            assert default_storage.save(name, ContentFile(content)) == name
             found = {"finding": "fracture", "boxes": [BOX]} if kind != "Whole" else {"finding": "no_fracture"}
             record_review(reviewer=rita, prediction=prediction, **found)
             uploaded_at = radiograph.created_at - timedelta(days=number % DAYS)
-            Radiograph.objects.filter(id=radiograph.id).update(created_at=uploaded_at)
+            Radiograph.objects.filter(id=radiograph.id).update(
+                created_at=uploaded_at, sha256=hashlib.sha256(content).hexdigest()
+            )
 
 
 def started_run(as_tara: Client, dataset: DatasetVersion, **chosen: str) -> TrainingRun:
