@@ -40,6 +40,7 @@ SLOW = (
     "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
     "classifier/test_api_docs.py",
+    "classifier/training/test_finding_run.py",
     "classifier/training/test_recalibration_run.py",
     "classifier/training/test_training.py",
     "faults",

@@ -20,6 +20,7 @@ from classifier.reviews.models import Review
 from classifier.reviews.services import record_review
 from classifier.training.models import Comparison, TrainingRun
 from ml.classes import FRACTURE_CLASSES
+from ml.data.finding_labels import FindingLabels
 from ml.data.manifests import Item, Manifest
 from portal.accounts.services import create_default_groups
 from tests.client import png
@@ -84,9 +85,13 @@ def say(reviewer: User, prediction: Prediction, class_name: str = ONE, finding: 
 
 
 def stored_dataset(
-    folder: Path, *, each: int = 4, classes: list[str] = CLASSES, first: int = 0
+    folder: Path, *, each: int = 4, classes: list[str] = CLASSES, first: int = 0, fractured: bool = False
 ) -> DatasetVersion:
-    """A data set version that is ready, without an audit: of each class two images learn, one validates, one tests."""
+    """A data set version that is ready, without an audit: of each class two images learn, one validates, one tests.
+
+    Args:
+        fractured: whether the images are known to show a fracture.
+    """
     items = []
     for place, name in enumerate(classes):
         for number in range(each):
@@ -96,7 +101,9 @@ def stored_dataset(
             path.write_bytes(content)
             split: Any = {0: "test", 1: "validation"}.get(number % 4, "train")
             digest = hashlib.sha256(content).hexdigest()
-            items.append(Item(f"{name}/{number}.png", digest, 112, 112, name, f"g{place}-{number}", split))
+            known = FindingLabels(True) if fractured else None
+            group = f"g{place}-{number}"
+            items.append(Item(f"{name}/{number}.png", digest, 112, 112, name, group, split, known))
     manifest = Manifest.of(folder, items)
     archive, table = archives.store(manifest, lambda number: None, lambda: None)
     return DatasetVersion.objects.create(
@@ -111,6 +118,7 @@ def stored_dataset(
             "validation": dict.fromkeys(classes, 1),
             "test": dict.fromkeys(classes, 1),
         },
+        findings={"train": {"fractured": each}} if fractured else {},
         finished_at=timezone.now(),
     )
 

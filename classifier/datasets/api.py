@@ -26,6 +26,12 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
         source="parent_id", allow_null=True, help_text="The version whose split this version keeps."
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    counts = serializers.JSONField(
+        help_text="Number of images by split and class; `no-kind` are images without a kind of fracture."
+    )
+    findings = serializers.JSONField(
+        help_text="Number of images by split that are known to be fractured or not; empty if none are."
+    )
     checksum = NullableCharField(help_text="Checksum of the manifest; null until succeeded.")
     error = NullableCharField()
 
@@ -33,7 +39,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
         model = DatasetVersion
         fields = [
             "id", "state", "source", "parent", "note", "created_by", "created_at", "finished_at", "error",
-            "phase", "step", "steps", "checksum", "classes", "counts", "reviewed",
+            "phase", "step", "steps", "checksum", "classes", "counts", "findings", "reviewed",
         ]  # fmt: skip
 
 
@@ -46,7 +52,8 @@ class OneDatasetVersionSerializer(DatasetVersionSerializer):
 
 class DatasetFromZipSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
-        allow_empty_file=True, help_text="A zip with one folder of images for each class."
+        allow_empty_file=True,
+        help_text="A zip with one folder of images for each class, or findings.csv, or both.",
     )
     new_classes = serializers.BooleanField(
         default=False, help_text="Allow classes that differ from those of the newest version."

@@ -11,7 +11,9 @@ class DatasetField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, dataset: Any) -> str:
         if dataset.state != DatasetVersion.State.SUCCEEDED:
             return f"{dataset} (not ready yet)"
-        return f"{dataset}: {dataset.num_images} images in {len(dataset.classes)} classes"
+        parts = [f"{len(dataset.classes)} classes"] if dataset.classes else []
+        parts += ["findings"] if dataset.findings else []
+        return f"{dataset}: {dataset.num_images} images with {' and '.join(parts)}"
 
 
 class DatasetUploadForm(forms.Form):

@@ -25,14 +25,19 @@ class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):
         return self.succeeded().defer("report", "samples").order_by("-id").first()
 
     def newest_classes(self) -> list[str]:
-        """Lists the classes of the newest version that is ready for training."""
-        newest = self.newest()
+        """Lists the classes of the newest version that has some and is ready for training."""
+        newest = self.with_classes().newest()
         return list(newest.classes) if newest else []
+
+    def with_classes(self) -> "DatasetVersionQuerySet":
+        """Filters versions with images of a known kind of fracture."""
+        return self.exclude(classes=[])
 
 
 class DatasetVersion(QueuedWork):
     """A row is an immutable set of labeled images with a frozen split. Its id is its version number.
 
+    Of an image, the kind of fracture (class) is known, or whether it is fractured, with boxes and body part, or both.
     It is made from an uploaded zip, or from an earlier version and reviewed radiographs. The storage holds its images
     as one zip, named by the checksum of the manifest. A test image stays a test image in later versions: `parent` is
     the version from which this one inherits the split.
@@ -69,8 +74,11 @@ class DatasetVersion(QueuedWork):
     # Checksum of the test images: equal checksums mean that two models were evaluated on the same images.
     test_checksum = models.CharField(max_length=64, blank=True)
     classes = models.JSONField(default=list)
-    # {"train": {class: images}, "validation": ..., "test": ...}
+    # {"train": {class: images}, "validation": ..., "test": ...}; images without a class count as ml's NO_KIND.
     counts = models.JSONField(default=dict)
+    # Images whose finding is known, by split: {"train": {"fractured": n, "unfractured": n, "with_boxes": n,
+    # "groups": n}, ...}; empty if there are none.
+    findings = models.JSONField(default=dict)
     # {class: paths of sample images}
     samples = models.JSONField(default=dict)
     # Audit report: report.json of `python -m ml audit`.
@@ -106,6 +114,11 @@ class DatasetVersion(QueuedWork):
         """Returns the number of images by split."""
         counts: dict[str, dict[str, int]] = self.counts
         return {split: sum(by_class.values()) for split, by_class in counts.items()}
+
+    @property
+    def finding_rows(self) -> list[dict[str, Any]]:
+        """Returns a row per split with its name and the number of images whose finding is known."""
+        return [{"split": split, **numbers} for split, numbers in self.findings.items()]
 
     @property
     def class_balance(self) -> list[dict[str, Any]]:

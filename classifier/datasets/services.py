@@ -94,8 +94,6 @@ def request_dataset_from_reviews(*, user: User, parent: DatasetVersion, note: st
 
 
 def expected_classes() -> list[str]:
-    """Lists the classes of the newest data set version, or of the live model if there is none."""
-    newest, live = DatasetVersion.objects.newest(), ModelVersion.objects.live()
-    if newest is not None:
-        return list(newest.classes)
-    return live.classes if live is not None else []
+    """Lists the classes of the newest data set version that has some, or of the live model if there is none."""
+    live = ModelVersion.objects.live()
+    return DatasetVersion.objects.newest_classes() or (live.classes if live is not None else [])

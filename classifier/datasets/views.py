@@ -22,7 +22,7 @@ from classifier.core.requests import UserRequest, may, wants_json
 from classifier.datasets import archives
 from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
 from classifier.datasets.models import DatasetVersion
-from classifier.datasets.reviewed_images import count_reviewed_images
+from classifier.datasets.reviewed_images import WITHOUT_KIND, count_reviewed_images
 from classifier.datasets.services import (
     expected_classes,
     request_dataset_from_reviews,
@@ -124,13 +124,14 @@ def from_reviews(request: UserRequest) -> HttpResponse:
 
 
 def _reviewed_facts() -> dict[str, Any]:
-    newest = DatasetVersion.objects.newest()
+    newest = DatasetVersion.objects.with_classes().newest()
     counts = count_reviewed_images(expected_classes())
     return {
         "newest": newest,
         "num_reviewed": sum(counts.values()),
         "num_used": counts["used"],
-        "left_out": [(name, number) for name, number in counts.items() if name != "used"],
+        "num_without_kind": counts.get(WITHOUT_KIND, 0),
+        "left_out": [(name, number) for name, number in counts.items() if name not in ("used", WITHOUT_KIND)],
     }
 
 

@@ -1,4 +1,4 @@
-"""Reads and unpacks an uploaded zip of class folders. Does not use the database.
+"""Reads and unpacks an uploaded zip of class folders, and of a table of findings. Does not use the database.
 
 The table of contents is checked before anything is unpacked. Unpacking then enforces the sizes that it states.
 """
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from classifier.datasets import zip_checks
 from classifier.datasets.zip_checks import ZipRefused, canonical_name, quoted_name
-from ml.data.manifests import IMAGE_SUFFIXES, PUBLISHED_SPLIT_FOLDERS
+from ml.data.manifests import FINDINGS, IMAGE_SUFFIXES, NO_KIND, PUBLISHED_SPLIT_FOLDERS
 
 CHUNK = 1024**2
 # What zipfile raises for a damaged entry.
@@ -36,7 +36,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a zip: images by path, classes, and the number of ignored entries."""
+    """The contents of a zip.
+
+    Attributes:
+        entries: the images, ordered by path, and the table of findings, if there is one, at the end.
+        classes: the names of the class folders, without that of images without a kind of fracture.
+        num_ignored: number of ignored entries.
+    """
 
     entries: list[Entry]
     classes: list[str]
@@ -62,22 +68,27 @@ def read_contents(file: BinaryIO) -> Contents:
     zip_checks.check_overlaps(infos, contents_start)
     files = [info for info in infos if not info.is_dir() and not _is_system_file(info.filename)]
     images = [info for info in files if PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES]
-    zip_checks.check_sizes(images, zip_checks.size_of(file))
+    tables = [info for info in files if PurePosixPath(info.filename).name == FINDINGS]
+    zip_checks.check_sizes([*images, *tables], zip_checks.size_of(file))
     if not images:
         raise ZipRefused("This zip contains no images. It must have a folder of images for each class.")
     entries = _target_paths(images)
-    classes = sorted({entry.class_name for entry in entries})
-    _check_class_names(classes)
-    _check_empty_classes(infos, images, classes)
-    return Contents(sorted(entries, key=lambda entry: entry.path), classes, len(infos) - len(images))
+    folders = sorted({entry.class_name for entry in entries})
+    _check_class_names(folders)
+    _check_empty_classes(infos, images, folders)
+    found = [*sorted(entries, key=lambda entry: entry.path), *_find_table(tables, images, folders)]
+    classes = [name for name in folders if name != NO_KIND]
+    return Contents(found, classes, len(infos) - len(found))
 
 
 def check_classes(found: list[str], expected: list[str]) -> None:
-    """Checks the classes of a zip.
+    """Checks the classes of a zip. One that has none, but a table of findings, fits any.
 
     Raises:
         ZipRefused: they differ from the expected ones.
     """
+    if not found:
+        return
     unknown, missing = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
     if unknown:
         raise ZipRefused(
@@ -146,6 +157,24 @@ def _target_paths(images: list[zipfile.ZipInfo]) -> list[Entry]:
             f"The class folders must be in the same folder; some are in {one!r}, others in {other!r}."
         )
     return entries
+
+
+def _find_table(
+    tables: list[zipfile.ZipInfo], images: list[zipfile.ZipInfo], folders: list[str]
+) -> list[Entry]:
+    """Returns the table of findings beside the class folders, if there is one."""
+    parts = PurePosixPath(images[0].filename).parts
+    root = parts[: next(place for place, part in enumerate(parts) if part in folders)]
+    beside = [info for info in tables if PurePosixPath(info.filename).parts[:-1] == root]
+    if len(beside) > 1:
+        raise ZipRefused(f"{FINDINGS} appears twice.")
+    if tables and not beside:
+        raise ZipRefused(f"{quoted_name(tables[0])} must be beside the class folders.")
+    if NO_KIND in folders and not beside:
+        raise ZipRefused(
+            f"The images in {NO_KIND!r} have no kind of fracture, so the zip must contain {FINDINGS}."
+        )
+    return [Entry(info, PurePosixPath(FINDINGS)) for info in beside]
 
 
 def _check_class_names(classes: list[str]) -> None:

@@ -46,7 +46,7 @@ class ComparisonAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Comparison]:
         long = [f"{version}__{field}" for version in ("candidate", "live") for field in LONG]
-        return super().get_queryset(request).defer("result", "dataset_version__report", *long)
+        return super().get_queryset(request).defer("result", "finding", "dataset_version__report", *long)
 
 
 @admin.register(Recalibration)

@@ -14,16 +14,27 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
-from ml.networks.recipes import DEFAULT_RECIPE, MIN_CALIBRATION_IMAGES, RECIPES
+from ml.networks.finding_recipes import RETRAINING_RECIPES, FindingRecipe
+from ml.networks.recipes import DEFAULT_RECIPE, MIN_CALIBRATION_IMAGES, RECIPES, Recipe
 
 # For tests and for a comparison with the first published network, not for clinical data: offered on request.
-OTHER_RECIPES = ("seed_cnn", "tiny")
+OTHER_RECIPES = ("seed_cnn", "tiny", "tiny_tune")
 
 
 def _recipes() -> list[tuple[str, Any]]:
-    choices = [(recipe.name, f"{recipe.name}: {recipe.summary}") for recipe in RECIPES.values()]
+    """Lists the recipes of the kind of fracture."""
+    choices = [_choice(recipe) for recipe in RECIPES.values()]
     usual = [choice for choice in choices if choice[0] not in OTHER_RECIPES]
     return [*usual, ("Other recipes", [choice for choice in choices if choice[0] in OTHER_RECIPES])]
+
+
+def _all_recipes() -> list[tuple[str, str]]:
+    findings = [_choice(recipe) for recipe in RETRAINING_RECIPES.values()]
+    return [*(_choice(recipe) for recipe in RECIPES.values()), *findings]
+
+
+def _choice(recipe: Recipe | FindingRecipe) -> tuple[str, str]:
+    return recipe.name, f"{recipe.name}: {recipe.summary}"
 
 
 def _number(label: str, lowest: int, highest: int, **options: Any) -> forms.IntegerField:
@@ -44,7 +55,7 @@ class TrainingForm(forms.Form):
         empty_label=None,
     )
     recipe = forms.ChoiceField(
-        label="Recipe", choices=_recipes, widget=forms.RadioSelect, initial=DEFAULT_RECIPE
+        label="What to train", choices=_all_recipes, widget=forms.RadioSelect, initial=DEFAULT_RECIPE
     )
     start = forms.ChoiceField(
         label="Starting point",
@@ -54,7 +65,8 @@ class TrainingForm(forms.Form):
             "The pretrained network was trained on photographs, not on X-rays. The recipes efficient_top, top and "
             "probe start from it; the other recipes start from scratch. A run can start from a model version only "
             f"if that has the same network and at least {MIN_CALIBRATION_IMAGES} validation images are new to it: "
-            "confidences calibrated on images that it was trained on would be wrong."
+            "confidences calibrated on images that it was trained on would be wrong. A run of the finding always "
+            "starts from the live model."
         ),
     )
     epochs = _number("Epochs", 1, MAX_EPOCHS, required=False, help_text="Leave empty for the recipe's own.")
@@ -65,9 +77,20 @@ class TrainingForm(forms.Form):
         "Seed", 0, MAX_SEED, initial=0, help_text="The same data, recipe and seed give the same model."
     )
 
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or self.cleaned_data
+        if found.get("recipe") in RETRAINING_RECIPES:
+            found["start"] = TrainingRun.Start.LIVE
+        return found
+
     @property
-    def usual_recipes(self) -> list[Any]:
-        return [radio for radio in self["recipe"] if radio.data["value"] not in OTHER_RECIPES]
+    def usual_recipes(self) -> list[tuple[str, list[Any]]]:
+        """Lists the recipes for clinical data by the part of the answer that they train."""
+        usual = [radio for radio in self["recipe"] if radio.data["value"] not in OTHER_RECIPES]
+        return [
+            (title, [radio for radio in usual if (radio.data["value"] in RETRAINING_RECIPES) == is_finding])
+            for title, is_finding in (("Kind of fracture", False), ("Finding", True))
+        ]
 
     @property
     def other_recipes(self) -> list[Any]:

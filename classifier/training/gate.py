@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifier.registry.models import ModelVersion
-from classifier.training.models import Comparison, Recalibration
+from classifier.training.models import BeforeAndAfter, Comparison, Recalibration
 from ml.serve.bundle import FINDING
+
+# Figures of a finding that must not become worse at all, and those that must not beyond chance, in words.
+WORSE = {"calibration_error": "a larger calibration error", "missed": "more missed fractures"}
+SIGNIFICANTLY_WORSE = {
+    "auroc": "a significantly lower AUROC",
+    "false_alarms": "significantly more false alarms",
+    "first_mark_in_a_box": "significantly fewer first marks in a box",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,10 @@ def check(candidate: ModelVersion, live: ModelVersion | None) -> GateResult:
     if recalibration is not None:
         return GateResult(None, _objection_to_calibration(candidate, live, recalibration), recalibration)
     comparison = Comparison.objects.newest_of(candidate, live)
-    objections = (_objection_to_finding(candidate, live), _objection(candidate, live, comparison))
+    objections = (
+        _objection_to_finding(candidate, live, comparison),
+        _objection(candidate, live, comparison),
+    )
     return GateResult(comparison, " ".join(filter(None, objections)))
 
 
@@ -60,7 +71,7 @@ def _finding(version: ModelVersion) -> Any:
     return version.card.get(FINDING)
 
 
-def _objection_to_finding(candidate: ModelVersion, live: ModelVersion) -> str:
+def _objection_to_finding(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:
     new, old = _finding(candidate), _finding(live)
     if new == old or old is None:
         return ""
@@ -69,10 +80,25 @@ def _objection_to_finding(candidate: ModelVersion, live: ModelVersion) -> str:
     recalibration = Recalibration.objects.between(new, old)
     if recalibration is not None:
         return _objection_to_calibration(candidate, live, recalibration)
+    if comparison is not None and comparison.finding_figures:
+        return _objection_to_retraining(candidate, live, comparison)
+    reason = comparison.finding.get("error", "") if comparison is not None else ""
     return (
         f"The finding of {candidate} differs from that of {live}, and no recalibration leads from one to the other: "
-        "there are no figures that compare the two."
-    )
+        f"there are no figures that compare the two. {reason}"
+    ).strip()
+
+
+def _objection_to_retraining(candidate: ModelVersion, live: ModelVersion, comparison: Comparison) -> str:
+    objections = _worse_figures(comparison.finding_figures, WORSE, SIGNIFICANTLY_WORSE)
+    found = []
+    if objections:
+        found.append(
+            f"On {comparison.finding['n']} test X-rays, {candidate} has {_join(objections)} than {live}."
+        )
+    if not comparison.finding["with_boxes"]:
+        found.append("No test X-ray has boxes, so it is unknown whether the marks became worse.")
+    return " ".join(found)
 
 
 def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparison | None) -> str:
@@ -92,16 +118,24 @@ def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparis
 def _objection_to_calibration(
     candidate: ModelVersion, live: ModelVersion, recalibration: Recalibration
 ) -> str:
-    rows = {row.name: row for row in recalibration.figures}
-    worse = []
-    for name, text in (
-        ("calibration_error", "a larger calibration error"),
-        ("missed", "more missed fractures"),
-    ):
-        row = rows[name]
-        if row.is_worse:
-            worse.append(f"{text} ({row.after['value']:.3f} compared with {row.before['value']:.3f})")
+    worse = _worse_figures(recalibration.figures, WORSE, {})
     if not worse:
         return ""
     n = recalibration.result["n"]
-    return f"On {n} reviewed X-rays, {candidate} has {' and '.join(worse)} than {live}."
+    return f"On {n} reviewed X-rays, {candidate} has {_join(worse)} than {live}."
+
+
+def _worse_figures(
+    figures: list[BeforeAndAfter], worse: dict[str, str], significantly_worse: dict[str, str]
+) -> list[str]:
+    """Returns what speaks against a finding, in words: figures that are worse, and others that are so beyond chance."""
+    return [
+        f"{text} ({row.after['value']:.3f} compared with {row.before['value']:.3f})"
+        for row in figures
+        if (text := worse.get(row.name) if row.is_worse else None)
+        or (text := significantly_worse.get(row.name) if row.is_significantly_worse else None)
+    ]
+
+
+def _join(texts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))

@@ -13,6 +13,7 @@ from classifier.core.notifications import notify
 from classifier.core.queued_work import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
+from ml.networks.finding_recipes import RETRAINING_RECIPES
 
 MAX_EPOCHS = 500
 MAX_BATCH_SIZE = 512
@@ -29,7 +30,9 @@ class TrainingRunQuerySet(QueuedWorkQuerySet["TrainingRun"]):
 
 
 class TrainingRun(QueuedWork):
-    """A row is one run of `python -m ml train` with a recipe on a data set version. Its id is its number.
+    """A row is one run of `python -m ml train` or `train-finding` on a data set version. Its id is its number.
+
+    The recipe says which part of the answer the run trains: the kind of fracture, or the finding.
 
     States: queued -> running -> succeeded | failed | canceled. It waits until its data set version is ready. If its
     worker dies, it resumes from the last completed epoch. Attempts are counted since the last progress: each epoch
@@ -92,6 +95,11 @@ class TrainingRun(QueuedWork):
         notify(self.created_by, text, Notification.Subject.TRAINING_RUN, self.pk)
 
     @property
+    def trains_finding(self) -> bool:
+        """Returns whether the run trains the finding. Otherwise it trains the kind of fracture."""
+        return self.recipe in RETRAINING_RECIPES
+
+    @property
     def model_version(self) -> ModelVersion | None:
         """Returns the version that the run created or reproduced, or None."""
         return self.trained_version or self.same_as
@@ -116,6 +124,65 @@ class TrainingRun(QueuedWork):
         return curves
 
 
+@dataclass(frozen=True)
+class BeforeAndAfter:
+    """A figure of a finding before and after a change of it. Estimates have "value", "low" and "high".
+
+    Attributes:
+        name: name of the figure in the differences of a result.
+        title: name of the figure on pages.
+        before: estimate with the old finding.
+        after: estimate with the new finding. That of a recalibration is cross-fitted by group.
+        difference: estimate of the paired difference, after minus before.
+        is_higher_better: whether a higher figure is better.
+    """
+
+    name: str
+    title: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    difference: dict[str, Any]
+    is_higher_better: bool = False
+
+    @property
+    def is_worse(self) -> bool:
+        """Returns whether the figure is worse after, at the precision that pages show."""
+        if self.before["value"] is None or self.after["value"] is None:
+            return False
+        before, after = round(self.before["value"], 3), round(self.after["value"], 3)
+        return bool(after < before if self.is_higher_better else after > before)
+
+    @property
+    def is_significantly_worse(self) -> bool:
+        """Returns whether the 95% interval of the difference is on the worse side of 0."""
+        low, high = self.difference["low"], self.difference["high"]
+        if low is None or high is None:
+            return False
+        return bool(high < 0 if self.is_higher_better else low > 0)
+
+
+# Figures of a finding: name in the differences, title on pages, name in the figures, whether higher is better.
+FINDING_FIGURES = (
+    ("auroc", "AUROC", "auroc", True),
+    ("calibration_error", "Calibration error", "calibration_error", False),
+    ("missed", "Missed fractures", "no_fracture_seen_among_fractured", False),
+    ("false_alarms", "False alarms", "fracture_seen_among_unfractured", False),
+    ("first_mark_in_a_box", "First mark in a box", "first_mark_in_a_box", True),
+)
+
+
+def _before_and_after(result: dict[str, Any], *names: str) -> list[BeforeAndAfter]:
+    """Lists these figures of a result of ml, with "before", "after" and "differences"; empty without one."""
+    if "differences" not in result:
+        return []
+    before, after = result["before"]["all"], result["after"]["all"]
+    return [
+        BeforeAndAfter(name, title, before[key], after[key], result["differences"][name], is_higher_better)
+        for name, title, key, is_higher_better in FINDING_FIGURES
+        if name in names
+    ]
+
+
 class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):
     """Selects comparisons."""
 
@@ -125,7 +192,11 @@ class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):
 
 
 class Comparison(QueuedWork):
-    """A row is a paired comparison of a candidate with the live version on the same frozen test images."""
+    """A row is a paired comparison of a candidate with the live version on the same frozen test images.
+
+    Each part of the answer is compared by itself: the kind of fracture, and the finding. A part that is the same in
+    both versions is not compared.
+    """
 
     class Verdict(models.TextChoices):
         BETTER = "better", "significantly better"
@@ -153,8 +224,11 @@ class Comparison(QueuedWork):
     # False if the training images of one of the two models are unknown.
     is_origin_known = models.BooleanField(default=True)
     verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
-    # Output of `python -m ml compare --json`: a is the live model, b the candidate.
+    # Output of `python -m ml compare --json`: a is the live model, b the candidate. Empty if the kind is the same.
     result = models.JSONField(default=dict)
+    # Output of `python -m ml compare-finding`: before is the live model, after the candidate; or {"error": sentence} if
+    # the findings could not be compared. Empty if the finding is the same.
+    finding = models.JSONField(default=dict)
 
     objects = ComparisonQuerySet.as_manager()
 
@@ -170,6 +244,27 @@ class Comparison(QueuedWork):
     def __str__(self) -> str:
         return f"{self.candidate} compared with {self.live}"
 
+    @property
+    def finding_figures(self) -> list[BeforeAndAfter]:
+        """Lists the figures of the two findings on the test X-rays; empty if they were not compared."""
+        return _before_and_after(self.finding, *(name for name, *_ in FINDING_FIGURES))
+
+    @property
+    def outcome(self) -> str:
+        """Returns the outcome for each compared part in words."""
+        parts = []
+        if self.verdict:
+            parts.append(f"kind of fracture: {self.get_verdict_display()}, n = {self.num_images} test images")
+        if self.finding_figures:
+            auroc = self.finding_figures[0]
+            parts.append(
+                f"finding: AUROC {auroc.after['value']:.3f} compared with {auroc.before['value']:.3f}, "
+                f"n = {self.finding['n']} test X-rays"
+            )
+        elif self.finding:
+            parts.append("finding: could not be compared")
+        return "; ".join(parts)
+
     def conclude(self, state: str, error: str = "") -> None:
         self.report(f"{self}: the comparison failed. {error}")
 
@@ -177,30 +272,6 @@ class Comparison(QueuedWork):
         """Record how it ended, and notify the person who asked for it."""
         AuditEntry.objects.record(actor=None, action="compared", about=self, outcome=outcome)
         notify(self.created_by, outcome, Notification.Subject.COMPARISON, self.pk)
-
-
-@dataclass(frozen=True)
-class BeforeAndAfter:
-    """A figure of a finding before and after its recalibration. Estimates have "value", "low" and "high".
-
-    Attributes:
-        name: name of the figure in Recalibration.result["differences"].
-        title: name of the figure on pages.
-        before: estimate with the old calibration.
-        after: estimate with the new calibration, cross-fitted by group.
-        difference: estimate of the paired difference, after minus before.
-    """
-
-    name: str
-    title: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    difference: dict[str, Any]
-
-    @property
-    def is_worse(self) -> bool:
-        """Returns whether the figure is higher after, at the precision that pages show."""
-        return bool(round(self.after["value"], 3) > round(self.before["value"], 3))
 
 
 class RecalibrationQuerySet(QueuedWorkQuerySet["Recalibration"]):
@@ -275,17 +346,7 @@ class Recalibration(QueuedWork):
     @property
     def figures(self) -> list[BeforeAndAfter]:
         """Lists the figures before and after; empty while there is no result."""
-        if not self.result:
-            return []
-        before, after = self.result["before"]["all"], self.result["after"]["all"]
-        return [
-            BeforeAndAfter(name, title, before[key], after[key], self.result["differences"][name])
-            for name, title, key in (
-                ("calibration_error", "Calibration error", "calibration_error"),
-                ("missed", "Missed fractures", "no_fracture_seen_among_fractured"),
-                ("false_alarms", "False alarms", "fracture_seen_among_unfractured"),
-            )
-        ]
+        return _before_and_after(self.result, "calibration_error", "missed", "false_alarms")
 
 
 MAX_REVIEWS = 1_000_000

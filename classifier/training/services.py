@@ -24,6 +24,7 @@ from classifier.training.models import (
 )
 from classifier.training.reviewed_findings import count_reviewed_findings
 from classifier.training.tasks import compare, recalibrate, train
+from ml.networks.finding_recipes import RETRAINING_RECIPES
 from ml.networks.recipes import RECIPES, Recipe
 
 
@@ -41,7 +42,7 @@ def request_training(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> TrainingRun:
-    """Put a training run into the queue. What "live" means is settled now.
+    """Put a training run into the queue. What "live" means is settled now. The recipe says which part it trains.
 
     A data set version that is still being audited is waited for.
 
@@ -50,8 +51,15 @@ def request_training(
     """
     if dataset_version.state in (DatasetVersion.State.FAILED, DatasetVersion.State.CANCELED):
         raise NotAllowedNow(f"{dataset_version} could not be made, so no run can train on it.")
-    _check_choice("recipe", recipe, RECIPES, TrainingRefused)
+    _check_choice("recipe", recipe, [*RECIPES, *RETRAINING_RECIPES], TrainingRefused)
     _check_choice("start", start, TrainingRun.Start.values, TrainingRefused)
+    is_finding = recipe in RETRAINING_RECIPES
+    _check_labels(dataset_version, is_finding)
+    if is_finding and (epochs is not None or batch_size is not None):
+        field = "epochs" if epochs is not None else "batch_size"
+        raise TrainingRefused(
+            f"The recipe {recipe} has its own epochs and batch size. Leave both empty.", field=field
+        )
     _check_range("epochs", epochs, 1, MAX_EPOCHS, TrainingRefused)
     _check_range("batch_size", batch_size, 1, MAX_BATCH_SIZE, TrainingRefused)
     _check_range("seed", seed, 0, MAX_SEED, TrainingRefused)
@@ -59,7 +67,7 @@ def request_training(
         dataset_version=dataset_version,
         recipe=recipe,
         start=start,
-        start_version=_start_version(RECIPES[recipe], start),
+        start_version=_start_of_finding(start) if is_finding else _start_version(RECIPES[recipe], start),
         epochs_asked=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -96,6 +104,34 @@ def _check_range(
 def fits(recipe: Recipe, version: ModelVersion) -> bool:
     """Whether a run of the recipe can start from this version's weights: they are of the same network."""
     return bool(version.card.get("architecture") == recipe.architecture)
+
+
+def _check_labels(dataset: DatasetVersion, is_finding: bool) -> None:
+    """Raises: TrainingRefused: a data set that is ready lacks what a run of this part is trained on."""
+    if dataset.state != DatasetVersion.State.SUCCEEDED:
+        return
+    if is_finding and not dataset.findings:
+        raise TrainingRefused(
+            f"{dataset} does not say which X-rays show a fracture, so the finding cannot be trained on it.",
+            field="dataset_version",
+        )
+    if not is_finding and not dataset.classes:
+        raise TrainingRefused(
+            f"{dataset} has no X-rays with a kind of fracture, so the kind cannot be trained on it.",
+            field="dataset_version",
+        )
+
+
+def _start_of_finding(start: str) -> ModelVersion:
+    """Returns the live version, from which each run of the finding starts."""
+    if start != TrainingRun.Start.LIVE:
+        raise TrainingRefused("A run of the finding starts from the live model.", field="start")
+    live = ModelVersion.objects.live()
+    if live is None:
+        raise ModelUnavailable()
+    if not live.has_finding:
+        raise NotAllowedNow(f"{live} does not say whether a bone is broken, so it cannot be retrained.")
+    return live
 
 
 def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         manifest = None
         if options.manifest:
-            manifest = Manifest.read(options.manifest, options.images or Path())
+            manifest = Manifest.read(options.manifest, options.images or Path()).with_kinds()
         facts = compare(answers_of(options.a), answers_of(options.b))
     except (BundleError, DatasetRefused, OSError) as error:
         print(error, file=sys.stderr)

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     on_progress = json_reporter(sys.stdout) if options.jsonl else console_reporter(sys.stderr)
     try:
         bundle = open_bundle(options.bundle)
-        manifest = Manifest.read(options.manifest, options.images)
+        manifest = Manifest.read(options.manifest, options.images).with_kinds()
         if options.answers:
             found = answers.Answers.load(options.answers)
             if found.checksum != bundle.checksum:

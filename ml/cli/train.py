@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             _training.find_recipe(RECIPES, options.recipe),
             **{name: value for name, value in overrides.items() if value},
         )
-        manifest = Manifest.read(options.manifest, options.images)
+        manifest = Manifest.read(options.manifest, options.images).with_kinds()
         run_options = RunOptions(**shared, start=options.start, normal_images=options.normal_images)
         return train(recipe, manifest, options.out, run_options, options.answers)
 

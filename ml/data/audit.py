@@ -11,9 +11,12 @@ from pathlib import Path
 
 from ml.data.duplicates import Pair, find_duplicates
 from ml.data.file_names import NameLink, find_name_links
+from ml.data.finding_labels import FindingLabels
+from ml.data.findings import read_findings
 from ml.data.groups import connected_components, label_conflicts
 from ml.data.image_limits import ImageRefused
 from ml.data.manifests import (
+    NO_KIND,
     ClassFolder,
     ClassFolderFile,
     DatasetRefused,
@@ -109,6 +112,7 @@ def audit(
         root: Folder of the data set.
         on_progress: Called with the progress.
         given: Known groups, such as patients, by path. File names then link only images without a known group.
+            Groups in the table FINDINGS of the folder are added.
         previous: Manifest of an earlier audit; its images keep their splits.
         seed: Seed of the split.
 
@@ -116,13 +120,16 @@ def audit(
         DatasetRefused: The folder is not a class-folder data set, or no usable image is left.
     """
     started = time.monotonic()
-    given = given or {}
     folder = read_class_folder(root)
+    listed = read_findings(root, folder.files)
+    given = {**{path: group for path, (group, _) in listed.items()}, **(given or {})}
+    findings = {path: labels for path, (_, labels) in listed.items()}
     everything = list(_scan_all(folder, on_progress))
     scans = [scan for scan in everything if not scan.refusal]
     if not scans:
         raise DatasetRefused(f"None of the {len(everything)} image files can be read.")
-    labels = [scan.file.label for scan in scans]
+    kinds = [None if scan.file.label == NO_KIND else scan.file.label for scan in scans]
+    fractured = [findings[scan.file.path].fractured if scan.file.path in findings else None for scan in scans]
 
     exact = _same_content(scans)
     pairs = _find_pairs(scans, on_progress)
@@ -132,7 +139,7 @@ def audit(
 
     same = [(members[0], other) for members in exact for other in members[1:]]
     same += [(pair.first, pair.second) for pair in near]
-    conflicts = label_conflicts(connected_components(len(scans), same), labels)
+    conflicts = label_conflicts(connected_components(len(scans), same), kinds, fractured)
     dropped = {index for members in conflicts for index in members}
     links = same + _links_by_source(scans, name_links, given)
     groups = [
@@ -144,7 +151,7 @@ def audit(
         raise DatasetRefused("No image is left: all are copies of each other with different labels.")
 
     former = previous_splits(previous.items) if previous else {}
-    manifest = _make_manifest(root, scans, groups, given, former, seed)
+    manifest = _make_manifest(root, scans, groups, given, findings, former, seed)
     moved = sum(former.get(item.sha256, item.split) != item.split for item in manifest.items)
     return Audit(
         folder=folder,
@@ -154,7 +161,7 @@ def audit(
         near=near,
         name_links=name_links,
         conflicts=conflicts,
-        mixed_groups=label_conflicts(groups, labels),
+        mixed_groups=label_conflicts(groups, kinds),
         groups=groups,
         manifest=manifest,
         seed=seed,
@@ -260,6 +267,7 @@ def _make_manifest(
     scans: Sequence[Scan],
     groups: Sequence[Sequence[int]],
     given: dict[str, str],
+    findings: dict[str, FindingLabels],
     former: dict[str, Split],
     seed: int,
 ) -> Manifest:
@@ -271,7 +279,7 @@ def _make_manifest(
         # Groups without a given name are named after one of their files, so that the name is stable.
         identity = names[0] if names else "g-" + min(scans[index].sha256 for index in members)[:16]
         sides = frozenset(former[scans[index].sha256] for index in members if scans[index].sha256 in former)
-        described.append(Group(identity, tuple(scans[index].file.label for index in members), sides))
+        described.append(Group(identity, _strata([scans[index].file for index in members], findings), sides))
     items = [
         Item(
             path=scans[index].file.path,
@@ -281,8 +289,17 @@ def _make_manifest(
             label=scans[index].file.label,
             group=group.identity,
             split=side,
+            finding=findings.get(scans[index].file.path),
         )
         for members, group, side in zip(groups, described, split_groups(described, seed), strict=True)
         for index in members
     ]
     return Manifest.of(root, items)
+
+
+def _strata(files: Sequence[ClassFolderFile], findings: dict[str, FindingLabels]) -> tuple[str, ...]:
+    """Returns the labels by which a group is stratified: the kinds in it, or the findings if there are none."""
+    kinds = tuple(file.label for file in files if file.label != NO_KIND)
+    return kinds or tuple(
+        f"{NO_KIND}, {'' if findings[file.path].fractured else 'not '}fractured" for file in files
+    )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ml.data.finding_labels import BODY_PARTS as BODY_PARTS
+from ml.data.finding_labels import Box as Box
+from ml.data.finding_labels import FindingLabels, parse_flag
 from ml.data.groups import connected_components
-from ml.data.manifests import DatasetRefused
+from ml.data.manifests import FINDINGS, NO_KIND, ClassFolderFile, DatasetRefused, Item, Manifest
 
-BODY_PARTS = ("hand", "leg", "hip", "shoulder")
 REQUIRED = ("image", "group", "fractured")
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,78 @@ def list_digests(xrays: Iterable[Xray]) -> bytes:
     return "".join(f"{digest}\n" for digest in sorted(digests)).encode()
 
 
+def read_findings(root: Path, files: Sequence[ClassFolderFile]) -> dict[str, tuple[str, FindingLabels]]:
+    """Reads the table FINDINGS in the folder of a data set, if there is one.
+
+    Required columns: image (path in the folder, with "/" as separator), group and fractured (0 or 1). Optional columns:
+    boxes, hand, leg, hip, shoulder and original_sha256, as in read_xrays.
+
+    Args:
+        root: Folder of the data set.
+        files: Image files of the data set.
+
+    Returns:
+        Group and labels of each listed image, by path.
+
+    Raises:
+        DatasetRefused: The table cannot be read, a row is invalid or names no image, or an image without a kind of
+            fracture is not listed.
+    """
+    found: dict[str, tuple[str, FindingLabels]] = {}
+    known = {file.path for file in files}
+    for row, line in _rows(root / FINDINGS) if (root / FINDINGS).exists() else ():
+        where = f"{FINDINGS} line {line}"
+        # The portal converts a DICOM file to a PNG file with a longer name.
+        path = next((path for path in (row["image"], f"{row['image']}.png") if path in known), None)
+        if path is None:
+            raise DatasetRefused(
+                f"{where}: {row['image']!a} is not an image in a class folder or in {NO_KIND}."
+            )
+        if path in found:
+            raise DatasetRefused(f"{where}: {row['image']!a} is listed twice.")
+        if not row["group"]:
+            raise DatasetRefused(f"{where} has no group.")
+        try:
+            found[path] = row["group"], FindingLabels.parse(row)
+        except ValueError as error:
+            raise DatasetRefused(f"{where}: {error}") from error
+    unknown = sorted(file.path for file in files if file.label == NO_KIND and file.path not in found)
+    if unknown:
+        raise DatasetRefused(
+            f"{unknown[0]!a} has no kind of fracture, so {FINDINGS} must say whether it is fractured."
+        )
+    return found
+
+
+def _rows(table: Path) -> list[tuple[dict[str, str], int]]:
+    """Returns the rows of a table, each with its line."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            if missing := [name for name in REQUIRED if name not in (reader.fieldnames or ())]:
+                raise DatasetRefused(f"{table.name} has no column {missing[0]!r}.")
+            return [(row, reader.line_num) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetRefused(f"{table.name} cannot be read: {error}") from error
+
+
+def xrays_of(manifest: Manifest, items: Sequence[Item]) -> list[Xray]:
+    """Returns the X-rays among items of a manifest whose finding is known."""
+    return [
+        Xray(
+            path=manifest.file(item),
+            sha256=item.sha256,
+            group=item.group,
+            fractured=item.finding.fractured,
+            boxes=item.finding.boxes,
+            body_parts=item.finding.body_parts,
+            original_sha256=item.finding.original_sha256,
+        )
+        for item in items
+        if item.finding is not None
+    ]
+
+
 def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> Xray:
     path = images / row["image"]
     try:
@@ -91,37 +162,21 @@ def _xray(row: dict[str, str], columns: set[str], images: Path, where: str) -> X
         raise DatasetRefused(f"{where}: {row['image']!a} is not a file name.") from error
     except OSError as error:
         raise DatasetRefused(f"{where}: {path} cannot be read: {error.strerror}.") from error
-    fractured = _flag(row, "fractured", where)
     try:
-        boxes = [
-            tuple(float(value) for value in box.split())
-            for box in row.get("boxes", "").split(";")
-            if box.strip()
-        ]
+        labels = FindingLabels.parse(row)
+        hardware = parse_flag(row["hardware"], "hardware") if "hardware" in columns else None
     except ValueError as error:
-        raise DatasetRefused(f"{where}: a box is not four numbers.") from error
-    if any(len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) <= 0 for box in boxes):
-        raise DatasetRefused(f"{where}: a box is not 'x y width height'.")
-    if bool(boxes) and not fractured:
-        raise DatasetRefused(f"{where}: an image without a fracture has a box.")
+        raise DatasetRefused(f"{where}: {error}") from error
     return Xray(
         path=path,
         sha256=digest,
         group=row["group"],
-        fractured=fractured,
-        boxes=tuple((box[0], box[1], box[2], box[3]) for box in boxes),
-        body_parts=tuple(_flag(row, name, where) for name in BODY_PARTS)
-        if set(BODY_PARTS) <= columns
-        else None,
-        hardware=_flag(row, "hardware", where) if "hardware" in columns else None,
-        original_sha256=row.get("original_sha256", "").lower(),
+        fractured=labels.fractured,
+        boxes=labels.boxes,
+        body_parts=labels.body_parts,
+        hardware=hardware,
+        original_sha256=labels.original_sha256,
     )
-
-
-def _flag(row: dict[str, str], column: str, where: str) -> bool:
-    if row[column] not in ("0", "1"):
-        raise DatasetRefused(f"{where}: {column} is {row[column]!r}, not 0 or 1.")
-    return row[column] == "1"
 
 
 def _merge_groups_with_copies(xrays: list[Xray]) -> list[Xray]:

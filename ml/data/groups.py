@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 from ml.data.manifests import DatasetRefused
@@ -37,14 +37,18 @@ def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[l
     return list(members.values())
 
 
-def label_conflicts(copies: Sequence[Sequence[int]], labels: Sequence[str]) -> list[list[int]]:
+def label_conflicts(copies: Sequence[Sequence[int]], *labels: Sequence[Hashable | None]) -> list[list[int]]:
     """Returns the sets of copies of one image whose labels differ.
 
     Args:
         copies: Sets of indices of labels.
-        labels: Label of each image.
+        labels: Labels of each image, of one or several sorts; None where a label is unknown, which fits any other.
     """
-    return [list(members) for members in copies if len({labels[index] for index in members}) > 1]
+    return [
+        list(members)
+        for members in copies
+        if any(len({sort[index] for index in members} - {None}) > 1 for sort in labels)
+    ]
 
 
 def read_groups(csv_path: Path, paths: Sequence[str]) -> dict[str, str]:

@@ -9,15 +9,22 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
+
+from ml.data import finding_labels
+from ml.data.finding_labels import FindingLabels
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
 # Folders of a published split, in lower case, that may lie between the class and its images.
 PUBLISHED_SPLIT_FOLDERS = frozenset({"train", "training", "valid", "val", "validation", "test", "testing"})
+# Folder, and label, of the images whose kind of fracture is unknown, and of those without a fracture.
+NO_KIND = "no-kind"
+# Table in the folder of a data set, with what is known of a fracture in its images.
+FINDINGS = "findings.csv"
 
 
 class DatasetRefused(ValueError):
@@ -33,9 +40,10 @@ class Item:
         sha256: SHA-256 of the file, in hexadecimal.
         width: Width in pixels, as read by ml.data.images.
         height: Height in pixels, as read by ml.data.images.
-        label: Name of the class.
+        label: Name of the class; NO_KIND if the image has none.
         group: Name of the group. All images of a group (a patient, a source, duplicates) are in one split.
         split: "train", "validation" or "test".
+        finding: Whether the image shows a fracture, and where; None if that is unknown.
     """
 
     path: str
@@ -45,9 +53,12 @@ class Item:
     label: str
     group: str
     split: Split
+    finding: FindingLabels | None = None
 
 
-COLUMNS = tuple(field.name for field in fields(Item))
+COLUMNS = ("path", "sha256", "width", "height", "label", "group", "split")
+# A manifest has these columns if the finding of one of its images is known.
+COLUMNS_WITH_FINDING = (*COLUMNS, *finding_labels.COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Manifest:
     Attributes:
         root: Folder of the data set.
         items: The items, ordered by path.
-        classes: Names of the classes, in alphabetical order.
+        classes: Names of the classes, in alphabetical order; without NO_KIND.
     """
 
     root: Path
@@ -74,7 +85,7 @@ class Manifest:
         ordered = sorted(items, key=lambda item: item.path)
         _check_unique_paths(ordered)
         _check_groups(ordered)
-        return cls(Path(root), ordered, sorted({item.label for item in ordered}))
+        return cls(Path(root), ordered, sorted({item.label for item in ordered} - {NO_KIND}))
 
     @classmethod
     def read(cls, csv_path: Path, root: Path) -> Manifest:
@@ -93,12 +104,12 @@ class Manifest:
             raise DatasetRefused(f"The manifest {csv_path} cannot be read: {error}") from error
         rows = csv.reader(io.StringIO(text, newline=""))
         header = next(rows, [])
-        if tuple(header) != COLUMNS:
+        if tuple(header) not in (COLUMNS, COLUMNS_WITH_FINDING):
             raise DatasetRefused(
                 f"{csv_path} is not a manifest: the first line should be {','.join(COLUMNS)!r}, "
                 f"but is {','.join(header)!r}."
             )
-        items = [_parse_row(row, f"{csv_path} line {rows.line_num}") for row in rows]
+        items = [_parse_row(row, len(header), f"{csv_path} line {rows.line_num}") for row in rows]
         if not items:
             raise DatasetRefused(f"The manifest {csv_path} lists no images.")
         return cls.of(Path(root), items)
@@ -117,6 +128,17 @@ class Manifest:
             Path(temporary).unlink(missing_ok=True)
             raise
 
+    def with_kinds(self) -> Manifest:
+        """Returns the manifest of the images that have a kind of fracture, without what is known of their findings.
+
+        Raises:
+            DatasetRefused: There are none.
+        """
+        items = [replace(item, finding=None) for item in self.items if item.label != NO_KIND]
+        if not items:
+            raise DatasetRefused("This data set has no images with a kind of fracture.")
+        return Manifest.of(self.root, items)
+
     def subset(self, split: Split) -> list[Item]:
         """Returns the items of one split, ordered by path."""
         return [item for item in self.items if item.split == split]
@@ -126,21 +148,26 @@ class Manifest:
         return self.root / item.path
 
     def checksum(self) -> str:
-        """Returns the SHA-256 (hexadecimal) of the CSV: equal for the same images, labels, groups and splits."""
+        """Returns the SHA-256 (hexadecimal) of the CSV, which is equal for the same rows."""
         return hashlib.sha256(self._canonical_csv().encode()).hexdigest()
 
     def _canonical_csv(self) -> str:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(item) for item in self.items)
+        has_findings = any(item.finding is not None for item in self.items)
+        writer.writerow(COLUMNS_WITH_FINDING if has_findings else COLUMNS)
+        for item in self.items:
+            row: list[str | int] = [getattr(item, name) for name in COLUMNS]
+            if has_findings:
+                row += item.finding.row() if item.finding else [""] * len(finding_labels.COLUMNS)
+            writer.writerow(row)
         return buffer.getvalue()
 
 
-def _parse_row(row: list[str], where: str) -> Item:
-    if len(row) != len(COLUMNS):
-        raise DatasetRefused(f"{where} has {len(row)} columns, not {len(COLUMNS)}.")
-    path, sha256, width, height, label, group, split = row
+def _parse_row(row: list[str], num_columns: int, where: str) -> Item:
+    if len(row) != num_columns:
+        raise DatasetRefused(f"{where} has {len(row)} columns, not {num_columns}.")
+    path, sha256, width, height, label, group, split, *found = row
     pure = PurePosixPath(path)
     if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
         raise DatasetRefused(f"{where}: {path!r} is not a path inside the folder of the data set.")
@@ -152,7 +179,15 @@ def _parse_row(row: list[str], where: str) -> Item:
         raise DatasetRefused(f"{where} has no label or no group.")
     if split not in SPLITS:
         raise DatasetRefused(f"{where}: the split must be one of {', '.join(SPLITS)}, not {split!r}.")
-    return Item(path, sha256, int(width), int(height), label, group, split)
+    finding = _parse_finding(found, where) if any(found) else None
+    return Item(path, sha256, int(width), int(height), label, group, split, finding)
+
+
+def _parse_finding(values: list[str], where: str) -> FindingLabels:
+    try:
+        return FindingLabels.parse(dict(zip(finding_labels.COLUMNS, values, strict=True)))
+    except ValueError as error:
+        raise DatasetRefused(f"{where}: {error}") from error
 
 
 def _check_unique_paths(items: list[Item]) -> None:
@@ -227,6 +262,8 @@ def read_class_folder(root: Path) -> ClassFolder:
             classes.add(inside.parts[0])
         for name in sorted(names):
             path = (inside / name).as_posix()
+            if path == FINDINGS:
+                continue
             if hidden or not _is_image_place(inside) or not _is_image_name(name):
                 ignored.append(path)
             else:

@@ -8,7 +8,7 @@ import json
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,9 @@ class Answers:
         as a whole.
         """
         about = {"format_version": FORMAT_VERSION, "checksum": self.checksum, "card": self.card}
-        rows = [asdict(item) for item in self.items]
-        arrays: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
+        arrays: dict[str, Any] = {
+            name: np.array([getattr(item, name) for item in self.items]) for name in COLUMNS
+        }
         arrays |= {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, about=json.dumps(about, ensure_ascii=False), **arrays)

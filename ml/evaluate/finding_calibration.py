@@ -30,6 +30,7 @@ class Scored:
         pooled_scores: float64 (n,), the pooled logits.
         hits: bool (n,), whether the centre of the first mark lies in a box.
         other_source: bool (n,), whether the X-ray is more similar to those of other sources.
+        earlier: Scores of the network that this one replaces, for the same X-rays; None if it replaces none.
     """
 
     xrays: Sequence[Xray]
@@ -37,6 +38,7 @@ class Scored:
     pooled_scores: NDArray[np.float64]
     hits: NDArray[np.bool_]
     other_source: NDArray[np.bool_]
+    earlier: Scored | None = None
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -55,6 +57,7 @@ class Scored:
             self.pooled_scores[chosen],
             self.hits[chosen],
             self.other_source[chosen],
+            self.earlier.subset(chosen) if self.earlier else None,
         )
 
 
@@ -115,7 +118,8 @@ def _missed_quantile(probabilities: NDArray[np.float64]) -> float:
 
 def _of_same_rank(scored: Scored, probabilities: NDArray[np.float64], old: FindingCalibration) -> float:
     """Returns the new probability below which as many X-rays lie as below the old threshold of other sources."""
-    before = old.probability(scored.map_scores, scored.pooled_scores)
+    earlier = scored.earlier or scored
+    before = old.probability(earlier.map_scores, earlier.pooled_scores)
     rank = int((before < old.not_seen_below_other_sources).sum())
     return float(np.append(np.sort(probabilities), 1.0)[rank])
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ml.data.findings import Xray, list_digests
-from ml.data.images import read_image
-from ml.evaluate.finding import Answered, calibration_error, figures, is_in_a_box
+from ml.evaluate.finding import figures
 from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
-from ml.evaluate.finding_calibration import Scored, answer, answer_cross_fitted, calibrate, mark_threshold
-from ml.evaluate.metrics import estimate
-from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.evaluate.finding_calibration import answer, answer_cross_fitted, calibrate
+from ml.evaluate.finding_comparison import differences
+from ml.evaluate.finding_scores import ScoredXray, fit_mark_threshold, join_scores, predict_scores
+from ml.progress import ProgressCallback, ProgressEvent
 from ml.serve.bundle import (
     CALIBRATION_IMAGES,
     TRAINING_IMAGES,
@@ -27,7 +25,7 @@ from ml.serve.bundle import (
     combine_bundles,
     write_bundle,
 )
-from ml.serve.finding import FindingCalibration, FindingPredictor, FindingScores
+from ml.serve.finding import FindingCalibration, FindingPredictor
 
 SEED = 0
 THRESHOLDS = ("not_seen_below", "not_seen_below_other_sources", "seen_from", "mark_from")
@@ -35,14 +33,6 @@ THRESHOLDS = ("not_seen_below", "not_seen_below_other_sources", "seen_from", "ma
 
 class RecalibrationRefused(Exception):
     """The X-rays are too few or unsuitable to recalibrate on; str(error) is one sentence for the user."""
-
-
-@dataclass(frozen=True)
-class _Predicted:
-    """An X-ray with the scores of the network."""
-
-    xray: Xray
-    scores: FindingScores
 
 
 def recalibrate(bundle: Bundle, xrays: Sequence[Xray], out: Path, on_progress: ProgressCallback) -> Bundle:
@@ -70,7 +60,11 @@ def recalibrate(bundle: Bundle, xrays: Sequence[Xray], out: Path, on_progress: P
     unseen = [xray for xray in xrays if not {xray.sha256, xray.original_sha256} & learned]
     usable = [xray for xray in unseen if not xray.contradicted]
     _check_numbers(usable)
-    predicted = _predict(FindingPredictor(finding), usable, on_progress)
+    predicted = [
+        each
+        for each in predict_scores(FindingPredictor(finding), usable, on_progress)
+        if each.scores is not None
+    ]
     left_out = {
         "trained_on": len(xrays) - len(unseen),
         "contradicted": len(unseen) - len(usable),
@@ -107,38 +101,13 @@ def _check_numbers(xrays: Sequence[Xray]) -> None:
             )
 
 
-def _predict(
-    predictor: FindingPredictor, xrays: Sequence[Xray], on_progress: ProgressCallback
-) -> list[_Predicted]:
-    """Returns the scores of the recognised X-rays."""
-    remaining, predicted = RemainingTime(len(xrays)), []
-    for number, xray in enumerate(xrays, start=1):
-        scores = predictor.scores(read_image(xray.path).pixels)
-        if scores is not None:
-            predicted.append(_Predicted(xray, scores))
-        if number % 10 == 0 or number == len(xrays):
-            on_progress(ProgressEvent("predict", 1, 1, number, len(xrays), {}, remaining.estimate(number)))
-    return predicted
-
-
 def _recalibrated(
-    finding: Bundle, predicted: Sequence[_Predicted], left_out: dict[str, int]
+    finding: Bundle, predicted: Sequence[ScoredXray], left_out: dict[str, int]
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Returns the files and the card of the recalibrated finding."""
-    scored = Scored(
-        [each.xray for each in predicted],
-        np.array([each.scores.map_score for each in predicted]),
-        np.array([each.scores.pooled_score for each in predicted]),
-        np.array(
-            [
-                bool(each.scores.marks) and is_in_a_box(each.scores.marks[0], each.xray.boxes)
-                for each in predicted
-            ]
-        ),
-        np.array([each.scores.other_source for each in predicted]),
-    )
+    scored = join_scores(predicted)
     old = FindingCalibration.of(finding.card)
-    new = calibrate(scored, _mark_threshold(predicted, old.mark_from), old)
+    new = calibrate(scored, fit_mark_threshold(predicted, old.mark_from), old)
     if not new["map_weight"] and not new["pooled_weight"]:
         raise RecalibrationRefused(
             "The scores of the network are not higher for the X-rays with a fracture than for those without one. "
@@ -169,7 +138,7 @@ def _recalibrated(
         else None,
         "before": figures(before),
         "after": figures(after),
-        "differences": _differences(before, after),
+        "differences": differences(before, after),
     }
     files = {**finding.files(), CALIBRATION_IMAGES: list_digests(scored.xrays)}
     card = {
@@ -187,47 +156,3 @@ def _is_changed(old: FindingCalibration, new: FindingCalibration) -> bool:
         (one is None) != (other is None) or (one is not None and not math.isclose(one, other, abs_tol=1e-6))
         for one, other in pairs
     )
-
-
-def _mark_threshold(predicted: Sequence[_Predicted], old: float) -> float:
-    """Returns the score threshold of further marks: the old one, unless the fractures have boxes."""
-    if not all(each.xray.boxes for each in predicted if each.xray.fractured):
-        return old
-    false_positives = [
-        mark.score
-        for each in predicted
-        for mark in each.scores.marks
-        if not is_in_a_box(mark, each.xray.boxes)
-    ]
-    return mark_threshold(false_positives, len(predicted))
-
-
-def _differences(before: Answered, after: Answered) -> dict[str, Mapping[str, Any]]:
-    """Returns the paired differences, after minus before, with their intervals."""
-    labels, groups = before.labels, np.array([xray.group for xray in before.xrays])
-
-    def of_errors(chosen: Any) -> float:
-        one, other = (
-            calibration_error(labels[chosen], answered.probabilities[chosen]) for answered in (before, after)
-        )
-        return other - one
-
-    fractured, unfractured = np.flatnonzero(labels), np.flatnonzero(~labels)
-    missed = after.not_seen.astype(float) - before.not_seen
-    alarms = after.seen.astype(float) - before.seen
-    found = {
-        "calibration_error": estimate(of_errors, groups, resamples=1000),
-        "missed": estimate(
-            lambda chosen: float(missed[fractured][chosen].mean()), groups[fractured], resamples=1000
-        ),
-        "false_alarms": estimate(
-            lambda chosen: float(alarms[unfractured][chosen].mean()), groups[unfractured], resamples=1000
-        ),
-    }
-    return {
-        name: {
-            key: None if math.isnan(value) else value
-            for key, value in (("value", each.value), ("low", each.low), ("high", each.high))
-        }
-        for name, each in found.items()
-    }

@@ -1,4 +1,4 @@
-"""The network that detects and localises fractures, and the recipes that train it.
+"""The network that detects and localises fractures.
 
 The backbone is EfficientNet-Lite2 without its last blocks. A feature pyramid (Lin et al. 2017) merges its feature
 maps at strides 32, 16 and 8 into a map of fracture logits and boxes at stride 8. The pooled features of its last
@@ -7,17 +7,14 @@ block give one fracture logit for the image and one logit for each body part.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 from keras import layers
 
 from ml.data.findings import BODY_PARTS
 from ml.networks import efficientnet_lite
-from ml.networks.recipes import XRAY_AUGMENTATION, Augmentation
-from ml.serve.preprocessing import InputSpec
+from ml.networks.finding_recipes import WIDTH
 
 # The layers up to these blocks are frozen. Their outputs are computed once per copy of an X-ray and cached.
 FROZEN = ("block_6", "block_10")
@@ -29,125 +26,11 @@ CELL = 8
 BOX_UNIT = 32
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """One cycle of the learning rate schedule: linear warm-up, then cosine decay (Loshchilov & Hutter 2017).
-
-    Attributes:
-        steps: Number of training steps.
-        crop: Side of the random crop of each copy, in pixels; a multiple of 32. The crop of an X-ray with boxes
-            contains the centre of one of them.
-        part_loss: Weight of the body part loss. The losses of the map cells and of the pooled logit have weight 1.
-    """
-
-    steps: int
-    crop: int
-    part_loss: float = 0.2
-
-
-@dataclass(frozen=True)
-class FindingRecipe:
-    """Hyperparameters and validation scheme of a training run of the finding network.
-
-    Attributes:
-        name: Unique name, as used on the command line.
-        summary: One sentence for people who choose a recipe.
-        input: Preprocessing of the images.
-        views: Number of augmented copies of each unfractured and of each fractured X-ray, in addition to the
-            unaugmented one.
-        cycles: Learning rate cycles. Each starts from the averaged weights of the previous one.
-        fractured: Number of fractured X-rays in a batch.
-        unfractured: Number of unfractured X-rays in a batch.
-        learning_rate: Maximum learning rate of each cycle.
-        warm_up: Number of steps at the start of each cycle in which the learning rate rises linearly.
-        weight_decay: Weight decay of AdamW. Biases are excluded.
-        dropout: Dropout rate of the pooled features.
-        plain: Probability of the unaugmented copy. Equal for both classes; otherwise the network could detect the class
-            from augmentation artifacts.
-        hard: Exponent of the hard-negative sampling weight; 0 disables it.
-        box_loss: Weight of the box regression loss.
-        map_loss: Weight of the image-level loss of the map's log-sum-exp.
-        average: Decay of the moving average of the weights, which replaces them at the end of a cycle (Polyak &
-            Juditsky 1992).
-        folds: Number of folds into which the X-rays are split by group.
-        held_out: Number of folds that are predicted by a network trained on the others. These predictions calibrate the
-            model and set the thresholds. If 1, that network is released; otherwise a final network is trained on all
-            X-rays.
-        augmentation: Random transformations of the augmented copies.
-        pretrained: File with pretrained backbone weights in ml/networks/pretrained; None for random weights.
-        width: Multiplier of the number of filters of the backbone. Pretrained weights fit that of EfficientNet-Lite2.
-    """
-
-    name: str
-    summary: str
-    input: InputSpec
-    views: tuple[int, int]
-    cycles: tuple[Cycle, ...]
-    fractured: int
-    unfractured: int
-    learning_rate: float
-    warm_up: int = 40
-    weight_decay: float = 0.02
-    dropout: float = 0.3
-    plain: float = 0.35
-    hard: float = 1.0
-    box_loss: float = 0.5
-    map_loss: float = 0.5
-    average: float = 0.99
-    folds: int = 3
-    held_out: int = 1
-    augmentation: Augmentation = XRAY_AUGMENTATION
-    pretrained: str | None = "efficientnet_lite2.imagenet.weights.h5"
-    width: float = efficientnet_lite.WIDTH_MULTIPLIER
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-FRACTURE = FindingRecipe(
-    name="fracture",
-    summary="The upper half of an EfficientNet-Lite2 with a map, trained on crops of augmented copies.",
-    # The longer side of most FracAtlas X-rays is 454 pixels.
-    input=InputSpec(448, trim=True, contrast=True),
-    views=(1, 3),
-    # The smaller crops of the first cycle halve the time of a step.
-    cycles=(Cycle(400, 256), Cycle(650, 320, part_loss=0.5)),
-    fractured=6,
-    unfractured=10,
-    learning_rate=5e-4,
-)
-
-TINY_FRACTURE = FindingRecipe(
-    name="tiny",
-    summary="A few steps of a narrow network on small images, for tests and for trying the command line.",
-    input=InputSpec(96, contrast=True),
-    views=(1, 1),
-    cycles=(Cycle(2, 64), Cycle(2, 96)),
-    fractured=2,
-    unfractured=2,
-    learning_rate=1e-3,
-    warm_up=2,
-    folds=2,
-    pretrained=None,
-    width=0.5,
-)
-
-# Takes four times as long as FRACTURE. The released network is trained on all X-rays.
-FRACTURE_CROSS = replace(
-    FRACTURE, name="fracture_cross", summary="Cross-validated, then trained on all X-rays.", held_out=3
-)
-TINY_FRACTURE_CROSS = replace(TINY_FRACTURE, name="tiny_cross", held_out=2)
-
-FINDING_RECIPES = {
-    recipe.name: recipe for recipe in (FRACTURE, FRACTURE_CROSS, TINY_FRACTURE, TINY_FRACTURE_CROSS)
-}
-
-
 def build(
     size: int | None,
     weights: Path | None = None,
     dropout: float = 0.0,
-    width: float = efficientnet_lite.WIDTH_MULTIPLIER,
+    width: float = WIDTH,
 ) -> keras.Model:
     """Builds the finding network as a Functional model.
 

@@ -197,6 +197,12 @@ def differ_by_calibration_only(one: Bundle, other: Bundle) -> bool:
     )
 
 
+def have_same_kind(one: Bundle, other: Bundle) -> bool:
+    """Returns whether two bundles answer the kind of fracture with the same files; their findings may differ."""
+    ours, theirs = (_read_json(bundle.path / CHECKSUMS) for bundle in (one, other))
+    return all(ours.get(name) == theirs.get(name) for name in {*ours, *theirs} - {FINDING_CHECKSUMS})
+
+
 def _checksum(checksums: Mapping[str, str]) -> str:
     lines = "".join(f"{checksums[name]}  {name}\n" for name in sorted(checksums))
     return hashlib.sha256(lines.encode()).hexdigest()

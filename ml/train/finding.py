@@ -20,7 +20,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ml.data.findings import BODY_PARTS, Box, Xray
-from ml.networks.finding import BOX_UNIT, CELL, FindingRecipe, split
+from ml.networks.finding import BOX_UNIT, CELL, split
+from ml.networks.finding_recipes import FindingRecipe
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.train.finding_features import CachedFeatures
 from ml.train.fitting import TrainingStopped
@@ -34,7 +35,7 @@ CORE, LEAST_CORE = 0.3, 5.7
 MARGIN = 6
 # Weight of the summed loss of the negative cells. The loss of the positive cells is averaged over each image.
 UNFRACTURED_CELLS = 0.1
-STEPS_BETWEEN_CHECKPOINTS = 100
+STEPS_BETWEEN_CHECKPOINTS = 50
 SECONDS_BETWEEN_EVENTS = 1.0
 PREDICTION_BATCH = 16
 
@@ -251,6 +252,8 @@ def fit_cycle(
     step = _step(trainable, state.optimizer, recipe, cycle.part_loss)
     earlier = sum(other.steps for other in recipe.cycles[: run.cycle])
     total = sum(other.steps for other in recipe.cycles)
+    earlier_epochs = sum(_num_epochs(other.steps) for other in recipe.cycles[: run.cycle])
+    epochs = sum(_num_epochs(other.steps) for other in recipe.cycles)
     last_report, recent = 0.0, []
     while state.done < cycle.steps:
         warm_up = min(1.0, state.done / max(recipe.warm_up, 1))
@@ -262,24 +265,31 @@ def fit_cycle(
         state.update_averages(recipe.average)
         recent.append({name: float(loss) for name, loss in losses.items()})
         last = state.done == cycle.steps
-        if state.done % STEPS_BETWEEN_CHECKPOINTS == 0 or last:
+        is_checkpoint = last or state.done % STEPS_BETWEEN_CHECKPOINTS == 0
+        if is_checkpoint:
             state.history.append(
                 {name: float(np.mean([loss[name] for loss in recent])) for name in recent[0]}
             )
             recent = []
             state.save(run.checkpoint, sampler.hard_negative_weights)
-        if time.monotonic() - last_report > SECONDS_BETWEEN_EVENTS or last:
-            last_report, done = time.monotonic(), earlier + state.done
-            metrics = {name: float(loss) for name, loss in losses.items()}
-            left = run.remaining.estimate(run.number + done / total)
-            run.on_progress(
-                ProgressEvent(run.name, run.cycle + 1, len(recipe.cycles), done, total, metrics, left)
-            )
+        if time.monotonic() - last_report > SECONDS_BETWEEN_EVENTS or is_checkpoint:
+            last_report = time.monotonic()
+            left = run.remaining.estimate(run.number + (earlier + state.done) / total)
+            before = (_num_epochs(state.done) - 1) * STEPS_BETWEEN_CHECKPOINTS
+            steps = min(STEPS_BETWEEN_CHECKPOINTS, cycle.steps - before)
+            metrics = state.history[-1] if is_checkpoint else recent[-1]
+            epoch = earlier_epochs + _num_epochs(state.done)
+            run.on_progress(ProgressEvent(run.name, epoch, epochs, state.done - before, steps, metrics, left))
         if run.should_stop() and not last:
             raise TrainingStopped
     for variable, value in zip(trainable.trainable_variables, state.averages, strict=True):
         variable.assign(value)
     return state.history
+
+
+def _num_epochs(steps: int) -> int:
+    """Returns the number of epochs for progress events: the steps between two checkpoints are one epoch."""
+    return math.ceil(steps / STEPS_BETWEEN_CHECKPOINTS)
 
 
 def scores_of(model: keras.Model, features: CachedFeatures, numbers: NDArray[np.int64]) -> Scores:
@@ -333,7 +343,14 @@ def _step(
             body_part = tf.reduce_mean(cross_entropy(body_parts, outputs["part"]) * body_parts_known[:, None])
             total = cells + picture + recipe.box_loss * box + recipe.map_loss * by_map + part_loss * body_part
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        losses = {"cells": cells, "box": box, "picture": picture, "map": by_map, "part": body_part}
+        losses = {
+            "loss": total,
+            "cells": cells,
+            "box": box,
+            "picture": picture,
+            "map": by_map,
+            "part": body_part,
+        }
         return losses, tf.sigmoid(pooled) + tf.sigmoid(highest)
 
     compiled: Callable[..., Any] = tf.function(step)

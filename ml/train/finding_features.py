@@ -20,7 +20,8 @@ from PIL import Image, ImageFilter
 from ml.data.findings import Box, Xray
 from ml.data.image_limits import ImageRefused
 from ml.data.images import read_image
-from ml.networks.finding import FROZEN, FindingRecipe
+from ml.networks.finding import FROZEN
+from ml.networks.finding_recipes import FindingRecipe
 from ml.networks.recipes import Augmentation
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 from ml.serve.inference import num_threads

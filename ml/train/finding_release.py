@@ -20,7 +20,7 @@ from ml.evaluate.body_part import body_part_figures, fit_body_part_rule
 from ml.evaluate.finding import figures
 from ml.evaluate.finding_calibration import Scored, answer_cross_fitted, calibrate, mark_threshold
 from ml.networks import finding as network
-from ml.networks.finding import FindingRecipe
+from ml.networks.finding_recipes import FindingRecipe
 from ml.networks.recipes import PRETRAINED
 from ml.progress import ProgressCallback, RemainingTime
 from ml.serve import out_of_distribution

@@ -3,6 +3,8 @@
 import logging
 import shutil
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from classifier.datasets import archives
 from classifier.datasets.jobs.collect_images import add_reviewed, unpack_upload, write_previous
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.zip_checks import ZipRefused
-from ml.data.manifests import SPLITS, DatasetRefused, Manifest
+from ml.data.manifests import NO_KIND, SPLITS, DatasetRefused, Item, Manifest
 
 log = logging.getLogger(__name__)
 NUM_SAMPLES = 6
@@ -44,14 +46,14 @@ def build_dataset(dataset_id: int) -> None:
 
 
 def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
-    images, groups = folder / "images", folder / "groups.csv"
+    images = folder / "images"
     shutil.rmtree(images, ignore_errors=True)  # Half unpacked by an earlier attempt.
     images.mkdir(parents=True)
     reviewed: dict[str, int] = {}
     if dataset.source == DatasetVersion.Source.ZIP:
         unpack_upload(dataset, lease, images)
     else:
-        reviewed = add_reviewed(dataset, lease, images, groups)
+        reviewed = add_reviewed(dataset, lease, images)
     manifest, report = _audit(dataset, lease, folder)
     _check(manifest, images)
     on_progress = lease.progress_callback("store", len(manifest.items))
@@ -74,15 +76,14 @@ def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
             checksum=manifest.checksum(),
             images=num_images,
         )
-        dataset.notify_creator(f"{dataset} is ready: {num_images} images in {num_classes} classes.")
+        in_classes = f" in {num_classes} classes" if num_classes else ""
+        dataset.notify_creator(f"{dataset} is ready: {num_images} images{in_classes}.")
         dataset.delete_upload()
 
 
 def _audit(dataset: DatasetVersion, lease: Lease, folder: Path) -> tuple[Manifest, dict[str, Any]]:
-    out, groups = folder / "audit", folder / "groups.csv"
+    out = folder / "audit"
     command: list[str | Path] = ["audit", folder / "images", "--out", out, "--jsonl"]
-    if groups.exists():
-        command += ["--groups", groups]
     if previous := write_previous(dataset, folder / "previous.csv"):
         command += ["--previous", previous]
     with MlProcess(command, work=folder) as process:
@@ -100,7 +101,8 @@ def _check(manifest: Manifest, images: Path) -> None:
     same = DatasetVersion.objects.filter(checksum=manifest.checksum()).first()
     if same is not None:
         raise DatasetRefused(f"{same} already contains exactly these images and labels.")
-    empty = {folder.name for folder in images.iterdir()} - {item.label for item in manifest.subset("train")}
+    folders = {folder.name for folder in images.iterdir() if folder.is_dir()} - {NO_KIND}
+    empty = folders - {item.label for item in manifest.subset("train")}
     if empty:
         raise DatasetRefused(
             f"The class {min(empty)!r} has no training images left: "
@@ -111,16 +113,33 @@ def _check(manifest: Manifest, images: Path) -> None:
 def _describe(manifest: Manifest) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     paths: dict[str, list[str]] = {name: [] for name in manifest.classes}
+    kinds = [replace(item, finding=None) for item in manifest.subset("test") if item.label != NO_KIND]
     for item in manifest.items:
         counts[item.split][item.label] += 1
-        paths[item.label].append(item.path)
+        paths.setdefault(item.label, []).append(item.path)
     return {
         "checksum": manifest.checksum(),
-        "test_checksum": Manifest.of(manifest.root, manifest.subset("test")).checksum(),
+        "test_checksum": Manifest.of(manifest.root, kinds).checksum() if kinds else "",
         "classes": manifest.classes,
         "counts": counts,
+        "findings": _count_findings(manifest),
         # Spread over the class: neighbours by name are often views of one bone.
         "samples": {
             name: those[:: max(1, len(those) // NUM_SAMPLES)][:NUM_SAMPLES] for name, those in paths.items()
         },
+    }
+
+
+def _count_findings(manifest: Manifest) -> dict[str, dict[str, int]]:
+    known = {split: [item for item in manifest.subset(split) if item.finding is not None] for split in SPLITS}
+    return {split: _count(items) for split, items in known.items()} if any(known.values()) else {}
+
+
+def _count(items: Sequence[Item]) -> dict[str, int]:
+    labels = [item.finding for item in items if item.finding is not None]
+    return {
+        "fractured": sum(each.fractured for each in labels),
+        "unfractured": sum(not each.fractured for each in labels),
+        "with_boxes": sum(bool(each.boxes) for each in labels),
+        "groups": len({item.group for item in items}),
     }

@@ -13,7 +13,8 @@ from classifier.datasets import archives, zip_intake
 from classifier.datasets.jobs.dicom_pictures import replace_dicom
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.reviewed_images import is_reviewed_image, reviewed_images
-from ml.data.manifests import Item, Manifest
+from ml.data import finding_labels
+from ml.data.manifests import FINDINGS, Item, Manifest
 
 
 def unpack_upload(dataset: DatasetVersion, lease: Lease, images: Path) -> None:
@@ -25,8 +26,8 @@ def unpack_upload(dataset: DatasetVersion, lease: Lease, images: Path) -> None:
     replace_dicom(images, lease)
 
 
-def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path, groups: Path) -> dict[str, int]:
-    """The parent's images, and the radiographs on whose label their reviewers agree.
+def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path) -> dict[str, int]:
+    """The parent's images, and the radiographs on whose finding their reviewers agree, with a table of the findings.
 
     The reviewed ones of the parent are looked at anew: a verdict may have changed, a radiograph may be deleted,
     a site may allow it no longer.
@@ -35,20 +36,22 @@ def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path, groups: Pa
     """
     parent = cast(DatasetVersion, dataset.parent)
     manifest = archives.unpack(parent, lease.progress_callback("fetch", parent.num_images))
-    for item in manifest.items:
-        if not is_reviewed_image(item.path):
-            _copy(manifest.file(item), images / item.path)
     reviewed, counts = reviewed_images(parent.classes)
     on_progress = lease.progress_callback("add reviewed", len(reviewed))
-    with groups.open("w", newline="") as file:
+    with (images / FINDINGS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["path", "group"])
+        table.writerow(["image", "group", *finding_labels.COLUMNS])
+        for item in manifest.items:
+            if not is_reviewed_image(item.path):
+                _copy(manifest.file(item), images / item.path)
+                if item.finding is not None:
+                    table.writerow([item.path, item.group, *item.finding.row()])
         for number, image in enumerate(reviewed, start=1):
             target = images / image.path
             target.parent.mkdir(parents=True, exist_ok=True)
             with default_storage.open(str(image.radiograph.image)) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-            table.writerow([image.path, image.group])
+            table.writerow([image.path, image.group, *image.finding.row()])
             on_progress(number)
     return counts
 

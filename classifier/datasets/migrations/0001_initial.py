@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('test_checksum', models.CharField(blank=True, max_length=64)),
                 ('classes', models.JSONField(default=list)),
                 ('counts', models.JSONField(default=dict)),
+                ('findings', models.JSONField(default=dict)),
                 ('samples', models.JSONField(default=dict)),
                 ('report', models.JSONField(default=dict)),
                 ('reviewed', models.JSONField(default=dict)),

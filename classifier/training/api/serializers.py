@@ -16,6 +16,7 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
+from ml.networks.finding_recipes import RETRAINING_RECIPES
 from ml.networks.recipes import RECIPES
 
 
@@ -28,15 +29,18 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
         help_text="The model version that the run starts from.",
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    trains_finding = serializers.BooleanField(
+        help_text="Whether the run trains the finding; otherwise it trains the kind of fracture."
+    )
     is_canceling = serializers.BooleanField()
     error = NullableCharField()
 
     class Meta:
         model = TrainingRun
         fields = [
-            "id", "state", "dataset_version", "recipe", "start", "start_version", "epochs_asked", "batch_size",
-            "seed", "created_by", "created_at", "started_at", "finished_at", "is_canceling", "phase", "epoch",
-            "epochs", "step", "steps", "seconds_left", "error",
+            "id", "state", "dataset_version", "recipe", "trains_finding", "start", "start_version", "epochs_asked",
+            "batch_size", "seed", "created_by", "created_at", "started_at", "finished_at", "is_canceling", "phase",
+            "epoch", "epochs", "step", "steps", "seconds_left", "error",
         ]  # fmt: skip
 
 
@@ -60,8 +64,13 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
 # The services check the limits below as well. The serializers declare them for the OpenAPI schema.
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
     dataset_version = StrictIntegerField()
-    recipe = serializers.ChoiceField(list(RECIPES))
-    start = serializers.ChoiceField(TrainingRun.Start.choices)
+    recipe = serializers.ChoiceField(
+        [*RECIPES, *RETRAINING_RECIPES],
+        help_text="The recipes that end in `_tune` train the finding, the others the kind of fracture.",
+    )
+    start = serializers.ChoiceField(
+        TrainingRun.Start.choices, help_text="A run of the finding starts from the live model."
+    )
     epochs = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_EPOCHS)
     batch_size = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_BATCH_SIZE)
     seed = StrictIntegerField(default=0, min_value=0, max_value=MAX_SEED)
@@ -86,7 +95,13 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
     candidate = serializers.IntegerField(source="candidate.number")
     live = serializers.IntegerField(source="live.number")
     dataset_version = serializers.IntegerField(source="dataset_version_id")
-    verdict = NullableCharField()
+    verdict = NullableCharField(help_text="On the kind of fracture; null if it is the same in both.")
+    finding = serializers.JSONField(
+        help_text=(
+            "The figures of the two findings on the same test X-rays, and their paired differences; or the error if "
+            "they could not be compared. Empty if the finding is the same in both."
+        )
+    )
     test_checksum = NullableCharField(help_text="Checksum of the test images that both were evaluated on.")
     error = NullableCharField()
 
@@ -94,7 +109,7 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
         model = Comparison
         fields = [
             "id", "state", "candidate", "live", "dataset_version", "verdict", "num_images", "num_left_out",
-            "is_origin_known", "test_checksum", "result", "created_at", "finished_at", "error",
+            "is_origin_known", "test_checksum", "result", "finding", "created_at", "finished_at", "error",
         ]  # fmt: skip
 
 

@@ -119,8 +119,8 @@ class RetrainingScheduleViewSet(ViewSet[RetrainingSchedule]):
     retrieve=extend_schema(
         operation_id="comparison_retrieve",
         description=(
-            "Returns how two models compare on the same test images: paired differences with intervals, and where "
-            "they disagree."
+            "Returns how two models compare on the same test images, for each part of the answer that differs: paired "
+            "differences with intervals, and where their kinds of fracture disagree."
         ),
         responses={200: ComparisonSerializer, **errors(404)},
     )

@@ -9,7 +9,7 @@ from classifier.core.jobs import run_claimed
 from classifier.core.leases import Lease
 from classifier.datasets import archives
 from classifier.registry import bundles
-from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
+from classifier.training.jobs.paired_comparison import Candidate, TrainingImages, compare
 from classifier.training.models import Comparison
 from ml.data.manifests import DatasetRefused
 from ml.serve.bundle import BundleError
@@ -33,13 +33,11 @@ def run_comparison(comparison_id: int) -> None:
 def _compare(comparison: Comparison, lease: Lease, folder: Path) -> None:
     dataset = comparison.dataset_version
     manifest = archives.unpack(dataset, lease.progress_callback("fetch", dataset.num_images))
-    test = HeldOutTestSet.make(
-        manifest, [TrainingImages.of(comparison.candidate), TrainingImages.of(comparison.live)]
-    )
-    candidate, live = bundles.fetch(comparison.candidate).path, bundles.fetch(comparison.live).path
+    candidate = Candidate(bundles.fetch(comparison.candidate), TrainingImages.of(comparison.candidate))
+    live = bundles.fetch(comparison.live)
     folder.mkdir(parents=True, exist_ok=True)
-    fields = compare(candidate, live, test, work=folder, lease=lease)
+    fields = compare(candidate, live, comparison.live, manifest, work=folder, lease=lease)
     with transaction.atomic():
         lease.finish(Comparison.State.SUCCEEDED, **fields)
-        verdict = Comparison.Verdict(fields["verdict"]).label
-        comparison.report(f"{comparison}: {verdict}, on {fields['num_images']} test images.")
+        comparison.refresh_from_db()
+        comparison.report(f"{comparison}: {comparison.outcome}.")

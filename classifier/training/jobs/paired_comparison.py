@@ -1,4 +1,7 @@
-"""Compares two models on the same frozen test images, without those that one of them was trained on."""
+"""Compares two models on the same frozen test images, without those that one of them was trained on.
+
+Each part of the answer is compared by itself: the kind of fracture, and the finding.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +9,14 @@ from typing import Any, Self
 
 from classifier.core.jobs import watch
 from classifier.core.leases import Lease
-from classifier.core.ml_process import MlProcess, read_json
+from classifier.core.ml_process import CommandFailed, MlProcess, read_json
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
-from ml.serve.bundle import TRAINING_IMAGES
+from ml.serve.bundle import TRAINING_IMAGES, Bundle, have_same_kind
 
 # Verdicts on the candidate, from the paired bootstrap interval of the balanced accuracy.
 VERDICTS = {
@@ -25,7 +28,7 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The images that a model was trained on, including those of the models that it started from.
+    """The images that the kind of a model was trained on, including those of the models that it started from.
 
     Attributes:
         checksums: SHA-256 of each image.
@@ -45,8 +48,9 @@ class TrainingImages:
 
     @classmethod
     def of(cls, version: ModelVersion) -> Self:
-        if hasattr(version, "training_run"):
-            return cls.of_run(version.training_run)
+        run = getattr(version, "training_run", None)
+        if run is not None and not run.trains_finding:
+            return cls.of_run(run)
         listed = bundles.fetch(version).file(TRAINING_IMAGES)
         if listed.exists():
             return cls(frozenset(listed.read_text(encoding="ascii").split()), True)
@@ -96,10 +100,50 @@ class HeldOutTestSet:
         return cls(held_out, len(test) - len(kept), is_known)
 
 
-def compare(candidate: Path, live: Path, test: HeldOutTestSet, *, work: Path, lease: Lease) -> dict[str, Any]:
-    """Runs `python -m ml compare` and returns the fields of a Comparison that succeeded.
+@dataclass(frozen=True)
+class Candidate:
+    """A bundle that is compared with a live one.
 
-    In its result, a is the live model and b the candidate.
+    Attributes:
+        bundle: the bundle.
+        images: the images that its kind of fracture was trained on.
+        answers: file of its answers to the test images, if there is one.
+    """
+
+    bundle: Bundle
+    images: TrainingImages
+    answers: Path | None = None
+
+
+def compare(
+    candidate: Candidate,
+    live: Bundle,
+    live_version: ModelVersion,
+    manifest: Manifest,
+    *,
+    work: Path,
+    lease: Lease,
+) -> dict[str, Any]:
+    """Compares the parts that differ, and returns the fields of a Comparison that succeeded.
+
+    Raises:
+        DatasetRefused, CommandFailed: the kinds differ and cannot be compared.
+    """
+    fields: dict[str, Any] = {}
+    if not have_same_kind(candidate.bundle, live):
+        images = [candidate.images, TrainingImages.of(live_version)]
+        test = HeldOutTestSet.make(manifest.with_kinds(), images)
+        fields |= _compare_kinds(candidate.answers or candidate.bundle.path, live.path, test, work, lease)
+    new, old = candidate.bundle.finding, live.finding
+    if new is not None and old is not None and new.checksum != old.checksum:
+        fields["finding"] = _compare_findings(new, old, manifest, work, lease)
+    return fields
+
+
+def _compare_kinds(
+    candidate: Path, live: Path, test: HeldOutTestSet, work: Path, lease: Lease
+) -> dict[str, Any]:
+    """Runs `python -m ml compare`. In its result, a is the live model and b the candidate.
 
     Args:
         candidate, live: bundles, or files of answers.
@@ -118,3 +162,28 @@ def compare(candidate: Path, live: Path, test: HeldOutTestSet, *, work: Path, le
         "verdict": VERDICTS[result["verdict"]],
         "result": result,
     }
+
+
+def _compare_findings(
+    candidate: Bundle, live: Bundle, manifest: Manifest, work: Path, lease: Lease
+) -> dict[str, Any]:
+    """Runs `python -m ml compare-finding`, and returns its result or, if it is refused, why."""
+    if not any(item.finding for item in manifest.subset("test")):
+        return {
+            "error": "The data set of the comparison has no test X-rays that are known to be fractured or not."
+        }
+    table, out = work / "findings.csv", work / "finding.json"
+    manifest.write(table)
+    command: list[str | Path] = ["compare-finding", live.path, candidate.path, table]
+    command += ["--images", manifest.root, "--out", out, "--jsonl"]
+    try:
+        with MlProcess(command, work=work) as process:
+            watch(process, lease, phase="compare finding", fields_of=_step_fields)
+    except CommandFailed as refused:
+        return {"error": str(refused)}
+    result: dict[str, Any] = read_json(out.read_text(encoding="utf-8"))
+    return result
+
+
+def _step_fields(event: dict[str, Any]) -> dict[str, Any]:
+    return {"step": event["step"], "steps": event["steps"]}

@@ -56,9 +56,9 @@ def a_month_after(moment: datetime) -> datetime:
 
 
 def _start(schedule: RetrainingSchedule) -> str:
-    parent, recipe = DatasetVersion.objects.newest(), RECIPES.get(schedule.recipe)
+    parent, recipe = DatasetVersion.objects.with_classes().newest(), RECIPES.get(schedule.recipe)
     if parent is None or recipe is None:
-        return "There is no data set version or recipe to start from."
+        return "There is no data set version with classes, or no recipe, to start from."
     dataset = DatasetVersion.objects.create(
         source=DatasetVersion.Source.REVIEWS,
         parent=parent,

@@ -19,7 +19,7 @@ from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages, compare
+from classifier.training.jobs.paired_comparison import Candidate, TrainingImages, compare
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.serve.bundle import Bundle, BundleError, combine_bundles, open_bundle
@@ -75,11 +75,29 @@ def _run(run: TrainingRun, lease: Lease, folder: Path) -> None:
     manifest = archives.unpack(
         run.dataset_version, lease.progress_callback("fetch", run.dataset_version.num_images)
     )
-    bundle = _train(run, lease, folder, manifest)
-    report = _evaluate(run, lease, folder, manifest, bundle)
-    comparison = _compare_with_live(run, lease, folder, manifest)
+    live = ModelVersion.objects.live()
+    live_bundle = bundles.fetch(live) if live else None
+    if run.trains_finding:
+        assert live and live_bundle  # noqa: S101 - a run of the finding started from a live model
+        finding = _train_finding(run, lease, folder, manifest)
+        report = live.report
+        candidate = Candidate(
+            combine_bundles(live_bundle, finding, folder / "version"), TrainingImages.of(live)
+        )
+    else:
+        kinds = manifest.with_kinds()
+        kind = _train(run, lease, folder, kinds)
+        report = _evaluate(run, lease, folder, kinds, kind)
+        candidate = Candidate(
+            _with_finding_of(live_bundle, kind, folder / "version"),
+            TrainingImages.of_run(run),
+            folder / "report" / "answers.npz",
+        )
+    bundle = candidate.bundle
+    comparison = None
+    if live and live_bundle:
+        comparison = _compare_with_live(run, lease, folder, manifest, candidate, live, live_bundle)
     lease.renew_for_storing(phase="store")
-    bundle = _with_live_finding(bundle, folder / "version")
     archive = bundles.store(bundle)
     with transaction.atomic():
         same_as = ModelVersion.objects.filter(checksum=bundle.checksum).first()
@@ -108,6 +126,25 @@ def _train(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> 
         command += ["--epochs", str(run.epochs_asked)]
     if run.batch_size:
         command += ["--batch-size", str(run.batch_size)]
+    _follow_training(run, lease, folder, command)
+    return open_bundle(out)
+
+
+def _train_finding(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> Bundle:
+    """Returns the bundle of the new finding."""
+    assert run.start_version  # noqa: S101 - request_training chose the live version
+    out, table = folder / "bundle", folder / "manifest.csv"
+    manifest.write(table)
+    if out.exists():
+        return open_bundle(out)  # As in _train.
+    command: list[str | Path] = ["train-finding", table, "--images", manifest.root, "--recipe", run.recipe]
+    command += ["--start", bundles.fetch(run.start_version).path, "--seed", str(run.seed), "--jsonl"]
+    command += ["--out", out, "--work", folder / "work"]
+    _follow_training(run, lease, folder, command)
+    return open_bundle(out)
+
+
+def _follow_training(run: TrainingRun, lease: Lease, folder: Path, command: list[str | Path]) -> None:
     with MlProcess(command, work=folder) as process:
         watch(
             process,
@@ -116,7 +153,6 @@ def _train(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> 
             fields_of=_event_fields(run, process),
             check_canceled=_cancel_check(run),
         )
-    return open_bundle(out)
 
 
 def _evaluate(
@@ -134,19 +170,21 @@ def _evaluate(
     return report
 
 
-def _compare_with_live(run: TrainingRun, lease: Lease, folder: Path, manifest: Manifest) -> Comparison | None:
-    """Not yet saved, as its candidate is no version yet. None while no model is live."""
-    live = ModelVersion.objects.live()
-    if live is None:
-        return None
+def _compare_with_live(
+    run: TrainingRun,
+    lease: Lease,
+    folder: Path,
+    manifest: Manifest,
+    candidate: Candidate,
+    live: ModelVersion,
+    live_bundle: Bundle,
+) -> Comparison:
+    """Returns a comparison that is not saved yet, because its candidate is not a version yet."""
     comparison = Comparison(
         live=live, dataset_version=run.dataset_version, created_by=run.created_by, finished_at=timezone.now()
     )
     try:
-        test = HeldOutTestSet.make(manifest, [TrainingImages.of_run(run), TrainingImages.of(live)])
-        fields = compare(
-            folder / "report" / "answers.npz", bundles.fetch(live).path, test, work=folder, lease=lease
-        )
+        fields = compare(candidate, live_bundle, live, manifest, work=folder, lease=lease)
     except (DatasetRefused, CommandFailed, BundleError) as refused:
         # The model version is still created. Its promotion page shows why the comparison failed.
         fields = {"state": Comparison.State.FAILED, "error": str(refused)[:500]}
@@ -155,11 +193,9 @@ def _compare_with_live(run: TrainingRun, lease: Lease, folder: Path, manifest: M
     return comparison
 
 
-def _with_live_finding(bundle: Bundle, path: Path) -> Bundle:
+def _with_finding_of(live: Bundle | None, kind: Bundle, path: Path) -> Bundle:
     """Returns a bundle with the trained kind of fracture and the finding of the live model, if that has one."""
-    live = ModelVersion.objects.live()
-    finding = bundles.fetch(live).finding if live else None
-    return combine_bundles(bundle, finding, path) if finding else bundle
+    return combine_bundles(kind, live.finding, path) if live and live.finding else kind
 
 
 def _make_version(run: TrainingRun, bundle: Bundle, archive: str, report: dict[str, Any]) -> ModelVersion:

@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
                 ('is_origin_known', models.BooleanField(default=True)),
                 ('verdict', models.CharField(blank=True, choices=[('better', 'significantly better'), ('same', 'no significant difference'), ('worse', 'significantly worse')], max_length=10)),
                 ('result', models.JSONField(default=dict)),
+                ('finding', models.JSONField(default=dict)),
                 ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='comparisons', to='registry.modelversion')),
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('dataset_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='comparisons', to='datasets.datasetversion')),

@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,18 @@ from classifier.datasets import archives
 from classifier.datasets.jobs.build import build_dataset
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.reviewed_images import reviewed_images
-from classifier.datasets.services import request_dataset_from_reviews, request_dataset_from_zip
+from classifier.datasets.services import (
+    expected_classes,
+    request_dataset_from_reviews,
+    request_dataset_from_zip,
+)
 from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
+from classifier.reviews.services import record_review
 from ml.data.manifests import Item, Manifest
-from tests.data_sets import KINDS, draw_zip, zip_of
+from tests.client import png
+from tests.data_sets import KINDS, draw_distinct, draw_zip, zip_of
+from tests.people import api_client, signed_in
 from tests.retraining import CLASSES, ONE, OTHER, answered, person, say, stored_dataset, zip_file
 
 # Uploads are removed when the transaction is through.
@@ -191,14 +199,16 @@ class TestReviewed:
         self, owner: User, two: list[User], alice: User, model: ModelVersion
     ) -> None:
         rita, raj = two
-        agreed, disputed, blurred, whole, elsewhere, trashed = (
+        agreed, unclear, disputed, blurred, whole, elsewhere, trashed = (
             answered(person_, model, seed=seed)
-            for seed, person_ in enumerate((owner, owner, owner, owner, alice, owner))
+            for seed, person_ in enumerate((owner, owner, owner, owner, owner, alice, owner))
         )
         for reviewer in two:
             say(reviewer, agreed, OTHER)
+        say(rita, unclear, ONE)
+        say(raj, unclear, OTHER)
         say(rita, disputed, ONE)
-        say(raj, disputed, OTHER)
+        say(raj, disputed, finding="no_fracture")
         say(rita, blurred, finding="not_assessable")
         say(rita, whole, finding="no_fracture")
         say(rita, elsewhere, ONE)
@@ -207,14 +217,19 @@ class TestReviewed:
 
         images, counts = reviewed_images(CLASSES)
 
-        assert [(image.radiograph, image.label) for image in images] == [(agreed.radiograph, OTHER)]
+        found = {image.radiograph: (image.label, image.finding.fractured) for image in images}
+        assert found == {
+            agreed.radiograph: (OTHER, True),
+            unclear.radiograph: ("no-kind", True),
+            whole.radiograph: ("no-kind", False),
+        }
         assert counts == {
             "used": 1,
+            "used_for_the_finding_only": 2,
             "in_the_trash": 1,
             "owner_has_no_site": 1,
             "reviewers_disagree": 1,
             "not_assessable": 1,
-            "no_class_for_no_fracture": 1,
         }
         with_whole, _ = reviewed_images([*CLASSES, "Not fractured"])
         assert "Not fractured" in {image.label for image in with_whole}
@@ -246,6 +261,91 @@ class TestReviewed:
         Site.objects.update(allows_training=False)
         with pytest.raises(NotAllowedNow, match="no reviewed X-rays from a site that allows training"):
             request_dataset_from_reviews(user=tara, parent=child)
+
+
+class TestFindings:
+    """What a data set knows of fractures: from a table in a zip, and from reviews."""
+
+    def test_a_table_in_a_zip_says_which_images_are_fractured(self, tara: User, model: ModelVersion) -> None:
+        files = {f"no-kind/{number}.png": png(draw_distinct("Oblique", 700 + number)) for number in range(8)}
+        rows = [
+            f"no-kind/{number}.png,p{number},{number % 2},{'1 2 30 40' if number % 2 else ''}"
+            for number in range(8)
+        ]
+        table = "\n".join(["image,group,fractured,boxes", *rows]).encode()
+
+        dataset = build(
+            send(
+                tara,
+                zip_of({f"X-rays/{name}": data for name, data in {**files, "findings.csv": table}.items()}),
+            )
+        )
+
+        assert (dataset.state, dataset.error, dataset.classes) == ("succeeded", "", [])
+        assert dataset.num_images == 8
+        found = dataset.findings
+        assert {split: numbers["fractured"] + numbers["unfractured"] for split, numbers in found.items()} == (
+            dataset.num_by_split
+        )
+        assert sum(numbers["with_boxes"] for numbers in found.values()) == 4
+        assert DatasetVersion.objects.newest_classes() == []
+        assert expected_classes() == CLASSES, "those of the live model"
+        page = signed_in(tara).get(f"/datasets/{dataset.pk}/").content.decode()
+        assert "X-rays that are known to show a fracture or not." in page
+        body = api_client(tara).get(f"/api/v1/dataset-versions/{dataset.pk}/").json()
+        assert body["findings"] == found
+
+    @pytest.mark.parametrize(
+        ("files", "error"),
+        [
+            ({"A/1.png": b"x", "no-kind/2.png": b"x"}, "the zip must contain findings.csv"),
+            ({"A/1.png": b"x", "A/findings.csv": b"x"}, "must be beside the class folders"),
+        ],
+    )
+    def test_a_zip_with_a_misplaced_or_missing_table_is_refused_at_the_door(
+        self, tara: User, files: dict[str, bytes], error: str
+    ) -> None:
+        with pytest.raises(UploadRefused, match=error):
+            send(tara, zip_of(files), new_classes=True)
+
+    def test_a_table_that_does_not_fit_the_images_is_refused_with_its_line(self, tara: User) -> None:
+        files = {
+            "no-kind/1.png": png(draw_distinct("Oblique", 1)),
+            "findings.csv": b"image,group,fractured\n2.png,a,1\n",
+        }
+        dataset = build(send(tara, zip_of(files)))
+        assert dataset.state == "failed"
+        assert "findings.csv line 2: '2.png' is not an image" in dataset.error
+
+    def test_reviews_bring_their_findings_and_boxes_and_later_versions_keep_those_of_the_parent(
+        self, tara: User, model: ModelVersion, tmp_path: Path
+    ) -> None:
+        parent = stored_dataset(tmp_path / "images")
+        owner = person("olga", site=Site.objects.create(name="Ward 3", allows_training=True))
+        rita = person("rita", "Reviewers")
+        broken, whole = (answered(owner, model, seed=seed) for seed in range(2))
+        boxes = [{"x": 10, "y": 20, "width": 30, "height": 40}]
+        record_review(reviewer=rita, prediction=broken, finding="fracture", class_name=ONE, boxes=boxes)
+        say(rita, whole, finding="no_fracture")
+
+        child = build(request_dataset_from_reviews(user=tara, parent=parent))
+
+        assert (child.state, child.error, child.classes) == ("succeeded", "", CLASSES)
+        known = {item.label: item.finding for item in items_of(child) if item.finding}
+        assert {label: found.fractured for label, found in known.items()} == {ONE: True, "no-kind": False}
+        assert known[ONE].boxes == ((10, 20, 30, 40),)
+        assert known[ONE].original_sha256 == broken.radiograph.sha256
+        assert child.num_images == parent.num_images + 2
+        assert child.test_checksum == Manifest.of(tmp_path, _kinds_for_testing(child)).checksum()
+
+        whole.radiograph.delete()
+        grandchild = build(request_dataset_from_reviews(user=tara, parent=child))
+        assert [item.label for item in items_of(grandchild) if item.finding] == [ONE]
+
+
+def _kinds_for_testing(dataset: DatasetVersion) -> list[Item]:
+    test = [item for item in items_of(dataset) if item.split == "test" and item.label != "no-kind"]
+    return [replace(item, finding=None) for item in test]
 
 
 def test_a_version_cannot_be_built_on_one_that_failed(tara: User) -> None:

@@ -11,6 +11,7 @@ from classifier.core.models import AuditEntry, User
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.training import gate
 from classifier.training.services import PromotionRefused, promote_version, request_comparison, roll_back
+from tests.people import signed_in
 from tests.retraining import compared, person, ready_dataset, trained_version
 
 
@@ -98,6 +99,84 @@ def test_a_model_of_unknown_origin_is_not_taken_at_its_figures(
 
     with pytest.raises(PromotionRefused, match="was trained on the images that it was tested on"):
         promote_version(user=tara, version=model)
+
+
+def compared_finding(**changes: dict[str, float]) -> dict[str, Any]:
+    """As `python -m ml compare-finding` writes it: figures that are equal but for these, with their differences."""
+    titles = {
+        "auroc": "auroc",
+        "calibration_error": "calibration_error",
+        "missed": "no_fracture_seen_among_fractured",
+        "false_alarms": "fracture_seen_among_unfractured",
+        "first_mark_in_a_box": "first_mark_in_a_box",
+    }
+    same = {"before": 0.5, "after": 0.5, "low": -0.1, "high": 0.1}
+    figures = {name: {**same, **changes.get(name, {})} for name in titles}
+
+    def side(of: str) -> dict[str, Any]:
+        estimates = {
+            titles[name]: {"value": figure[of], "low": 0.4, "high": 0.6, "n": 40}
+            for name, figure in figures.items()
+        }
+        return {"all": {"n": 90, "fractured": 40, **estimates}}
+
+    return {
+        "n": 90,
+        "fractured": 40,
+        "with_boxes": 40,
+        "groups": 12,
+        "left_out": 3,
+        "before": side("before"),
+        "after": side("after"),
+        "differences": {
+            name: {"value": figure["after"] - figure["before"], "low": figure["low"], "high": figure["high"]}
+            for name, figure in figures.items()
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (compared_finding(), ""),
+        (compared_finding(auroc={"after": 0.4}), ""),
+        (
+            compared_finding(auroc={"after": 0.4, "high": -0.01}),
+            "On 90 test X-rays, Model 2 has a significantly lower AUROC (0.400 compared with 0.500) than Model 1.",
+        ),
+        (compared_finding(missed={"after": 0.51}), "more missed fractures (0.510 compared with 0.500)"),
+        (compared_finding(calibration_error={"after": 0.51}), "a larger calibration error (0.510 compared"),
+        (compared_finding(false_alarms={"after": 0.6}), ""),
+        (compared_finding(false_alarms={"after": 0.6, "low": 0.01}), "significantly more false alarms"),
+        (
+            compared_finding(missed={"after": 0.6}, first_mark_in_a_box={"after": 0.3, "high": -0.1}),
+            "more missed fractures (0.600 compared with 0.500) and significantly fewer first marks in a box",
+        ),
+        ({**compared_finding(), "with_boxes": 0}, "No test X-ray has boxes"),
+        ({"error": "There are no test X-rays."}, "figures that compare the two. There are no test X-rays."),
+    ],
+)
+def test_a_trained_finding_is_judged_by_itself_on_the_test_x_rays(
+    tara: User, model: ModelVersion, candidate: ModelVersion, finding: dict[str, Any], said: str
+) -> None:
+    for version, recipe in ((model, "fracture"), (candidate, "fracture_tune")):
+        version.card = {"classes": [], "finding": {"recipe": {"name": recipe}}}
+        version.save()
+    compared(candidate, model, "", num_images=0, finding=finding)
+
+    objection = gate.check(candidate, model).objection
+    page = signed_in(tara).get("/models/2/promote/").content.decode()
+
+    assert gate.parts_changed(candidate, model) == "the finding"
+    assert said in objection
+    assert bool(said) == bool(objection)
+    assert ("Finding, on 90 test X-rays" in page) == ("n" in finding)
+    if said:
+        with pytest.raises(PromotionRefused):
+            promote_version(user=tara, version=candidate)
+    else:
+        promote_version(user=tara, version=candidate)
+        assert live() == candidate
 
 
 def test_what_is_live_cannot_be_promoted(tara: User, model: ModelVersion) -> None:

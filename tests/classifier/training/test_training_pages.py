@@ -1,6 +1,7 @@
 """Training runs: started, watched, canceled; the schedule and the audit log."""
 
 import re
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -58,7 +59,7 @@ def test_a_run_is_started_with_what_was_chosen(as_tess: Client) -> None:
     dataset = make_dataset()
     page = as_tess.get(f"/training/start/?dataset_version={dataset.pk}").text
     assert "A small network that trains in seconds" in page
-    assert "A training run trains the kind of fracture only." in page
+    assert "A training run trains one part of the answer" in page
     chosen = {
         "dataset_version": dataset.pk,
         "recipe": "tiny",
@@ -97,6 +98,54 @@ def test_recipes_for_tests_and_comparisons_are_folded_up_until_one_is_chosen(as_
     assert 'value="tiny"' in others.partition("</details>")[0]
     assert 'value="seed_cnn"' in others.partition("</details>")[0]
     assert "<details open>" in as_tess.post("/training/start/", chosen).text
+
+
+def test_a_run_of_the_finding_starts_from_the_live_model(as_tess: Client, model: ModelVersion) -> None:
+    model.card = {**model.card, "finding": {}}
+    model.save()
+    dataset = make_dataset(findings={"train": {"fractured": 40}})
+    form = as_tess.get("/training/start/").context["form"]
+    shown = {field.name: field.value() for field in form if field.value() is not None}
+
+    assert as_tess.post("/training/start/", {**shown, "recipe": "fracture_tune"}).status_code == 302
+
+    run = TrainingRun.objects.get()
+    assert (run.dataset_version, run.recipe, run.trains_finding) == (dataset, "fracture_tune", True)
+    assert (run.start, run.start_version) == ("live", model)
+    for address in ("/training/", f"/training/{run.pk}/"):
+        assert "finding" in as_tess.get(address).text.lower()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "findings", "card", "sentence"),
+    [
+        ({}, {}, {"finding": {}}, "Data set 1 does not say which X-rays show a fracture"),
+        ({"epochs": "3"}, {"train": {}}, {"finding": {}}, "has its own epochs and batch size"),
+        ({}, {"train": {}}, {}, "Model 1 does not say whether a bone is broken"),
+    ],
+)
+def test_a_finding_that_cannot_be_trained_is_refused_with_a_sentence(
+    as_tess: Client,
+    model: ModelVersion,
+    chosen: dict[str, str],
+    findings: dict[str, Any],
+    card: dict[str, Any],
+    sentence: str,
+) -> None:
+    model.card = {**model.card, **card}
+    model.save()
+    dataset = make_dataset(id=1, findings=findings)
+    form = {"dataset_version": dataset.pk, "recipe": "fracture_tune", "start": "live", "seed": "0", **chosen}
+    answer = as_tess.post("/training/start/", form)
+    assert answer.status_code in (400, 409)
+    assert sentence in answer.text
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_kind_cannot_be_trained_on_a_data_set_without_classes(as_tess: Client) -> None:
+    dataset = make_dataset(classes=[], counts={}, findings={"train": {"fractured": 40}})
+    form = {"dataset_version": dataset.pk, "recipe": "efficient_top", "start": "pretrained", "seed": "0"}
+    assert "has no X-rays with a kind of fracture" in as_tess.post("/training/start/", form).text
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Manifests are read as they were written, and invalid or leaking ones are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ml.data.finding_labels import FindingLabels
 from ml.data.manifests import DatasetRefused, Item, Manifest, read_class_folder
 from tests.ml.drawings import write_data_set
 
@@ -33,6 +35,42 @@ def test_subset_and_classes_are_in_canonical_order():
     manifest = Manifest.of(Path("/nowhere"), items)
     assert [one.path for one in manifest.subset("train")] == ["a", "b"]
     assert manifest.classes == ["A", "B"]
+
+
+def test_what_is_known_of_a_fracture_is_read_as_it_was_written(tmp_path):
+    parts = (False, True, False, False)
+    broken = FindingLabels(True, ((1.5, 2, 30, 1 / 3),), parts, "f" * 64)
+    items = [
+        replace(item("Oblique/1.png"), finding=broken),
+        replace(item("no-kind/2.png", "g-2", "test", "no-kind"), finding=FindingLabels(False)),
+        item("Oblique/3.png", "g-3"),
+    ]
+    written = Manifest.of(tmp_path, items)
+    written.write(tmp_path / "manifest.csv")
+    assert Manifest.read(tmp_path / "manifest.csv", tmp_path) == written
+    assert written.classes == ["Oblique"]
+
+
+def test_the_kinds_of_a_manifest_with_findings_are_the_manifest_of_the_kinds_alone():
+    kinds = [item("Oblique/1.png"), item("Oblique/3.png", "g-3", "test")]
+    found = [replace(each, finding=FindingLabels(True)) for each in kinds]
+    unbroken = replace(item("no-kind/2.png", "g-2", "test", "no-kind"), finding=FindingLabels(False))
+    whole = Manifest.of(Path("/nowhere"), [*found, unbroken])
+    assert whole.with_kinds().checksum() == Manifest.of(Path("/nowhere"), kinds).checksum()
+    with pytest.raises(DatasetRefused, match="no images with a kind"):
+        Manifest.of(Path("/nowhere"), [unbroken]).with_kinds()
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [("2,,,,,,", "fractured is '2'"), ("0,1 2 3 4,,,,,", "without a fracture"), ("1,1 2 3,,,,,", "a box")],
+)
+def test_a_manifest_with_an_impossible_finding_is_refused(tmp_path, values, error):
+    table = tmp_path / "manifest.csv"
+    Manifest.of(tmp_path, [replace(item(), finding=FindingLabels(True))]).write(table)
+    table.write_text(table.read_text().replace("1,,,,,,\n", f"{values}\n"))
+    with pytest.raises(DatasetRefused, match=f"line 2: .*{error}"):
+        Manifest.read(table, tmp_path)
 
 
 def test_a_group_in_two_splits_is_refused():

@@ -23,7 +23,7 @@ from ml.serve.preprocessing import InputSpec
 from tests.lazy_module import LazyModule
 from tests.ml.drawings import draw_bone
 
-network = LazyModule("ml.networks.finding")
+network = LazyModule("ml.networks.finding_recipes")
 export = LazyModule("ml.serve.export")
 finding = LazyModule("ml.train.finding")
 finding_release = LazyModule("ml.train.finding_release")
