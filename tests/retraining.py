@@ -50,7 +50,7 @@ def answered(
 ) -> Prediction:
     """A radiograph of this owner, with its file, and the version's answer."""
     radiograph = Radiograph.objects.create(
-        owner=owner, name=f"{seed}.png", sha256="0" * 64, width=112, height=112
+        owner=owner, _file_name=f"{seed}.png", sha256="0" * 64, width=112, height=112
     )
     drawn = ContentFile(png(draw_distinct("Oblique", 5000 + seed)))
     radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", drawn)

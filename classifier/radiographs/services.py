@@ -73,7 +73,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
     radiograph = Radiograph(
         id=uuid.uuid4(),
         owner=owner,
-        name=sanitized_name(upload.name or ""),
+        _file_name=sanitized_name(upload.name or ""),
         sha256=_sha256(upload),
         width=decoded.width,
         height=decoded.height,

@@ -52,7 +52,7 @@ def delete_account(*, user: User) -> None:
 
 CHUNK_BYTES = 1024**2
 BATCH_SIZE = 500
-RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
+RADIOGRAPH_FIELDS = ("id", "sha256", "width", "height", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
     "id", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part", "class_name", "confidence",
@@ -117,7 +117,7 @@ def _json_files(user: User) -> Iterator[tuple[str, Any]]:
             ),
         },
     )
-    yield "radiographs.json", [_radiograph(row) for row in _with_reviews(user)]
+    yield "radiographs.json", [_radiograph(row, user) for row in _with_reviews(user)]
     yield "reviews.json", list(Review.objects.filter(reviewer=user).values(*REVIEW_FIELDS))
 
 
@@ -127,8 +127,9 @@ def _with_reviews(user: User) -> Iterator[Radiograph]:
     yield from own.iterator(chunk_size=BATCH_SIZE)
 
 
-def _radiograph(radiograph: Radiograph) -> dict[str, Any]:
+def _radiograph(radiograph: Radiograph, user: User) -> dict[str, Any]:
     return {
+        "name": radiograph.name_for(user),
         **{name: getattr(radiograph, name) for name in RADIOGRAPH_FIELDS},
         "predictions": [
             {
