@@ -31,10 +31,12 @@ if PUBLIC_URL and (_public.scheme not in ("http", "https") or not _public.hostna
     raise ImproperlyConfigured(
         f"PUBLIC_URL must look like https://callus.example.org, received {PUBLIC_URL!r}."
     )
+# PUBLIC_URL without its path.
+PUBLIC_ORIGIN = f"{_public.scheme}://{_public.netloc}" if PUBLIC_URL else ""
 IS_PUBLIC = bool(PUBLIC_URL) and _public.hostname not in ("127.0.0.1", "localhost", "::1")
 IS_TLS = _public.scheme == "https"
 ALLOWED_HOSTS = [*LOOPBACK_HOSTS, *([_public.hostname] if IS_PUBLIC and _public.hostname else [])]
-CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if PUBLIC_URL else []
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN] if PUBLIC_URL else []
 FORCE_SCRIPT_NAME = _public.path or None
 
 DEBUG = env.flag("DEBUG")
@@ -356,6 +358,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+# Other applications of the same host, under other paths, do not receive the cookies.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME or ''}/"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS else None
 SECURE_SSL_REDIRECT = IS_TLS
 # Called within the host or cluster, not through the proxy. The path may start with that of PUBLIC_URL.

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 from django.utils import timezone
 
@@ -25,10 +27,27 @@ class Site(models.Model):
         return self.name
 
 
+class UserManager(DjangoUserManager["User"]):
+    """Creates users, and lets changes of who is an admin wait for each other."""
+
+    use_in_migrations = False
+
+    def lock_admins(self) -> None:
+        """Waits for other transactions that called this, so that who checks which admins exist can act on it.
+
+        Locks the content type of users, a row that always exists. SQLite has only one writer at a time.
+        """
+        ContentType.objects.select_for_update().filter(app_label="core", model="user").values_list(
+            "id"
+        ).first()
+
+
 class User(AbstractUser):
     """A row is a person who signs in. A custom model from the first migration on, so that fields can be added."""
 
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="users")
+
+    objects = UserManager()
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

@@ -31,13 +31,9 @@ def delete_account(*, user: User) -> None:
     Raises:
         NotAllowedNow: the user is the only admin, or has promoted a model.
     """
-    admins = User.objects.filter(is_superuser=True, is_active=True)
-    if user.is_superuser and not admins.exclude(id=user.id).exists():
-        raise NotAllowedNow(
-            "You are the only admin, so your account was not deleted. Make another user an admin first."
-        )
     try:
         with transaction.atomic():
+            _check_another_admin_stays(user)
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))
             # Without the name, superseded reviews could not be told from those of another former user, and would count.
@@ -48,6 +44,16 @@ def delete_account(*, user: User) -> None:
             "You have promoted a model, and that record must be kept, so your account was not deleted. "
             "Ask an admin to deactivate your account instead."
         ) from None
+
+
+def _check_another_admin_stays(user: User) -> None:
+    if not user.is_superuser:
+        return
+    User.objects.lock_admins()
+    if not User.objects.filter(is_superuser=True, is_active=True).exclude(id=user.id).exists():
+        raise NotAllowedNow(
+            "You are the only admin, so your account was not deleted. Make another user an admin first."
+        )
 
 
 CHUNK_BYTES = 1024**2

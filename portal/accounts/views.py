@@ -96,10 +96,12 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
     form = FirstAdminForm(request.POST or None)
     if not form.is_valid():
         return render(request, "accounts/first_admin.html", {"form": form})
-    service.create_first_admin(
+    is_created = service.create_first_admin(
         username=form.cleaned_data["username"],
         email=form.cleaned_data["email"],
         password=form.cleaned_data["password1"],
     )
+    if not is_created:
+        raise Http404
     messages.success(request, "Your account is ready. Sign in to begin.")
     return redirect("account_login")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.management import call_command
 from django.test import Client
@@ -89,6 +90,23 @@ def test_a_request_for_another_host_sends_no_mail_that_leads_there(client: Clien
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize("host", ["testserver:6666", "127.0.0.1:6666", "localhost"])
+def test_a_link_in_a_mail_does_not_follow_the_host_header(
+    client: Client, alice: User, settings: Any, host: str
+) -> None:
+    settings.PUBLIC_ORIGIN = "https://xray.example.org"
+    EmailAddress.objects.create(user=alice, email=alice.email, primary=True, verified=True)
+    for email in (alice.email, "unknown@example.org"):
+        client.post("/accounts/password/reset/", {"email": email}, headers={"Host": host})
+    known = {"username": "carol", "email": alice.email, "password1": NEW, "password2": NEW}
+    client.post("/accounts/signup/", known, headers={"Host": host})
+    assert len(mail.outbox) >= 2
+    for message in mail.outbox:
+        assert "https://xray.example.org/accounts/" in str(message.body)
+        assert "6666" not in str(message.body)
+        assert "localhost" not in str(message.body)
+
+
 def test_no_log_holds_what_opens_an_account(alice: User, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     client = Client(raise_request_exception=False)
@@ -120,7 +138,7 @@ def by_the_person(alice: User) -> None:
 def by_mail(alice: User) -> None:
     client = Client()
     client.post("/accounts/password/reset/", {"email": alice.email})
-    link = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
+    link = re.search(r"http://127.0.0.1:8000(\S+)", str(mail.outbox[0].body))
     assert link
     form = client.get(link[1])["Location"]
     client.post(form, {"password1": NEW, "password2": NEW})

@@ -1,6 +1,7 @@
 """manage.py up: the web server, both workers and the scheduler as one supervised group of processes."""
 
 import fcntl
+import os
 import sys
 import time
 import urllib.request
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from portal import links
 from portal.accounts import first_admin
 from portal.operations import processes
 from portal.operations.supervisor import Child, supervise
@@ -27,6 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         bind = processes.check_bind(options["bind"])
+        os.environ[links.BIND] = bind
         lock = self.take_lock()
         call_command("prepare")
         connections.close_all()
@@ -59,7 +62,7 @@ class Command(BaseCommand):
             return
         self.report(f"Callus is ready: {settings.PUBLIC_URL or address}")
         if first_admin.is_needed():
-            link = first_admin.make_link(settings.PUBLIC_URL or address)
+            link = first_admin.make_link()
             connections.close_all()
             self.report(f"Open this link to create the first admin (it works once):\n{link}")
 
