@@ -14,13 +14,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 import ml
 from ml.data.image_limits import MAX_BYTES
-from portal import env, openapi, secret_key
+from portal import data_folder, env, openapi, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The folder of installed packages is no place for data.
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 _default_data_dir = BASE_DIR / "var" if IS_CHECKOUT else Path.home() / ".local/share/callus"
 DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or _default_data_dir).resolve()
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+BROKER_DIR = DATA_DIR / "broker"
+data_folder.prepare(DATA_DIR, [FILE_UPLOAD_TEMP_DIR, BROKER_DIR / "messages", BROKER_DIR / "control"])
 VERSION = ml.__version__
 
 # The public address of the portal, from which hosts, CSRF, cookies and links in emails are derived.
@@ -180,7 +183,6 @@ STORAGES = {
 STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
 STATICFILES_DIRS = [BASE_DIR / "portal/static"]
 WHITENOISE_USE_FINDERS = True
-FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_HANDLERS = [
     "portal.uploads.SizeLimitUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -286,9 +288,6 @@ SPECTACULAR_SETTINGS = {
 # Celery: Redis, or the filesystem under var/broker. With both, the database is the source of truth.
 REDIS_URL = env.text("REDIS_URL")
 WORKER_ROLE = env.text("CALLUS_ROLE", "web")
-BROKER_DIR = DATA_DIR / "broker"
-for _folder in (FILE_UPLOAD_TEMP_DIR, BROKER_DIR / "messages", BROKER_DIR / "control"):
-    _folder.mkdir(parents=True, exist_ok=True)
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {

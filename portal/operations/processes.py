@@ -38,7 +38,7 @@ def web(bind: str) -> list[str]:
         *(sys.executable, "-m", "gunicorn", "portal.wsgi:application"),
         *("--bind", bind, "--worker-class", "gthread", "--workers", "2", "--threads", "8"),
         *("--timeout", "120", "--graceful-timeout", "10", "--keep-alive", "5"),
-        *("--log-level", "warning", "--no-control-socket"),
+        *("--log-level", "warning", "--no-control-socket", "--umask", "0o077"),
         # Loads the application once and shares its memory among the workers.
         "--preload",
     ]
