@@ -50,6 +50,8 @@ SLOW = (
     "ml/serve/test_inference.py",
     "ml/train",
     "portal/operations/test_backup.py",
+    "portal/server/test_slow_clients.py",
+    "portal/test_data_folder.py",
     "security",
     "test_architecture.py",
     "test_compose.py",

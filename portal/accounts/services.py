@@ -16,7 +16,7 @@ from knox.models import AuthToken
 from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Radiograph, RadiographQuerySet
 from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
 
@@ -80,10 +80,16 @@ def export_account(*, user: User) -> Iterator[bytes]:
         for name, content in _json_files(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
             yield buffer.drain()
-        own = Radiograph.objects.filter(owner=user).order_by("created_at")
-        for radiograph in own.iterator(chunk_size=BATCH_SIZE):
+        for radiograph in _in_batches(Radiograph.objects.filter(owner=user).order_by("created_at")):
             yield from _image_files(archive, buffer, radiograph)
     yield buffer.drain()
+
+
+def _in_batches(radiographs: RadiographQuerySet) -> Iterator[Radiograph]:
+    """Yields the radiographs without an open cursor, because the web server makes each chunk in some thread."""
+    ids = list(radiographs.values_list("id", flat=True))
+    for start in range(0, len(ids), BATCH_SIZE):
+        yield from list(radiographs.filter(id__in=ids[start : start + BATCH_SIZE]))
 
 
 class _ZipBuffer(io.RawIOBase):

@@ -33,10 +33,10 @@ def check_bind(bind: str) -> str:
 
 def web(bind: str) -> list[str]:
     """Returns the command line of the web server."""
-    # Threads, so that slow uploads do not block other requests.
     return [
-        *(sys.executable, "-m", "gunicorn", "portal.wsgi:application"),
-        *("--bind", bind, "--worker-class", "gthread", "--workers", "2", "--threads", "8"),
+        *(sys.executable, "-m", "gunicorn", "portal.asgi:application"),
+        *("--bind", bind, "--worker-class", "portal.server.worker.Worker", "--workers", "2"),
+        *("--asgi-lifespan", "off", "--asgi-loop", "asyncio"),
         *("--timeout", "120", "--graceful-timeout", "10", "--keep-alive", "5"),
         *("--log-level", "warning", "--no-control-socket", "--umask", "0o077"),
         # Loads the application once and shares its memory among the workers.
