@@ -12,6 +12,8 @@ from classifier.core.errors import StorageFull
 from classifier.core.storage import is_storage_full
 
 log = logging.getLogger(__name__)
+# The longest period of ACCOUNT_RATE_LIMITS.
+LOCKED_SECONDS = 300
 
 
 class TraceMiddleware:
@@ -53,6 +55,19 @@ class NoStoreMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
+
+
+class RetryAfterMiddleware:
+    """Adds Retry-After to each 429 whose view does not know it: those of locked names and addresses."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code == 429:
+            response.headers.setdefault("Retry-After", str(LOCKED_SECONDS))
         return response
 
 

@@ -39,13 +39,15 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def lock(self, radiograph_id: Any) -> None:
-        """Locks the radiograph's row until the transaction ends.
+    def lock(self, radiograph_id: Any) -> bool:
+        """Locks the radiograph's row until the transaction ends, and returns whether it still exists.
 
         Whoever changes the review rank of its answers locks it first. SQLite has only one writer at a time and needs
         no row locks.
         """
-        self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first()
+        return (
+            self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first() is not None
+        )
 
     def by_fracture_probability(self) -> Self:
         """Orders by the probability of a fracture in the newest prediction, highest first; those without come last."""

@@ -38,7 +38,15 @@ def web(bind: str) -> list[str]:
         *("--bind", bind, "--worker-class", "portal.server.worker.Worker", "--workers", "2"),
         *("--asgi-lifespan", "off", "--asgi-loop", "asyncio"),
         *("--timeout", "120", "--graceful-timeout", "10", "--keep-alive", "5"),
-        *("--log-level", "warning", "--no-control-socket", "--umask", "0o077"),
+        *(
+            "--log-level",
+            "warning",
+            "--logger-class",
+            "portal.server.worker.Logger",
+            "--no-control-socket",
+            "--umask",
+            "0o077",
+        ),
         # Loads the application once and shares its memory among the workers.
         "--preload",
     ]

@@ -54,9 +54,9 @@ def empty_trash() -> int:
     """Deletes X-rays that have been in the trash for TRASH_DAYS, and returns their number."""
     number = 0
     until = timezone.now() - timedelta(days=settings.TRASH_DAYS)
-    while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:BATCH_SIZE]):
-        delete_radiographs(due)
-        number += len(due)
+    expired = Radiograph.objects.filter(deleted_at__lte=until)
+    while due := list(expired.order_by("deleted_at")[:BATCH_SIZE]):
+        number += delete_radiographs(due, among=expired)
     return number
 
 

@@ -6,8 +6,11 @@ from collections import Counter
 from typing import Any
 
 from django.conf import settings
+from gunicorn import glogging
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
+
+from portal.logs import KeyValueFormatter
 
 HEADER_SECONDS = 15.0
 # In one process. Behind a proxy, all connections come from its address, and the proxy limits those of one client.
@@ -51,6 +54,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         super().connection_lost(exc)
 
 
+class Logger(glogging.Logger):  # type: ignore[misc]
+    """The log of gunicorn in the portal's format, which leaves secrets out."""
+
+    def setup(self, cfg: Any) -> None:
+        """Sets up the handlers."""
+        super().setup(cfg)
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.setFormatter(KeyValueFormatter())
+
+
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
     """The ASGI worker of gunicorn with the connections above."""
 
@@ -62,8 +75,3 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]
         # The worker has no setting for the class of its connections.
         gasgi.ASGIProtocol = Connection
         super().init_process()
-
-
-def count_connections() -> Any:
-    """Returns the number of open connections by address."""
-    return Counter(connections)

@@ -107,20 +107,27 @@ def test_a_link_in_a_mail_does_not_follow_the_host_header(
         assert "localhost" not in str(message.body)
 
 
-def test_no_log_holds_what_opens_an_account(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("enforce_csrf_checks", [False, True])
+def test_no_log_holds_what_opens_an_account(
+    alice: User, caplog: pytest.LogCaptureFixture, enforce_csrf_checks: bool
+) -> None:
     caplog.set_level(logging.INFO)
-    client = Client(raise_request_exception=False)
+    client = Client(raise_request_exception=False, enforce_csrf_checks=enforce_csrf_checks)
     token = client.post(
         "/api/v1/tokens/", {"username": "alice", "password": PASSWORD}, "application/json"
     ).json()
     headers = {"Authorization": f"Bearer {token['token']}"}
     client.post("/api/v1/prediction-batches/", {}, "application/json", headers=headers)
     client.post(f"/first-admin/{make_token()}/", {"password1": NEW})
+    Client().post("/accounts/password/reset/", {"email": alice.email})
     client.post("/accounts/password/reset/", {"email": alice.email})
     key = str(mail.outbox[0].body).partition("/accounts/password/reset/key/")[2].split("/")[0]
     client.post(f"/accounts/password/reset/key/{key}/")
     sign_in(client)
     secrets = (token["token"], PASSWORD, NEW, make_token().partition(":")[0], key)
+    if enforce_csrf_checks:
+        refusals = [record for record in caplog.records if record.name == "django.security.csrf"]
+        assert len(refusals) >= 4
     requests = [record for record in caplog.records if record.name == "portal.middleware"]
     assert len(requests) >= 6
     logged = "\n".join(KeyValueFormatter().format(record) for record in caplog.records)
