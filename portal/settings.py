@@ -6,15 +6,14 @@ prevents the start. docs/settings.md explains each variable.
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 import ml
 from ml.data.image_limits import MAX_BYTES
-from portal import data_folder, env, openapi, secret_key
+from portal import data_folder, database_settings, env, openapi, secret_key, storage_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The folder of installed packages is no place for data.
@@ -120,19 +119,8 @@ TEMPLATES = [
     },
 ]
 
-# Database: SQLite in WAL mode, or DATABASE_URL. synchronous=FULL, so that committed uploads survive a power failure.
 DATABASES = {
-    "default": dj_database_url.parse(env.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True)
-    if env.text("DATABASE_URL")
-    else {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": DATA_DIR / "callus.sqlite3",
-        "OPTIONS": {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-        },
-    }
+    "default": database_settings.database(env.text("DATABASE_URL"), env.text("DATABASE_PASSWORD"), DATA_DIR)
 }
 # Failed sign-ins and throttles are counted in the database, because all web processes on all hosts share it and every
 # page needs it anyway.
@@ -147,37 +135,10 @@ CACHES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEST_RUNNER = "django.test.runner.DiscoverRunner"
 
-# Files: a folder that the web server does not serve, or s3://BUCKET?endpoint_url=...&region_name=...
-# with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+# Files: a folder that the web server does not serve, or a bucket.
 FILES_DIR = DATA_DIR / "files"
-
-
-def _storage(url: str) -> dict[str, object]:
-    if not url:
-        return {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {
-                "location": FILES_DIR,
-                "file_permissions_mode": 0o600,
-                "directory_permissions_mode": 0o700,
-            },
-        }
-    parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.hostname:
-        raise ImproperlyConfigured(
-            f"STORAGE_URL must look like s3://BUCKET?endpoint_url=..., received {url!r}."
-        )
-    options = {
-        "bucket_name": parts.netloc,
-        "default_acl": None,
-        "querystring_auth": True,
-        **dict(parse_qsl(parts.query)),
-    }
-    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
-
-
 STORAGES = {
-    "default": _storage(env.text("STORAGE_URL")),
+    "default": storage_settings.storage(env.text("STORAGE_URL"), FILES_DIR),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 # Absolute, because Django would prefix a relative URL before the first request sets the script name.

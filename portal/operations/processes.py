@@ -24,7 +24,8 @@ def check_bind(bind: str) -> str:
         raise ImproperlyConfigured(f"--bind must look like 127.0.0.1:8000, received {bind!r}.")
     if host not in LOOPBACK and not settings.PUBLIC_URL:
         raise ImproperlyConfigured(
-            f"Set PUBLIC_URL before binding to {host}, because Callus must know its public address."
+            f"Set PUBLIC_URL before binding to {host}, because Callus must know its public address. On this machine "
+            "alone, PUBLIC_URL=http://localhost:8000 will do."
         )
     if host not in LOOPBACK and settings.DEBUG:
         raise ImproperlyConfigured(f"DEBUG shows internals to everyone. Unset it before binding to {host}.")
