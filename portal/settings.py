@@ -201,7 +201,10 @@ EMAIL_PORT = env.number("EMAIL_PORT", 587)
 EMAIL_HOST_USER = env.text("EMAIL_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_PASSWORD")
 EMAIL_USE_TLS = env.flag("EMAIL_TLS", default=True)
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+# Pages write mails to the database, and workers deliver them.
+EMAIL_BACKEND = "portal.accounts.mail.QueueBackend"
+EMAIL_DELIVERY_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_TIMEOUT = env.number("EMAIL_TIMEOUT", 20)
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", f"callus@{_public.hostname or 'localhost'}")
 
 # REST API
@@ -293,6 +296,7 @@ CELERY_TASK_ROUTES = {
     "training.train": {"queue": "train"},
     "training.compare": {"queue": "train"},
     "training.recalibrate": {"queue": "train"},
+    "accounts.send_mail": {"queue": "sweep"},
     "operations.sweep": {"queue": "sweep"},
     "training.follow_schedule": {"queue": "sweep"},
     "operations.purge": {"queue": "sweep"},
