@@ -92,7 +92,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "portal.middleware.StorageFullMiddleware",
+    "portal.middleware.StorageErrorMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -360,5 +360,7 @@ LOGGING = {
         # Its warnings contain the URLs of refused requests, which may contain a token.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "ERROR"},
+        # Scanners ask for unknown hosts all the time, and get 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -69,6 +69,13 @@ class StorageFull(CallusError):
     message = "The server has no space left, so nothing was stored. Tell the admin of this portal."
 
 
+class StorageAway(CallusError):
+    """The files cannot be read or written."""
+
+    status = 503
+    message = "The file storage cannot be reached right now, so nothing was stored. Try again in a minute."
+
+
 class NotAllowedNow(CallusError):
     """The current state of the object does not allow this action."""
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import sys
 import time
 import urllib.request
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         bind = processes.check_bind(options["bind"])
         os.environ[links.BIND] = bind
         lock = self.take_lock()
+        check_free(bind)
         call_command("prepare")
         connections.close_all()
         manage = [sys.executable, "-m", "portal"]
@@ -69,6 +71,27 @@ class Command(BaseCommand):
     def report(self, message: str) -> None:
         self.stdout.write(message)
         self.stdout.flush()
+
+
+def check_free(bind: str) -> None:
+    """Checks that the web server can listen at the address.
+
+    Raises:
+        CommandError: another program listens there, or this host has no such address.
+    """
+    host, _, port = bind.rpartition(":")
+    try:
+        with socket.create_server((host.strip("[]"), int(port)), family=_family(host), reuse_port=False):
+            return
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise CommandError(
+            f"Callus cannot listen at {bind}: {reason}. Stop the other program, or choose another address with --bind."
+        ) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def wait_for(url: str) -> bool:
