@@ -67,7 +67,7 @@ def _of_a_person(person: str) -> list[Page]:
     shown = [("waiting", f"{row.id}:{row.prediction.state}") for row in own.with_predictions()[:24]]
     history, api = "/radiographs/", "/api/v1/radiographs/"
     deep, api_deep = max(1, own.count() // 24), max(1, own.count() // 50)
-    searches = {**SEARCHES, "by one X-ray's name": {"name": own.reverse()[0].name}}
+    searches = {**SEARCHES, "by one X-ray's name": {"name": own.reverse()[0]._file_name}}
     found = [
         ("history", "first page", history),
         ("history", "a page far back", f"{history}?page={deep}"),

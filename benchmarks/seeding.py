@@ -118,7 +118,7 @@ class Maker:
         radiograph = Radiograph(
             id=self._id(),
             owner=owner,
-            name=self.random.choice(FORMS).format(
+            _file_name=self.random.choice(FORMS).format(
                 bone=self._pick(BONES), day=at.date(), n=self.random.randrange(10_000)
             ),
             sha256=self.random.randbytes(32).hex(),

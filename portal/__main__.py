@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
@@ -23,6 +24,8 @@ def main() -> None:
     try:
         name = sys.argv[1] if sys.argv[1:] else ""
         if name in BECOME_ANOTHER_PROGRAM:
+            # Reads the settings now, so that a wrong one is one sentence here and not a traceback in that program.
+            settings.DATA_DIR  # noqa: B018
             module = importlib.import_module(f"portal.operations.management.commands.{name}")
             module.Command().run_from_argv(sys.argv)
         else:

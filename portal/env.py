@@ -9,15 +9,22 @@ from django.core.exceptions import ImproperlyConfigured
 def text(name: str, default: str = "") -> str:
     """Returns the variable `name`, or the content of the file that `name`_FILE points to (for secrets)."""
     if path := os.environ.get(f"{name}_FILE"):
-        return Path(path).read_text(encoding="utf-8").strip()
-    return os.environ.get(name, default).strip()
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImproperlyConfigured(f"{name}_FILE={path} cannot be read: {error}.") from error
+    return os.environ.get(name, "").strip() or default
 
 
 def flag(name: str, default: bool = False) -> bool:
     """Returns a boolean variable."""
-    value = os.environ.get(name, "").strip().lower()
-    if value in ("", "default"):
-        return default
+    value = os.environ.get(name, "").strip()
+    return default if value.lower() in ("", "default") else parse_flag(name, value)
+
+
+def parse_flag(name: str, value: str) -> bool:
+    """Reads the value of a boolean variable."""
+    value = value.lower()
     if value in ("1", "true", "yes", "on"):
         return True
     if value in ("0", "false", "no", "off"):
@@ -28,8 +35,11 @@ def flag(name: str, default: bool = False) -> bool:
 def number(name: str, default: int, *, minimum: int = 1) -> int:
     """Returns an integer variable of at least `minimum`."""
     value = os.environ.get(name, "").strip()
-    if not value:
-        return default
+    return parse_number(name, value, minimum=minimum) if value else default
+
+
+def parse_number(name: str, value: str, *, minimum: int = 0) -> int:
+    """Reads the value of an integer variable."""
     if not value.isascii() or not value.isdigit() or int(value) < minimum:
         raise ImproperlyConfigured(
             f"{name} must be a whole number of at least {minimum}, received {value!r}."

@@ -5,18 +5,42 @@ A log may contain ids, states, counts and times. It must not contain patient dat
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from celery import signals
 
 from classifier.core import trace
 
 ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "data"}
+# Addresses with a part that opens an account, and headers and fields with passwords, tokens and cookies.
+SECRETS = re.compile(
+    r"""
+    (?P<address> first-admin/ | password/reset/key/ | confirm-email/ )  [^/\s"'<>]+
+  | (?P<header> \b(?:authorization|proxy-authorization|cookie|set-cookie|x-csrftoken)['"]?\s*[:=]\s* ) [^\r\n]+
+  | (?P<scheme> \b(?:bearer|basic)\s+ ) [\w.~+/=-]+
+  | (?P<field> \b(?:\w*password\w*|sessionid|csrftoken|csrfmiddlewaretoken|\w*secret\w*|token)['"]?\s*[:=]\s*['"]? )
+    [^\s&'",;}]+
+  | (?P<url> ://[^\s:/@]*: ) [^\s/@]+ (?=@)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """Returns the text with the word [secret] for what opens an account."""
+    if "%" in text and SECRETS.search(unquote(text)) and not SECRETS.search(text):
+        text = unquote(text)
+    return SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}[secret]", text)
 
 
 class KeyValueFormatter(logging.Formatter):
-    """time=... level=... logger=... trace=... message=..., then the pairs given as `extra`."""
+    """time=... level=... logger=... trace=... message=..., then the pairs given as `extra`. Secrets are left out.
+
+    Each logger of the portal writes through it, so that no library can log a secret.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         pairs = {
@@ -33,7 +57,7 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def _quote(value: Any) -> str:
-    text = str(value)
+    text = without_secrets(str(value))
     plain = text.isprintable() and not any(letter in text for letter in ' "=')
     return text if plain else json.dumps(text, ensure_ascii=False)
 

@@ -4,14 +4,20 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from classifier.core import trace
-from classifier.core.errors import StorageFull
-from classifier.core.storage import is_storage_full
+from classifier.core.errors import CallusError, StorageFull
+from classifier.core.models import WriteCount
+from classifier.core.requests import wants_json
+from classifier.core.storage import expected_error
+from classifier.core.write_limit import PERIOD_SECONDS
 
 log = logging.getLogger(__name__)
+# The longest period of ACCOUNT_RATE_LIMITS.
+LOCKED_SECONDS = 300
 
 
 class TraceMiddleware:
@@ -56,8 +62,30 @@ class NoStoreMiddleware:
         return response
 
 
-class StorageFullMiddleware:
-    """Answers with an error page instead of a traceback if the disk or the database is full."""
+class RetryAfterMiddleware:
+    """Adds Retry-After to each 429 whose view does not know it: those of locked names and addresses.
+
+    Attempts are counted in the cache, which hides that the database is full and then refuses every attempt. Such an
+    answer is replaced by one that says so.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code == 429:
+            try:
+                WriteCount.objects.add_one("refused", PERIOD_SECONDS)
+            except DatabaseError as error:
+                if full := expected_error(error):
+                    return respond(request, full)
+            response.headers.setdefault("Retry-After", str(LOCKED_SECONDS))
+        return response
+
+
+class StorageErrorMiddleware:
+    """Answers with a sentence instead of a traceback if the disk is full or the storage cannot be reached."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -66,12 +94,21 @@ class StorageFullMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not is_storage_full(exception):
+        error = expected_error(exception)
+        if error is None:
             return None
-        log.error("The storage is full: %s", exception)
-        error = StorageFull()
-        if request.path_info.startswith("/api/"):
-            return JsonResponse({"detail": str(error)}, status=error.status)
-        return render(
-            request, "error.html", {"title": "No space left", "message": error}, status=error.status
-        )
+        log.error("%s: %s", type(error).__name__, exception)
+        return respond(request, error)
+
+
+def respond(request: HttpRequest, error: CallusError) -> HttpResponse:
+    """Returns the error as a page or, for scripts, as JSON."""
+    response: HttpResponse
+    if request.path_info.startswith("/api/") or wants_json(request):
+        response = JsonResponse({"detail": str(error)}, status=error.status)
+    else:
+        title = "No space left" if isinstance(error, StorageFull) else "Not available now"
+        response = render(request, "error.html", {"title": title, "message": error}, status=error.status)
+    for name, value in error.headers.items():
+        response[name] = value
+    return response

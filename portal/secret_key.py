@@ -30,7 +30,6 @@ def read_or_create(path: Path) -> str:
     Several processes may start at once. The first to link its complete file to `path` wins, and all read that file.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f"{path.name}.{os.getpid()}")
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(get_random_secret_key())

@@ -6,21 +6,23 @@ prevents the start. docs/settings.md explains each variable.
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 import ml
 from ml.data.image_limits import MAX_BYTES
-from portal import env, openapi, secret_key
+from portal import data_folder, database_settings, env, openapi, secret_key, storage_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The folder of installed packages is no place for data.
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 _default_data_dir = BASE_DIR / "var" if IS_CHECKOUT else Path.home() / ".local/share/callus"
 DATA_DIR = Path(env.text("CALLUS_DATA_DIR") or _default_data_dir).resolve()
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+BROKER_DIR = DATA_DIR / "broker"
+data_folder.prepare(DATA_DIR, [FILE_UPLOAD_TEMP_DIR, BROKER_DIR / "messages", BROKER_DIR / "control"])
 VERSION = ml.__version__
 
 # The public address of the portal, from which hosts, CSRF, cookies and links in emails are derived.
@@ -31,10 +33,12 @@ if PUBLIC_URL and (_public.scheme not in ("http", "https") or not _public.hostna
     raise ImproperlyConfigured(
         f"PUBLIC_URL must look like https://callus.example.org, received {PUBLIC_URL!r}."
     )
+# PUBLIC_URL without its path.
+PUBLIC_ORIGIN = f"{_public.scheme}://{_public.netloc}" if PUBLIC_URL else ""
 IS_PUBLIC = bool(PUBLIC_URL) and _public.hostname not in ("127.0.0.1", "localhost", "::1")
 IS_TLS = _public.scheme == "https"
 ALLOWED_HOSTS = [*LOOPBACK_HOSTS, *([_public.hostname] if IS_PUBLIC and _public.hostname else [])]
-CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if PUBLIC_URL else []
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN] if PUBLIC_URL else []
 FORCE_SCRIPT_NAME = _public.path or None
 
 DEBUG = env.flag("DEBUG")
@@ -84,10 +88,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "portal.middleware.NoStoreMiddleware",
+    "portal.middleware.RetryAfterMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "portal.middleware.StorageFullMiddleware",
+    "portal.middleware.StorageErrorMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -114,19 +119,8 @@ TEMPLATES = [
     },
 ]
 
-# Database: SQLite in WAL mode, or DATABASE_URL. synchronous=FULL, so that committed uploads survive a power failure.
 DATABASES = {
-    "default": dj_database_url.parse(env.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True)
-    if env.text("DATABASE_URL")
-    else {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": DATA_DIR / "callus.sqlite3",
-        "OPTIONS": {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-        },
-    }
+    "default": database_settings.database(env.text("DATABASE_URL"), env.text("DATABASE_PASSWORD"), DATA_DIR)
 }
 # Failed sign-ins and throttles are counted in the database, because all web processes on all hosts share it and every
 # page needs it anyway.
@@ -141,44 +135,16 @@ CACHES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEST_RUNNER = "django.test.runner.DiscoverRunner"
 
-# Files: a folder that the web server does not serve, or s3://BUCKET?endpoint_url=...&region_name=...
-# with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+# Files: a folder that the web server does not serve, or a bucket.
 FILES_DIR = DATA_DIR / "files"
-
-
-def _storage(url: str) -> dict[str, object]:
-    if not url:
-        return {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {
-                "location": FILES_DIR,
-                "file_permissions_mode": 0o600,
-                "directory_permissions_mode": 0o700,
-            },
-        }
-    parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.hostname:
-        raise ImproperlyConfigured(
-            f"STORAGE_URL must look like s3://BUCKET?endpoint_url=..., received {url!r}."
-        )
-    options = {
-        "bucket_name": parts.netloc,
-        "default_acl": None,
-        "querystring_auth": True,
-        **dict(parse_qsl(parts.query)),
-    }
-    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
-
-
 STORAGES = {
-    "default": _storage(env.text("STORAGE_URL")),
+    "default": storage_settings.storage(env.text("STORAGE_URL"), FILES_DIR),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 # Absolute, because Django would prefix a relative URL before the first request sets the script name.
 STATIC_URL = f"{FORCE_SCRIPT_NAME or ''}/static/"
 STATICFILES_DIRS = [BASE_DIR / "portal/static"]
 WHITENOISE_USE_FINDERS = True
-FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_HANDLERS = [
     "portal.uploads.SizeLimitUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -235,7 +201,10 @@ EMAIL_PORT = env.number("EMAIL_PORT", 587)
 EMAIL_HOST_USER = env.text("EMAIL_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_PASSWORD")
 EMAIL_USE_TLS = env.flag("EMAIL_TLS", default=True)
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+# Pages write mails to the database, and workers deliver them.
+EMAIL_BACKEND = "portal.accounts.mail.QueueBackend"
+EMAIL_DELIVERY_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_TIMEOUT = env.number("EMAIL_TIMEOUT", 20)
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", f"callus@{_public.hostname or 'localhost'}")
 
 # REST API
@@ -284,9 +253,6 @@ SPECTACULAR_SETTINGS = {
 # Celery: Redis, or the filesystem under var/broker. With both, the database is the source of truth.
 REDIS_URL = env.text("REDIS_URL")
 WORKER_ROLE = env.text("CALLUS_ROLE", "web")
-BROKER_DIR = DATA_DIR / "broker"
-for _folder in (FILE_UPLOAD_TEMP_DIR, BROKER_DIR / "messages", BROKER_DIR / "control"):
-    _folder.mkdir(parents=True, exist_ok=True)
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
@@ -330,6 +296,7 @@ CELERY_TASK_ROUTES = {
     "training.train": {"queue": "train"},
     "training.compare": {"queue": "train"},
     "training.recalibrate": {"queue": "train"},
+    "accounts.send_mail": {"queue": "sweep"},
     "operations.sweep": {"queue": "sweep"},
     "training.follow_schedule": {"queue": "sweep"},
     "operations.purge": {"queue": "sweep"},
@@ -356,6 +323,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+# Other applications of the same host, under other paths, do not receive the cookies.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME or ''}/"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS else None
 SECURE_SSL_REDIRECT = IS_TLS
 # Called within the host or cluster, not through the proxy. The path may start with that of PUBLIC_URL.
@@ -391,5 +360,7 @@ LOGGING = {
         # Its warnings contain the URLs of refused requests, which may contain a token.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "ERROR"},
+        # Scanners ask for unknown hosts all the time, and get 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -56,6 +56,8 @@ SLOW = (
     "ml/serve/test_inference.py",
     "ml/train",
     "portal/operations/test_backup.py",
+    "portal/server/test_slow_clients.py",
+    "portal/test_data_folder.py",
     "portal/test_embedded_broker.py",
     "security",
     "test_architecture.py",

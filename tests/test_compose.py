@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,6 +39,23 @@ def services(tmp_path: Path) -> dict[str, Any]:
     done = compose(tmp_path, GIVEN)
     assert done.returncode == 0, done.stderr
     return dict(yaml.safe_load(done.stdout)["services"])
+
+
+def test_every_documented_setting_is_passed_on() -> None:
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    passed_on = file["x-callus"]["environment"].keys()
+    tables = re.findall(r"^\| (`[A-Z_]+`[^|]*)\|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
+    documented = {name for names in tables for name in re.findall(r"`([A-Z_]+)`", names)}
+    assert len(documented) > 25
+    # The image sets the folder, each process its role, and DEBUG is refused on a public address.
+    assert documented - passed_on == {"CALLUS_DATA_DIR", "CALLUS_ROLE", "DEBUG"}
+
+
+def test_a_hostile_file_cannot_take_the_memory_of_the_host() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    ours = [name for name, service in services.items() if "postgres" not in name and "redis" not in name]
+    assert len(ours) == 5
+    assert [name for name in ours if "mem_limit" not in services[name]] == []
 
 
 def test_it_refuses_to_start_without_the_three_values_it_must_be_given(tmp_path: Path) -> None:

@@ -5,9 +5,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portal import env
+from portal.database_settings import database
+from portal.storage_settings import storage
 from tests.servers import ROOT, SECRET_KEY
 
 
@@ -47,6 +51,18 @@ def test_it_starts_with_nothing_set_and_keeps_a_key_of_its_own(tmp_path: Path) -
         ({"DEBUG": "perhaps"}, "DEBUG must be true or false"),
         ({"SIGN_UP": "sometimes"}, "SIGN_UP must be one of open, closed"),
         ({"STORAGE_URL": "ftp://files"}, "STORAGE_URL must look like"),
+        (
+            {"STORAGE_URL": "s3://files?querystring_auth=perhaps"},
+            "querystring_auth in STORAGE_URL must be true",
+        ),
+        (
+            {"STORAGE_URL": "s3://files?querystring_expire=soon"},
+            "querystring_expire in STORAGE_URL must be a whole",
+        ),
+        ({"STORAGE_URL": "s3://files?acces_key=x"}, "STORAGE_URL has the unknown option acces_key"),
+        ({"DATABASE_URL": "postgres://callus:a/b@c@db:5432/callus"}, "DATABASE_URL must look like"),
+        ({"DATABASE_URL": "callus"}, "DATABASE_URL must look like"),
+        ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE=/nowhere/key cannot be read"),
         ({"CALLUS_LEASE_SECONDS": "0"}, "CALLUS_LEASE_SECONDS must be a whole number"),
     ],
 )
@@ -64,6 +80,47 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     assert "SECRET_KEY is too weak" in check(tmp_path, SECRET_KEY_FILE=str(secret)).stderr
     secret.write_text(SECRET_KEY + "\n")
     assert check(tmp_path, SECRET_KEY_FILE=str(secret)).returncode == 0
+
+
+def test_options_of_the_storage_have_their_types() -> None:
+    options: Any = storage("s3://files?querystring_auth=false&querystring_expire=60&use_ssl=no", Path())[
+        "OPTIONS"
+    ]
+    assert (options["bucket_name"], options["querystring_auth"]) == ("files", False)
+    assert (options["querystring_expire"], options["use_ssl"]) == (60, False)
+
+
+@pytest.mark.parametrize("password", ["a/b@c:d?e#f%41", "simple"])
+def test_a_database_password_may_have_any_character(password: str) -> None:
+    found = database("postgres://callus@db:5432/callus", password, Path())
+    assert (found["USER"], found["PASSWORD"], found["HOST"], found["NAME"]) == (
+        "callus",
+        password,
+        "db",
+        "callus",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "DATABASE_PASSWORD", "EMAIL_PASSWORD", "METRICS_TOKEN", "AWS_SECRET_ACCESS_KEY"]
+)
+def test_every_secret_can_come_from_a_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv(name, "")
+    assert env.text(name) == "from-a-file"
+    read = "".join((ROOT / "portal" / one).read_text() for one in ("settings.py", "storage_settings.py"))
+    assert f'env.text("{name}")' in read
+
+
+def test_an_empty_value_is_the_default(tmp_path: Path) -> None:
+    """As docker-compose.yml passes on what is not set."""
+    assert (
+        check(tmp_path, TIME_ZONE="", EMAIL_FROM="", SIGN_UP="", TOKEN_DAYS="", DATABASE_URL="").returncode
+        == 0
+    )
 
 
 def test_the_production_profile_passes_djangos_deployment_check(tmp_path: Path) -> None:

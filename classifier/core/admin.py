@@ -61,12 +61,34 @@ class ReadOnlyAdmin(BaseAdmin):
             self.message_user(request, done, messages.SUCCESS)
 
 
+def is_admin(request: HttpRequest) -> bool:
+    """Returns whether a superuser sends the request."""
+    return bool(request.user.is_superuser)
+
+
+def may_act_as(request: HttpRequest, user: User) -> bool:
+    """Returns whether the sender may do everything that the user may do."""
+    if is_admin(request):
+        return True
+    return not user.is_superuser and user.get_all_permissions() <= request.user.get_all_permissions()
+
+
 @admin.register(User)
 class UserAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ["username", "email", "site", "is_active", "is_staff", "date_joined", "last_login"]
     list_select_related = ["site"]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups", "site"]
+    # What makes a user more powerful: only admins decide it.
+    powers = ("is_staff", "is_superuser", "groups", "user_permissions")
     fieldsets = [*(DjangoUserAdmin.fieldsets or []), ("Place of work", {"fields": ["site"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if is_admin(request) else [*fields, *self.powers]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuses staff to change a user who may do more than they, whose password they could set."""
+        return super().has_change_permission(request, obj) and (obj is None or may_act_as(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuses: deleting the rows of a user would leave the files of their X-rays behind. Deactivate the user."""

@@ -1,5 +1,7 @@
 """Expected errors, each with a message for the user and an HTTP status."""
 
+import math
+
 
 class CallusError(Exception):
     """An error that the user can understand and often resolve. `str(error)` is shown to them."""
@@ -7,10 +9,23 @@ class CallusError(Exception):
     status = 400
     message = "The request could not be completed."
 
-    def __init__(self, message: str = "", *, field: str | None = None) -> None:
-        """Args: field: the form field at fault, where there is one."""
+    def __init__(
+        self, message: str = "", *, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        """Stores what the answer needs.
+
+        Args:
+            field: the form field at fault, where there is one.
+            retry_after: seconds after which the same request may succeed, where this is known.
+        """
         super().__init__(message or self.message)
         self.field = field
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Returns the headers of the answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
 
 
 class UploadRefused(CallusError):
@@ -33,6 +48,13 @@ class TooManyUploads(CallusError):
     message = "You have reached the limit of uploads a day. Try again tomorrow."
 
 
+class TooManyRequests(CallusError):
+    """The user sends more requests a minute than allowed."""
+
+    status = 429
+    message = "You are sending too many requests. Wait a minute, then try again."
+
+
 class QuotaFull(CallusError):
     """The user has reached the limit of stored X-rays."""
 
@@ -45,6 +67,13 @@ class StorageFull(CallusError):
 
     status = 507
     message = "The server has no space left, so nothing was stored. Tell the admin of this portal."
+
+
+class StorageAway(CallusError):
+    """The files cannot be read or written."""
+
+    status = 503
+    message = "The file storage cannot be reached right now, so nothing was stored. Try again in a minute."
 
 
 class NotAllowedNow(CallusError):

@@ -1,12 +1,18 @@
 """Users and their sites, the audit log, notifications and the counter of API writes."""
 
 import time
+import unicodedata
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
+from django.db.models.functions import Upper
 from django.utils import timezone
+
+from classifier.core import user_names
 
 
 class Site(models.Model):
@@ -25,10 +31,61 @@ class Site(models.Model):
         return self.name
 
 
+TAKEN = "A user with that username already exists."
+
+
+class UserManager(DjangoUserManager["User"]):
+    """Creates users, and lets changes of who is an admin wait for each other."""
+
+    use_in_migrations = False
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Returns the user with this name in any case. `createsuperuser` looks for existing names with it."""
+        return self.get(username__iexact=username)
+
+    def lock_admins(self) -> None:
+        """Waits for other transactions that called this, so that who checks which admins exist can act on it.
+
+        Locks the content type of users, a row that always exists. SQLite has only one writer at a time.
+        """
+        ContentType.objects.select_for_update().filter(app_label="core", model="user").values_list(
+            "id"
+        ).first()
+
+
 class User(AbstractUser):
     """A row is a person who signs in. A custom model from the first migration on, so that fields can be added."""
 
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        help_text=user_names.HELP_TEXT,
+        validators=[user_names.check_letters, user_names.check_not_reserved],
+        error_messages={"unique": TAKEN},
+    )
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="users")
+
+    objects = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            # Names are not case-sensitive when people sign in. Upper, because iexact searches with it.
+            models.UniqueConstraint(
+                Upper("username"), name="username_in_any_case", violation_error_message=TAKEN
+            )
+        ]
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Sets the password in Unicode normalization form KC: keyboards send the same characters in several forms."""
+        super().set_password(_normalized(raw_password))
+
+    def check_password(self, raw_password: str) -> bool:
+        """Returns whether this is the password, in any Unicode form."""
+        return super().check_password(_normalized(raw_password) or "")
+
+
+def _normalized(password: str | None) -> str | None:
+    return None if password is None else unicodedata.normalize("NFKC", password)
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

@@ -8,9 +8,26 @@ from typing import Any
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 
-from classifier.core.errors import StorageFull
+from classifier.core.errors import CallusError, StorageAway, StorageFull
 
 POSTGRES_DISK_FULL = "53100"
+# What the kernel says of a network volume that is gone, and of a folder that cannot be written to.
+AWAY = {
+    getattr(errno, name)
+    for name in (
+        "EIO",
+        "ESTALE",
+        "ENOTCONN",
+        "ETIMEDOUT",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENODEV",
+        "EROFS",
+        "EACCES",
+    )
+}
+S3_LIBRARIES = {"boto3", "botocore", "s3transfer"}
+RETRY_SECONDS = 60
 
 
 def save(path: str, content: bytes | File[Any]) -> str:
@@ -27,6 +44,20 @@ def save(path: str, content: bytes | File[Any]) -> str:
         if is_storage_full(error):
             raise StorageFull() from error
         raise
+
+
+def expected_error(error: BaseException) -> CallusError | None:
+    """Returns what to tell the user about an error of the storage or of a full database, or None for other errors."""
+    if is_storage_full(error):
+        return StorageFull()
+    return StorageAway(retry_after=RETRY_SECONDS) if _is_storage_away(error) else None
+
+
+def _is_storage_away(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in AWAY:
+        return True
+    # By name, because portals without S3 do not load these libraries.
+    return any(kind.__module__.partition(".")[0] in S3_LIBRARIES for kind in type(error).__mro__)
 
 
 def is_storage_full(error: BaseException) -> bool:

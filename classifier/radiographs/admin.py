@@ -14,12 +14,13 @@ from classifier.radiographs.services import delete_radiographs, predict_again
 
 @admin.register(Radiograph)
 class RadiographAdmin(ReadOnlyAdmin):
-    list_display = ["name", "owner", "width", "height", "created_at", "deleted_at", "id"]
+    list_display = ["__str__", "owner", "width", "height", "created_at", "deleted_at", "id"]
     list_select_related = ["owner"]
     list_filter = ["created_at", ("deleted_at", admin.EmptyFieldListFilter), "predictions__state"]
-    search_fields = ["name", "owner__username", "=sha256"]
+    search_fields = ["=id", "owner__username", "=sha256"]
     ordering = ["-created_at"]
-    exclude = ["image", "thumbnail"]  # the files have no URL; the portal serves them
+    # Only owners see file names, and the files have no URL: the portal serves them.
+    exclude = ["_file_name", "image", "thumbnail"]
     actions = ["predict_again"]
 
     @admin.action(description="Predict again with the live model", permissions=["train"])
@@ -47,7 +48,7 @@ class PredictionAdmin(ReadOnlyAdmin):
     list_display = ["radiograph", "owner", "state", "finding", "class_name", "model_version", "created_at"]
     list_select_related = ["radiograph", "owner", "model_version"]
     list_filter = ["state", "finding", "in_distribution", "abstained", "model_version", "created_at"]
-    search_fields = ["radiograph__name", "owner__username", "class_name", "error"]
+    search_fields = ["=radiograph__id", "owner__username", "class_name", "error"]
     # By the upload time of the radiograph, which has an index.
     ordering = ["-radiograph__created_at"]
 

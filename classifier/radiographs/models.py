@@ -39,13 +39,15 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
-    def lock(self, radiograph_id: Any) -> None:
-        """Locks the radiograph's row until the transaction ends.
+    def lock(self, radiograph_id: Any) -> bool:
+        """Locks the radiograph's row until the transaction ends, and returns whether it still exists.
 
         Whoever changes the review rank of its answers locks it first. SQLite has only one writer at a time and needs
         no row locks.
         """
-        self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first()
+        return (
+            self.select_for_update(no_key=True).filter(id=radiograph_id).values_list("id").first() is not None
+        )
 
     def by_fracture_probability(self) -> Self:
         """Orders by the probability of a fracture in the newest prediction, highest first; those without come last."""
@@ -60,7 +62,7 @@ class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
         """Filters the user's own radiographs by name, and by the answer and state of their newest prediction."""
         found = self.owned_by(user)
         if name:
-            found = found.filter(name__icontains=name)
+            found = found.filter(_file_name__icontains=name)
         wanted = {"finding": finding, "class_name": class_name, "state": state}
         if any(wanted.values()):
             answers = Prediction.objects.filter(**{field: value for field, value in wanted.items() if value})
@@ -89,7 +91,9 @@ class Radiograph(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="radiographs", db_index=False
     )
-    name = models.CharField(max_length=200)
+    # May be a patient's name, which only the owner may see: use name_for(). Templates cannot read attributes that start
+    # with an underscore.
+    _file_name = models.CharField("file name", max_length=200, db_column="name")
     sha256 = models.CharField(max_length=64)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
@@ -105,7 +109,9 @@ class Radiograph(models.Model):
         permissions = [("review_radiograph", "Can view and review the X-rays of all users")]
         indexes = [
             # Covers pages, counts and searches of a user's own X-rays, which read only this index.
-            models.Index(fields=["owner", "-created_at", "-id", "deleted_at", "name"], name="radiograph_own"),
+            models.Index(
+                fields=["owner", "-created_at", "-id", "deleted_at", "_file_name"], name="radiograph_own"
+            ),
             # The list of all X-rays in the administration.
             models.Index(fields=["-created_at", "-id"], name="radiograph_newest"),
             # A user's trash, and the daily purge of all trash.
@@ -121,7 +127,7 @@ class Radiograph(models.Model):
 
     def name_for(self, user: Any) -> str:
         """Returns the file name for the owner, and a neutral name for other users."""
-        return self.name if user.pk == self.owner_id else str(self)
+        return self._file_name if user.pk == self.owner_id else str(self)
 
     @property
     def prediction(self) -> Any:

@@ -38,6 +38,7 @@ from classifier.radiographs.models import (
     Prediction,
     PredictionBatch,
     Radiograph,
+    RadiographQuerySet,
     image_path,
     thumbnail_path,
 )
@@ -46,6 +47,7 @@ from classifier.registry.models import ModelVersion
 from ml.data import images, sandbox
 
 MAX_NAME = 200
+DAY = timedelta(days=1)
 
 
 def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
@@ -73,7 +75,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
     radiograph = Radiograph(
         id=uuid.uuid4(),
         owner=owner,
-        name=sanitized_name(upload.name or ""),
+        _file_name=sanitized_name(upload.name or ""),
         sha256=_sha256(upload),
         width=decoded.width,
         height=decoded.height,
@@ -84,7 +86,10 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         radiograph.thumbnail = storage.save(thumbnail, images.encode_thumbnail(decoded.pixels))
         with transaction.atomic():
             # Locks the user's row, so that concurrent uploads of one user get different turns.
-            User.objects.select_for_update(no_key=True).get(id=owner.id)
+            if not User.objects.select_for_update(no_key=True).filter(id=owner.id).first():
+                raise AccountDeleted()
+            # Again, because uploads at the same time have all passed the first check, which saves decoding the file.
+            _check_quota(owner)
             turn = Prediction.objects.next_turn(owner)
             radiograph.save(force_insert=True)
             Prediction.objects.create(radiograph=radiograph, owner=owner, model_version=live, turn=turn)
@@ -102,9 +107,13 @@ def _check_quota(owner: User) -> None:
     """Checks the limits per day and in total. A limit of 0 means no limit and skips the count."""
     per_day, in_total = settings.UPLOADS_PER_DAY, settings.RADIOGRAPHS_PER_USER
     uploads = Radiograph.objects.filter(owner=owner)
-    if per_day and uploads.filter(created_at__gte=timezone.now() - timedelta(days=1)).count() >= per_day:
+    today = uploads.filter(created_at__gte=timezone.now() - DAY)
+    if per_day and today.count() >= per_day:
+        # One more is allowed when the oldest that counts is a day old.
+        counted = today.newest_first().values_list("created_at", flat=True)[per_day - 1]
         raise TooManyUploads(
-            f"You have reached the limit of {per_day:,} uploads in 24 hours. Try again tomorrow."
+            f"You have reached the limit of {per_day:,} uploads in 24 hours. Try again tomorrow.",
+            retry_after=(counted + DAY - timezone.now()).total_seconds(),
         )
     if in_total and uploads.count() >= in_total:
         raise QuotaFull(
@@ -218,33 +227,59 @@ def _make(todo: dict[Any, Any], live: ModelVersion, batch: PredictionBatch) -> l
     )
 
 
+class AccountDeleted(CallusError):
+    """The user's account was deleted during the upload."""
+
+    status = 401
+    message = "This account has been deleted, so the X-ray was not stored."
+
+
 def trash_radiograph(*, radiograph: Radiograph) -> None:
     """Moves an X-ray to its owner's trash. It is deleted permanently after TRASH_DAYS."""
     Radiograph.objects.not_in_trash().filter(id=radiograph.id).update(deleted_at=timezone.now())
 
 
 def restore_radiograph(*, radiograph: Radiograph) -> None:
-    """Restores an X-ray from the trash, with its answers and reviews."""
-    Radiograph.objects.filter(id=radiograph.id).update(deleted_at=None)
+    """Restores an X-ray from the trash, with its answers and reviews.
+
+    Raises:
+        NotAllowedNow: it was deleted permanently in the meantime.
+    """
+    if not Radiograph.objects.filter(id=radiograph.id).update(deleted_at=None):
+        raise NotAllowedNow("This X-ray has been deleted permanently and cannot be restored.")
 
 
 BATCH_SIZE = 500
 
 
-def delete_radiographs(radiographs: Iterable[Radiograph]) -> None:
-    """Delete X-rays permanently, with their predictions, reviews and files.
+def delete_radiographs(radiographs: Iterable[Radiograph], *, among: RadiographQuerySet | None = None) -> int:
+    """Deletes X-rays permanently, with their predictions, reviews and files.
 
     Rows first, then files: a worker that holds a prediction finds no row to write to, and if this process is killed
     in between, the purge finds the orphaned files.
+
+    Args:
+        radiographs: the X-rays.
+        among: those that may be deleted, checked under a lock: an X-ray that its owner has restored since it was read
+            stays. By default all.
+
+    Returns:
+        The number of deleted X-rays.
     """
+    allowed = Radiograph.objects.all() if among is None else among
+    number = 0
     remaining = iter(radiographs)
     with transaction.atomic():
         while batch := list(islice(remaining, BATCH_SIZE)):
-            rows = Radiograph.objects.filter(id__in=[radiograph.id for radiograph in batch])
+            rows = allowed.filter(id__in=[radiograph.id for radiograph in batch])
             # In the order of those who change an answer: first the radiograph, then its predictions. Otherwise a
             # deletion and an answer could wait for each other.
-            list(rows.select_for_update().order_by("id").values_list("id"))
-            rows.delete()
+            locked = set(rows.select_for_update().order_by("id").values_list("id", flat=True))
+            Radiograph.objects.filter(id__in=locked).delete()
+            number += len(locked)
             for radiograph in batch:
+                if radiograph.id not in locked:
+                    continue
                 for file in (radiograph.image, radiograph.thumbnail):
                     transaction.on_commit(partial(default_storage.delete, str(file)))
+    return number

@@ -11,5 +11,5 @@ class ReviewAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "radiograph", "reviewer", "finding", "class_name", "comment"]
     list_select_related = ["radiograph", "reviewer"]
     list_filter = ["finding", "class_name", "created_at"]
-    search_fields = ["radiograph__name", "reviewer__username", "class_name", "comment"]
+    search_fields = ["=radiograph__id", "reviewer__username", "class_name", "comment"]
     ordering = ["-id"]

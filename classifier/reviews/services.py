@@ -56,7 +56,9 @@ def record_review(
         raise ReviewRefused("Choose one of the kinds of fracture.")
     with transaction.atomic():
         # Otherwise two reviewers at the same time would not see each other's review, nor that they disagree.
-        Radiograph.objects.lock(prediction.radiograph_id)
+        is_there = Radiograph.objects.not_in_trash().lock(prediction.radiograph_id)
+        if not is_there or not Prediction.objects.filter(id=prediction.id).exists():
+            raise NotAllowedNow("This X-ray has been deleted, so the review was not saved.")
         review = Review.objects.create(
             radiograph=prediction.radiograph,
             prediction=prediction,

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, JpegImagePlugin, PngImagePlugin
 
-from ml.data.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_length, check_size
+from ml.data.image_limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MIN_SIDE,
+    ImageRefused,
+    check_length,
+    check_scans,
+    check_size,
+)
 from ml.data.lookup_tables import ROWS_PER_BLOCK, apply_lookup_table
 from ml.data.png import encode_png
 
@@ -170,13 +178,15 @@ def _decode(file: BinaryIO) -> DecodedImage:
 
 
 def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
-    if kind == "JPEG" and _count(file, JPEG_START_OF_SCAN) > MAX_JPEG_SCANS:
+    num_scans = _count(file, JPEG_START_OF_SCAN) if kind == "JPEG" else 0
+    if num_scans > MAX_JPEG_SCANS:
         raise ImageRefused(f"The JPEG file has more than {MAX_JPEG_SCANS} scans, which is not supported.")
     if kind == "PNG" and not _count(file, PNG_END):
         raise ImageRefused("The PNG file is cut off: its end is missing.")
     try:
         with _open_with_pillow(file, kind) as image:
             check_size(image.width, image.height)
+            check_scans(num_scans, image.width, image.height)
             if kind == "PNG" and getattr(image, "n_frames", 1) > 1:
                 raise ImageRefused("The image is animated. Please upload a single still image.")
             image.load()

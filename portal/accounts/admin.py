@@ -19,7 +19,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from classifier.core.admin import BaseAdmin
+from classifier.core.admin import BaseAdmin, is_admin
 
 
 def sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
@@ -67,11 +67,23 @@ class UserSessionAdmin(DeleteOnlyAdmin):
 
 
 class EmailAddressAdmin(BaseAdmin, account.EmailAddressAdmin):  # type: ignore[misc]
-    pass
+    """E-mail addresses receive password reset links, so only admins change them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_admin(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return is_admin(request) and super().has_change_permission(request, obj)
 
 
 class GroupAdmin(BaseAdmin, auth.GroupAdmin):
-    pass
+    """Groups hold permissions, so only admins change them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_admin(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return is_admin(request) and super().has_change_permission(request, obj)
 
 
 # The libraries register their own pages when their admin modules are imported.

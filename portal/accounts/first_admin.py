@@ -1,9 +1,11 @@
 """The link with which the first admin of a new portal chooses a username and password."""
 
-from django.contrib.auth import get_user_model
 from django.core import signing
 from django.db import transaction
 from django.urls import reverse
+
+from classifier.core.models import User
+from portal import links
 
 SALT = "callus first admin"
 VALID_SECONDS = 24 * 3600
@@ -11,12 +13,12 @@ VALID_SECONDS = 24 * 3600
 
 def is_needed() -> bool:
     """Returns whether the portal has no admin yet."""
-    return not get_user_model().objects.filter(is_superuser=True).exists()
+    return not User.objects.filter(is_superuser=True).exists()
 
 
-def make_link(base_url: str) -> str:
+def make_link() -> str:
     """Returns a link that is valid for VALID_SECONDS, until an admin exists."""
-    return f"{base_url}{reverse('first_admin', args=[make_token()])}"
+    return links.absolute(reverse("first_admin", args=[make_token()]))
 
 
 def make_token() -> str:
@@ -33,7 +35,11 @@ def is_valid(token: str) -> bool:
     return is_needed()
 
 
-def create_first_admin(*, username: str, email: str, password: str) -> None:
-    """Creates the first admin."""
+def create_first_admin(*, username: str, email: str, password: str) -> bool:
+    """Creates the first admin. Returns False if there is an admin already."""
     with transaction.atomic():
-        get_user_model().objects.create_superuser(username=username, email=email, password=password)
+        User.objects.lock_admins()
+        if not is_needed():
+            return False
+        User.objects.create_superuser(username=username, email=email, password=password)
+    return True

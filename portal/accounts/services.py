@@ -16,7 +16,7 @@ from knox.models import AuthToken
 from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
-from classifier.radiographs.models import Radiograph
+from classifier.radiographs.models import Radiograph, RadiographQuerySet
 from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
 
@@ -31,13 +31,9 @@ def delete_account(*, user: User) -> None:
     Raises:
         NotAllowedNow: the user is the only admin, or has promoted a model.
     """
-    admins = User.objects.filter(is_superuser=True, is_active=True)
-    if user.is_superuser and not admins.exclude(id=user.id).exists():
-        raise NotAllowedNow(
-            "You are the only admin, so your account was not deleted. Make another user an admin first."
-        )
     try:
         with transaction.atomic():
+            _check_another_admin_stays(user)
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))
             # Without the name, superseded reviews could not be told from those of another former user, and would count.
@@ -50,9 +46,19 @@ def delete_account(*, user: User) -> None:
         ) from None
 
 
+def _check_another_admin_stays(user: User) -> None:
+    if not user.is_superuser:
+        return
+    User.objects.lock_admins()
+    if not User.objects.filter(is_superuser=True, is_active=True).exclude(id=user.id).exists():
+        raise NotAllowedNow(
+            "You are the only admin, so your account was not deleted. Make another user an admin first."
+        )
+
+
 CHUNK_BYTES = 1024**2
 BATCH_SIZE = 500
-RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
+RADIOGRAPH_FIELDS = ("id", "sha256", "width", "height", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
     "id", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part", "class_name", "confidence",
@@ -74,10 +80,16 @@ def export_account(*, user: User) -> Iterator[bytes]:
         for name, content in _json_files(user):
             archive.writestr(name, json.dumps(content, indent=1, cls=DjangoJSONEncoder), zipfile.ZIP_DEFLATED)
             yield buffer.drain()
-        own = Radiograph.objects.filter(owner=user).order_by("created_at")
-        for radiograph in own.iterator(chunk_size=BATCH_SIZE):
+        for radiograph in _in_batches(Radiograph.objects.filter(owner=user).order_by("created_at")):
             yield from _image_files(archive, buffer, radiograph)
     yield buffer.drain()
+
+
+def _in_batches(radiographs: RadiographQuerySet) -> Iterator[Radiograph]:
+    """Yields the radiographs without an open cursor, because the web server makes each chunk in some thread."""
+    ids = list(radiographs.values_list("id", flat=True))
+    for start in range(0, len(ids), BATCH_SIZE):
+        yield from list(radiographs.filter(id__in=ids[start : start + BATCH_SIZE]))
 
 
 class _ZipBuffer(io.RawIOBase):
@@ -117,7 +129,7 @@ def _json_files(user: User) -> Iterator[tuple[str, Any]]:
             ),
         },
     )
-    yield "radiographs.json", [_radiograph(row) for row in _with_reviews(user)]
+    yield "radiographs.json", [_radiograph(row, user) for row in _with_reviews(user)]
     yield "reviews.json", list(Review.objects.filter(reviewer=user).values(*REVIEW_FIELDS))
 
 
@@ -127,8 +139,9 @@ def _with_reviews(user: User) -> Iterator[Radiograph]:
     yield from own.iterator(chunk_size=BATCH_SIZE)
 
 
-def _radiograph(radiograph: Radiograph) -> dict[str, Any]:
+def _radiograph(radiograph: Radiograph, user: User) -> dict[str, Any]:
     return {
+        "name": radiograph.name_for(user),
         **{name: getattr(radiograph, name) for name in RADIOGRAPH_FIELDS},
         "predictions": [
             {

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from knox.models import AuthToken
 from knox.settings import knox_settings
 
+from classifier.core.api.authentication import usable_tokens
 from classifier.core.errors import NotAllowedNow
 from classifier.core.requests import UserRequest, signed_in
 from portal.accounts import first_admin as service
@@ -45,7 +46,7 @@ def revoke_token(request: UserRequest, token_key: str) -> HttpResponse:
 
 def _page(request: UserRequest, new_token: str = "") -> HttpResponse:
     context = {
-        "tokens": AuthToken.objects.filter(user=request.user).order_by("-created"),
+        "tokens": usable_tokens().filter(user=request.user).order_by("-created"),
         "new_token": new_token,
         "token_days": knox_settings.TOKEN_TTL.days,
         "now": timezone.now(),
@@ -96,10 +97,12 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
     form = FirstAdminForm(request.POST or None)
     if not form.is_valid():
         return render(request, "accounts/first_admin.html", {"form": form})
-    service.create_first_admin(
+    is_created = service.create_first_admin(
         username=form.cleaned_data["username"],
         email=form.cleaned_data["email"],
         password=form.cleaned_data["password1"],
     )
+    if not is_created:
+        raise Http404
     messages.success(request, "Your account is ready. Sign in to begin.")
     return redirect("account_login")

@@ -34,7 +34,14 @@ from portal.operations import stored_files
 FORMAT = 1
 CHUNK_BYTES = 1024**2
 # State of running processes: after a restore, users sign in again and workers report again.
-EXCLUDED_MODELS = {"sessions.session", "usersessions.usersession", "operations.canary", "core.writecount"}
+# Mails contain links that open accounts.
+EXCLUDED_MODELS = {
+    "accounts.outgoingmail",
+    "core.writecount",
+    "operations.canary",
+    "sessions.session",
+    "usersessions.usersession",
+}
 
 
 @dataclass

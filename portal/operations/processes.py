@@ -24,7 +24,8 @@ def check_bind(bind: str) -> str:
         raise ImproperlyConfigured(f"--bind must look like 127.0.0.1:8000, received {bind!r}.")
     if host not in LOOPBACK and not settings.PUBLIC_URL:
         raise ImproperlyConfigured(
-            f"Set PUBLIC_URL before binding to {host}, because Callus must know its public address."
+            f"Set PUBLIC_URL before binding to {host}, because Callus must know its public address. On this machine "
+            "alone, PUBLIC_URL=http://localhost:8000 will do."
         )
     if host not in LOOPBACK and settings.DEBUG:
         raise ImproperlyConfigured(f"DEBUG shows internals to everyone. Unset it before binding to {host}.")
@@ -33,12 +34,20 @@ def check_bind(bind: str) -> str:
 
 def web(bind: str) -> list[str]:
     """Returns the command line of the web server."""
-    # Threads, so that slow uploads do not block other requests.
     return [
-        *(sys.executable, "-m", "gunicorn", "portal.wsgi:application"),
-        *("--bind", bind, "--worker-class", "gthread", "--workers", "2", "--threads", "8"),
+        *(sys.executable, "-m", "gunicorn", "portal.asgi:application"),
+        *("--bind", bind, "--worker-class", "portal.server.worker.Worker", "--workers", "2"),
+        *("--asgi-lifespan", "off", "--asgi-loop", "asyncio"),
         *("--timeout", "120", "--graceful-timeout", "10", "--keep-alive", "5"),
-        *("--log-level", "warning", "--no-control-socket"),
+        *(
+            "--log-level",
+            "warning",
+            "--logger-class",
+            "portal.server.worker.Logger",
+            "--no-control-socket",
+            "--umask",
+            "0o077",
+        ),
         # Loads the application once and shares its memory among the workers.
         "--preload",
     ]

@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from itertools import islice
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.files.storage import default_storage
 from django.utils import timezone
+from knox.models import AuthToken
 
 from classifier.core.models import AuditEntry, WriteCount
 from classifier.radiographs.models import Radiograph
@@ -21,6 +24,8 @@ BATCH_SIZE = 200
 DAY_SECONDS = 24 * 3600.0
 # A file is written before its row, so only files older than a day are orphans.
 ORPHAN_AFTER = timedelta(days=1)
+# The account page says for a while that a token has expired.
+KEEP_EXPIRED_TOKENS = timedelta(days=30)
 
 
 @dataclass
@@ -34,10 +39,11 @@ class Purged:
 def purge() -> Purged:
     """Deletes X-rays that have been in the trash for TRASH_DAYS, and orphaned files. Returns the numbers.
 
-    Also deletes the copies of X-rays that a recalibration left on this host.
+    Also deletes the copies of X-rays that a recalibration left on this host, and expired sessions.
     """
     WriteCount.objects.expired(DAY_SECONDS).delete()
     remove_leftovers()
+    _remove_expired_sessions()
     done = Purged(radiographs=empty_trash(), orphans=_remove_orphans())
     log.info("purged", extra=asdict(done))
     if done != Purged():
@@ -54,10 +60,16 @@ def empty_trash() -> int:
     """Deletes X-rays that have been in the trash for TRASH_DAYS, and returns their number."""
     number = 0
     until = timezone.now() - timedelta(days=settings.TRASH_DAYS)
-    while due := list(Radiograph.objects.filter(deleted_at__lte=until).order_by("deleted_at")[:BATCH_SIZE]):
-        delete_radiographs(due)
-        number += len(due)
+    expired = Radiograph.objects.filter(deleted_at__lte=until)
+    while due := list(expired.order_by("deleted_at")[:BATCH_SIZE]):
+        number += delete_radiographs(due, among=expired)
     return number
+
+
+def _remove_expired_sessions() -> None:
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
+    UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
+    AuthToken.objects.filter(expiry__lt=timezone.now() - KEEP_EXPIRED_TOKENS).delete()
 
 
 def _remove_orphans() -> int:

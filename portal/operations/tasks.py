@@ -18,6 +18,8 @@ from classifier.radiographs.models import Prediction
 from classifier.radiographs.tasks import predict_next
 from classifier.training.models import Comparison, Recalibration, TrainingRun
 from classifier.training.tasks import compare, recalibrate, train
+from portal.accounts.models import OutgoingMail
+from portal.accounts.tasks import send_mail
 from portal.operations.models import QUEUES, Canary
 
 
@@ -46,6 +48,7 @@ TASK_OF: dict[type, Any] = {
     TrainingRun: train,
     Comparison: compare,
     Recalibration: recalibrate,
+    OutgoingMail: send_mail,
 }
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -107,6 +108,23 @@ def test_a_second_one_on_the_same_folder_is_refused(portal: Portal) -> None:
         assert "Callus is already running" in second.stderr
     finally:
         portal.stop()
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(portal: Portal) -> None:
+    with socket.create_server(("127.0.0.1", portal.port)):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "up", "--bind", f"127.0.0.1:{portal.port}"],
+            cwd=ROOT,
+            env=portal.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"Callus cannot listen at 127.0.0.1:{portal.port}: Address already in use." in done.stderr
+    assert "ready" not in done.stdout
+    assert not (portal.data_dir / "callus.sqlite3").exists()
 
 
 @pytest.mark.parametrize(

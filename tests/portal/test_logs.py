@@ -1,3 +1,4 @@
+import json
 import logging
 import sys
 
@@ -33,6 +34,39 @@ def test_a_traceback_stays_on_one_line() -> None:
     text = KeyValueFormatter().format(record)
     assert "ValueError: broken" in text
     assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Forbidden (CSRF cookie not set.): /callus/first-admin/SECRET:1abc:x-y_z/",
+        "GET https://xray.example.org/accounts/password/reset/key/3-SECRET/ HTTP/1.1",
+        "/accounts/confirm-email/SECRET/",
+        "/accounts/login/?next=%2Ffirst-admin%2FSECRET%2F",
+        "{'HTTP_AUTHORIZATION': 'Bearer SECRET', 'HTTP_COOKIE': 'sessionid=SECRET; csrftoken=SECRET'}",
+        "Authorization: Bearer SECRET",
+        "Cookie: sessionid=SECRET",
+        "POST username=alice&password=SECRET&csrfmiddlewaretoken=SECRET",
+        'login failed: {"username": "alice", "password": "SECRET"}',
+        "could not connect to postgres://callus:SECRET@postgres:5432/callus",
+        "redis://:SECRET@redis:6379/0 is down",
+    ],
+)
+def test_no_logger_writes_a_secret(text: str) -> None:
+    assert "SECRET" in text
+    assert "SECRET" not in line(text)
+    assert "SECRET" not in line("%s", text)
+    assert "SECRET" not in line("an error", path=text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, __file__, 1, "it failed", (), sys.exc_info())
+    assert "SECRET" not in KeyValueFormatter().format(record).replace("raise ValueError", "")
+
+
+def test_what_is_not_secret_stays() -> None:
+    text = "Forbidden (CSRF cookie not set.): /accounts/login/ method=POST tokens: 3"
+    assert json.dumps(text) in line(text)
 
 
 @pytest.mark.django_db

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.management import call_command
 from django.test import Client
@@ -89,20 +90,44 @@ def test_a_request_for_another_host_sends_no_mail_that_leads_there(client: Clien
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
 
 
-def test_no_log_holds_what_opens_an_account(alice: User, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("host", ["testserver:6666", "127.0.0.1:6666", "localhost"])
+def test_a_link_in_a_mail_does_not_follow_the_host_header(
+    client: Client, alice: User, settings: Any, host: str
+) -> None:
+    settings.PUBLIC_ORIGIN = "https://xray.example.org"
+    EmailAddress.objects.create(user=alice, email=alice.email, primary=True, verified=True)
+    for email in (alice.email, "unknown@example.org"):
+        client.post("/accounts/password/reset/", {"email": email}, headers={"Host": host})
+    known = {"username": "carol", "email": alice.email, "password1": NEW, "password2": NEW}
+    client.post("/accounts/signup/", known, headers={"Host": host})
+    assert len(mail.outbox) >= 2
+    for message in mail.outbox:
+        assert "https://xray.example.org/accounts/" in str(message.body)
+        assert "6666" not in str(message.body)
+        assert "localhost" not in str(message.body)
+
+
+@pytest.mark.parametrize("enforce_csrf_checks", [False, True])
+def test_no_log_holds_what_opens_an_account(
+    alice: User, caplog: pytest.LogCaptureFixture, enforce_csrf_checks: bool
+) -> None:
     caplog.set_level(logging.INFO)
-    client = Client(raise_request_exception=False)
+    client = Client(raise_request_exception=False, enforce_csrf_checks=enforce_csrf_checks)
     token = client.post(
         "/api/v1/tokens/", {"username": "alice", "password": PASSWORD}, "application/json"
     ).json()
     headers = {"Authorization": f"Bearer {token['token']}"}
     client.post("/api/v1/prediction-batches/", {}, "application/json", headers=headers)
     client.post(f"/first-admin/{make_token()}/", {"password1": NEW})
+    Client().post("/accounts/password/reset/", {"email": alice.email})
     client.post("/accounts/password/reset/", {"email": alice.email})
     key = str(mail.outbox[0].body).partition("/accounts/password/reset/key/")[2].split("/")[0]
     client.post(f"/accounts/password/reset/key/{key}/")
     sign_in(client)
     secrets = (token["token"], PASSWORD, NEW, make_token().partition(":")[0], key)
+    if enforce_csrf_checks:
+        refusals = [record for record in caplog.records if record.name == "django.security.csrf"]
+        assert len(refusals) >= 4
     requests = [record for record in caplog.records if record.name == "portal.middleware"]
     assert len(requests) >= 6
     logged = "\n".join(KeyValueFormatter().format(record) for record in caplog.records)
@@ -120,7 +145,7 @@ def by_the_person(alice: User) -> None:
 def by_mail(alice: User) -> None:
     client = Client()
     client.post("/accounts/password/reset/", {"email": alice.email})
-    link = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
+    link = re.search(r"http://127.0.0.1:8000(\S+)", str(mail.outbox[0].body))
     assert link
     form = client.get(link[1])["Location"]
     client.post(form, {"password1": NEW, "password2": NEW})

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from django.db import models
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox import auth
@@ -12,6 +14,17 @@ from rest_framework.exceptions import AuthenticationFailed
 from classifier.core.models import User
 
 
+def usable_tokens() -> "models.QuerySet[AuthToken]":
+    """Filters tokens that were made after their user set up the second factor, if there is one.
+
+    An earlier token needed the password alone, which may be why the user set the factor up.
+    """
+    later_factor = Authenticator.objects.filter(
+        user=models.OuterRef("user"), type=Authenticator.Type.TOTP, created_at__gt=models.OuterRef("created")
+    )
+    return AuthToken.objects.exclude(models.Exists(later_factor))  # type: ignore[no-any-return]
+
+
 class TokenAuthentication(auth.TokenAuthentication):  # type: ignore[misc]
     """Finds a token by its hash, in one query.
 
@@ -19,7 +32,7 @@ class TokenAuthentication(auth.TokenAuthentication):  # type: ignore[misc]
     """
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, AuthToken]:
-        valid = AuthToken.objects.filter(expiry__gt=timezone.now(), user__is_active=True)
+        valid = usable_tokens().filter(expiry__gt=timezone.now(), user__is_active=True)
         found = valid.filter(digest=hash_token(token.decode("latin-1"))).select_related("user").first()
         if found is None:
             raise AuthenticationFailed("This token is not valid or has expired.")

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler, set_rollback
 
-from classifier.core.errors import CallusError, StorageFull, UploadTooLarge
-from classifier.core.storage import is_storage_full
+from classifier.core.errors import CallusError, UploadTooLarge
+from classifier.core.storage import expected_error
 
 log = logging.getLogger(__name__)
 MAX_ERRORS = 10
@@ -37,7 +37,7 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         if expected.status >= 500:
             log.error("%s: %s", type(expected).__name__, error, exc_info=error)
         set_rollback()
-        return Response({"detail": str(expected)}, status=expected.status)
+        return Response({"detail": str(expected)}, status=expected.status, headers=expected.headers)
     if isinstance(error, Http404):
         error = exceptions.NotFound(NOTHING_HERE)
     response = exception_handler(error, context)
@@ -65,8 +65,8 @@ def _as_callus_error(error: Exception) -> CallusError | None:
         return UploadTooLarge(f"This request is too large: a file may have up to {limit} MB.")
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return CallusError(BAD_REQUEST)
-    if is_storage_full(error):
-        return StorageFull()
+    if expected := expected_error(error):
+        return expected
     if isinstance(error, OperationalError):
         return DatabaseUnavailable()
     return None

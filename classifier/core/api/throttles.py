@@ -10,13 +10,10 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
-from classifier.core.models import WriteCount
+from classifier.core.write_limit import count_write, name_of
 
 if TYPE_CHECKING:  # an import cycle at run time: rest_framework.views loads these classes from the settings
     from rest_framework.views import APIView
-
-
-MINUTE = 60.0
 
 
 class ReadThrottle(SimpleRateThrottle):
@@ -35,19 +32,18 @@ class ReadThrottle(SimpleRateThrottle):
 
 
 class WriteThrottle(BaseThrottle):
-    """Limits writes within a minute from the first one. All web processes count together, in the database."""
+    """Limits writes, together with those on pages."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.method in SAFE_METHODS:
             return True
-        number, self._seconds_left = WriteCount.objects.add_one(_client(request, self), MINUTE)
-        return number <= settings.API_WRITES_PER_MINUTE
+        self._seconds_left = count_write(_client(request, self))
+        return not self._seconds_left
 
     def wait(self) -> float:
         return self._seconds_left
 
 
 def _client(request: Request, throttle: BaseThrottle) -> str:
-    """Names the user or, when nobody is signed in, the IP address; at most 100 characters, as WriteCount stores."""
-    name = f"user-{request.user.pk}" if request.user.is_authenticated else throttle.get_ident(request)
-    return name[:100]
+    """Names the user or, when nobody is signed in, the IP address."""
+    return name_of(request.user) if request.user.is_authenticated else throttle.get_ident(request)

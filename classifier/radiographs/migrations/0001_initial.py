@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             name='Radiograph',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
+                ('_file_name', models.CharField(db_column='name', max_length=200, verbose_name='file name')),
                 ('sha256', models.CharField(max_length=64)),
                 ('width', models.PositiveIntegerField()),
                 ('height', models.PositiveIntegerField()),
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='radiograph',
-            index=models.Index(fields=['owner', '-created_at', '-id', 'deleted_at', 'name'], name='radiograph_own'),
+            index=models.Index(fields=['owner', '-created_at', '-id', 'deleted_at', '_file_name'], name='radiograph_own'),
         ),
         migrations.AddIndex(
             model_name='radiograph',

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from classifier.core.errors import NotAllowedNow
 from classifier.core.pagination import numbered_page
 from classifier.core.requests import UserRequest, signed_in
 from classifier.radiographs.models import Radiograph
@@ -31,16 +32,23 @@ def show(request: UserRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def restore(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
-    restore_radiograph(radiograph=_own(request, radiograph_id))
-    messages.success(request, "The X-ray is back in your history.")
+    try:
+        restore_radiograph(radiograph=_own(request, radiograph_id))
+    except NotAllowedNow as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "The X-ray is back in your history.")
     return redirect("trash")
 
 
 @signed_in
 @require_POST
 def remove(request: UserRequest, radiograph_id: UUID) -> HttpResponse:
-    delete_radiographs([_own(request, radiograph_id)])
-    messages.success(request, "X-ray deleted permanently.")
+    in_trash = Radiograph.objects.in_trash_of(request.user)
+    if delete_radiographs([_own(request, radiograph_id)], among=in_trash):
+        messages.success(request, "X-ray deleted permanently.")
+    else:
+        messages.error(request, "This X-ray is no longer in the trash.")
     return redirect("trash")
 
 

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods
 
+from classifier.core import write_limit
 from classifier.core.errors import CallusError, UploadRefused
 from classifier.core.models import User
 from classifier.core.requests import UserRequest, signed_in, wants_json
@@ -47,6 +48,7 @@ def upload(request: UserRequest) -> HttpResponse:
 
 def _receive(owner: User, file: UploadedFile[Any]) -> Outcome:
     try:
+        write_limit.check(owner)
         return Outcome(file.name or "", radiograph=receive_radiograph(owner=owner, upload=file))
     except CallusError as error:
         return Outcome(file.name or "", error=error)
@@ -55,7 +57,8 @@ def _receive(owner: User, file: UploadedFile[Any]) -> Outcome:
 def _as_json(request: UserRequest, outcome: Outcome) -> HttpResponse:
     """For upload.js, which sends each file on its own."""
     if outcome.error:
-        return JsonResponse({"detail": str(outcome.error)}, status=outcome.error.status)
+        error = outcome.error
+        return JsonResponse({"detail": str(error)}, status=error.status, headers=error.headers)
     item = render_to_string("radiographs/_row.html", {"radiograph": outcome.radiograph}, request)
     return JsonResponse({"item": item}, status=201)
 
@@ -70,10 +73,9 @@ def _page(request: UserRequest, outcomes: Sequence[Outcome] = ()) -> HttpRespons
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "max_megabytes": settings.UPLOAD_MAX_BYTES // 1024**2,
     }
-    all_refused = bool(errors) and len(errors) == len(outcomes)
-    return render(
-        request,
-        "radiographs/radiograph_upload.html",
-        context,
-        status=errors[0].status if all_refused else 200,
-    )
+    page = render(request, "radiographs/radiograph_upload.html", context)
+    if errors and len(errors) == len(outcomes):
+        page.status_code = errors[0].status
+        for name, value in errors[0].headers.items():
+            page[name] = value
+    return page

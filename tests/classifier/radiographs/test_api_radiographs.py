@@ -87,7 +87,7 @@ def test_a_longer_list_takes_no_more_queries(
 
 def test_the_list_is_filtered_by_name_class_and_state(alice_api: APIClient) -> None:
     make_rows(3, alice_api)
-    Prediction.objects.filter(radiograph__name="1.png").update(
+    Prediction.objects.filter(radiograph___file_name="1.png").update(
         state=Prediction.State.SUCCEEDED, class_name="Spiral Fracture"
     )
 
@@ -202,6 +202,10 @@ def make_rows(number: int, client: APIClient) -> None:
     version = ModelVersion.objects.get()
     for place in range(1, number):
         radiograph = Radiograph.objects.create(
-            owner=kept.owner, name=f"{place}.png", sha256=kept.sha256, width=kept.width, height=kept.height
+            owner=kept.owner,
+            _file_name=f"{place}.png",
+            sha256=kept.sha256,
+            width=kept.width,
+            height=kept.height,
         )
         Prediction.objects.create(radiograph=radiograph, owner=kept.owner, model_version=version)

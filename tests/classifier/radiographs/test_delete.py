@@ -10,7 +10,7 @@ from tests.uploads import NOBODYS_ID, finish, receive
 def test_it_asks_first_and_deletes_nothing_by_a_link(as_alice: Client, radiograph: Radiograph) -> None:
     page = as_alice.get(f"/radiographs/delete/?id={radiograph.id}")
     assert "Delete this X-ray?" in page.text
-    assert radiograph.name in page.text
+    assert radiograph._file_name in page.text
     assert Radiograph.objects.count() == 1
 
 

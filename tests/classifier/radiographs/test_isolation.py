@@ -24,7 +24,7 @@ def test_anothers_page_is_answered_like_one_that_does_not_exist(
     anothers = as_bob.get(f"/radiographs/{radiograph.id}/{page}")
     nobodys = as_bob.get(f"/radiographs/{NOBODYS_ID}/{page}")
     assert anothers.status_code == nobodys.status_code == 404
-    assert radiograph.name not in anothers.text
+    assert radiograph._file_name not in anothers.text
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -36,7 +36,7 @@ def test_a_visitor_sees_nothing(client: Client, radiograph: Radiograph, page: st
 
 
 def test_anothers_radiograph_is_in_no_list(as_bob: Client, radiograph: Radiograph) -> None:
-    for path in ("/", "/radiographs/", f"/radiographs/?name={radiograph.name}"):
+    for path in ("/", "/radiographs/", f"/radiographs/?name={radiograph._file_name}"):
         assert str(radiograph.id) not in as_bob.get(path).text
     finish(radiograph)
     assert as_bob.get(f"/radiographs/answers/?waiting={radiograph.id}:queued").status_code == 204

@@ -58,7 +58,7 @@ def test_a_thousand_are_asked_in_a_few_statements(
     alice: User, model: ModelVersion, next_model: ModelVersion, django_assert_max_num_queries: object
 ) -> None:
     Radiograph.objects.bulk_create(
-        Radiograph(owner=alice, name=f"{number}.png", sha256="0" * 64, width=1, height=1)
+        Radiograph(owner=alice, _file_name=f"{number}.png", sha256="0" * 64, width=1, height=1)
         for number in range(1000)
     )
     with django_assert_max_num_queries(40):  # type: ignore[operator]

@@ -32,7 +32,7 @@ def test_what_was_deleted_comes_back_with_its_answer(as_alice: Client, radiograp
     as_alice.post("/radiographs/delete/", {"id": str(radiograph.id)})
     assert as_alice.get(f"/radiographs/{radiograph.id}/").status_code == 404
     assert as_alice.get(f"/radiographs/{radiograph.id}/image/").status_code == 404
-    assert radiograph.name in as_alice.get("/radiographs/trash/").text
+    assert radiograph._file_name in as_alice.get("/radiographs/trash/").text
     page = as_alice.post(f"/radiographs/{radiograph.id}/restore/", follow=True)
     assert "The trash is empty." in page.text
     assert as_alice.get(f"/radiographs/{radiograph.id}/").status_code == 200
@@ -41,7 +41,7 @@ def test_what_was_deleted_comes_back_with_its_answer(as_alice: Client, radiograp
 
 def test_the_trash_of_others_is_theirs_alone(as_bob: Client, radiograph: Radiograph) -> None:
     trash_radiograph(radiograph=radiograph)
-    assert radiograph.name not in as_bob.get("/radiographs/trash/").text
+    assert radiograph._file_name not in as_bob.get("/radiographs/trash/").text
     for action in ("restore", "remove"):
         assert as_bob.post(f"/radiographs/{radiograph.id}/{action}/").status_code == 404
     assert Radiograph.objects.count() == 1

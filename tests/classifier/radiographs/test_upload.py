@@ -43,7 +43,7 @@ def test_the_page_says_that_an_answer_is_not_a_diagnosis(as_alice: Client, model
 def test_several_files_are_received_at_once_and_named_each(as_alice: Client, model: ModelVersion) -> None:
     page = as_alice.post("/", {"file": [xray("left.png"), xray("right.jpg", "JPEG")]})
     assert page.status_code == 200
-    assert sorted(Radiograph.objects.values_list("name", flat=True)) == ["left.png", "right.jpg"]
+    assert sorted(Radiograph.objects.values_list("_file_name", flat=True)) == ["left.png", "right.jpg"]
     for radiograph in Radiograph.objects.all():
         assert f'href="/radiographs/{radiograph.id}/"' in page.text
 
@@ -51,7 +51,7 @@ def test_several_files_are_received_at_once_and_named_each(as_alice: Client, mod
 def test_a_good_file_is_kept_beside_a_bad_one(as_alice: Client, model: ModelVersion) -> None:
     page = as_alice.post("/", {"file": [xray("good.png"), text()]})
     assert page.status_code == 200
-    assert Radiograph.objects.get().name == "good.png"
+    assert Radiograph.objects.get()._file_name == "good.png"
     assert "The file is not a JPEG, PNG or DICOM image." in page.text
 
 

@@ -139,7 +139,7 @@ def test_disagreement_is_shown_plainly_and_a_changed_mind_ends_it(
     page = as_bob.post(address(prediction), spiral, follow=True).text
     assert "The reviewers disagree." not in page
     assert "superseded" in page
-    assert radiograph.name not in as_rita.get("/reviews/").text
+    assert radiograph._file_name not in as_rita.get("/reviews/").text
 
 
 def test_the_owner_reads_what_was_said_but_may_not_review(
@@ -222,7 +222,7 @@ def test_the_queries_of_the_worklist_do_not_grow_with_its_rows(
 ) -> None:
     def add(number: int) -> None:
         for radiograph in Radiograph.objects.bulk_create(
-            Radiograph(owner=alice, name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
+            Radiograph(owner=alice, _file_name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
         ):
             Prediction.objects.create(
                 radiograph=radiograph,
@@ -244,7 +244,7 @@ def test_of_a_long_worklist_the_first_500_are_listed(
 ) -> None:
     def add(number: int) -> None:
         radiographs = Radiograph.objects.bulk_create(
-            Radiograph(owner=alice, name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
+            Radiograph(owner=alice, _file_name="x", sha256="0" * 64, width=9, height=9) for _ in range(number)
         )
         Prediction.objects.bulk_create(
             Prediction(

@@ -1,6 +1,12 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 from django.core import signing
+from django.db import connection
 from django.test import Client
+from django.urls import clear_script_prefix, set_script_prefix
 
 from classifier.core.models import User
 from portal.accounts import first_admin
@@ -23,6 +29,34 @@ def test_the_link_makes_an_admin_once(client: Client, link: str) -> None:
     again = client.post(link, {**CHOSEN, "username": "intruder"})
     assert again.status_code == client.get(link).status_code == 404
     assert User.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twelve_requests_at_once_make_one_admin(link: str) -> None:
+    together = threading.Barrier(12)
+
+    def choose(number: int) -> int:
+        client = Client()
+        together.wait()
+        answer = client.post(link, {**CHOSEN, "username": f"root{number}"})
+        connection.close()
+        return answer.status_code
+
+    with ThreadPoolExecutor(12) as threads:
+        statuses = sorted(threads.map(choose, range(12)))
+    assert statuses == [302] + [404] * 11
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("origin", ["https://example.org", "https://example.org:8443"])
+def test_the_link_holds_the_path_of_the_public_address_once(settings: Any, origin: str) -> None:
+    settings.PUBLIC_ORIGIN = origin
+    settings.FORCE_SCRIPT_NAME = "/callus"
+    set_script_prefix("/callus/")
+    try:
+        assert first_admin.make_link().startswith(f"{origin}/callus/first-admin/")
+    finally:
+        clear_script_prefix()
 
 
 def test_a_weak_password_is_refused_at_its_field(client: Client, link: str) -> None:

@@ -41,7 +41,7 @@ def test_an_export_holds_all_of_ones_own_and_nothing_of_others(
     )
     archive = read(as_alice.get("/account/export/"))
     mine = json.loads(archive.read("radiographs.json"))
-    assert {row["name"] for row in mine} == {radiograph.name, "deleted.png"}
+    assert {row["name"] for row in mine} == {radiograph._file_name, "deleted.png"}
     assert {row["predictions"][0]["state"] for row in mine} == {"succeeded", "queued"}
     assert json.loads(archive.read("account.json"))["username"] == "alice"
     assert [row["finding"] for row in json.loads(archive.read("reviews.json"))] == ["no_fracture"]

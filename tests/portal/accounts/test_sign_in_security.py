@@ -52,6 +52,7 @@ def test_the_lockout_holds_for_the_api_too_and_the_other_way_round(client: Clien
         assert answer.status_code == 401
     answer = client.post("/api/v1/tokens/", {"username": "alice", "password": PASSWORD}, "application/json")
     assert answer.status_code == 429
+    assert int(answer["Retry-After"]) == 300
     sign_in(client, PASSWORD)
     assert not is_signed_in(client)
 

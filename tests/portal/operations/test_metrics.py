@@ -31,7 +31,9 @@ def live() -> ModelVersion:
 
 def add(live: ModelVersion, *, age: timedelta = timedelta(), **facts: object) -> None:
     owner, _ = User.objects.get_or_create(username="alice")
-    radiograph = Radiograph.objects.create(owner=owner, name="wrist.png", sha256="0" * 64, width=1, height=1)
+    radiograph = Radiograph.objects.create(
+        owner=owner, _file_name="wrist.png", sha256="0" * 64, width=1, height=1
+    )
     prediction = Prediction.objects.create(radiograph=radiograph, owner=owner, model_version=live)
     Prediction.objects.filter(id=prediction.id).update(created_at=timezone.now() - age, **facts)
 

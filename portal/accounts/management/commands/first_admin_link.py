@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from portal.accounts import first_admin
@@ -12,4 +11,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not first_admin.is_needed():
             raise CommandError("The portal already has an admin.")
-        self.stdout.write(first_admin.make_link(settings.PUBLIC_URL or "http://127.0.0.1:8000"))
+        self.stdout.write(first_admin.make_link())

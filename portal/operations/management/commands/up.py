@@ -1,6 +1,8 @@
 """manage.py up: the web server, both workers and the scheduler as one supervised group of processes."""
 
 import fcntl
+import os
+import socket
 import sys
 import time
 import urllib.request
@@ -12,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from portal import links
 from portal.accounts import first_admin
 from portal.operations import processes
 from portal.operations.supervisor import Child, supervise
@@ -27,7 +30,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         bind = processes.check_bind(options["bind"])
+        os.environ[links.BIND] = bind
         lock = self.take_lock()
+        check_free(bind)
         call_command("prepare")
         connections.close_all()
         manage = [sys.executable, "-m", "portal"]
@@ -59,13 +64,34 @@ class Command(BaseCommand):
             return
         self.report(f"Callus is ready: {settings.PUBLIC_URL or address}")
         if first_admin.is_needed():
-            link = first_admin.make_link(settings.PUBLIC_URL or address)
+            link = first_admin.make_link()
             connections.close_all()
             self.report(f"Open this link to create the first admin (it works once):\n{link}")
 
     def report(self, message: str) -> None:
         self.stdout.write(message)
         self.stdout.flush()
+
+
+def check_free(bind: str) -> None:
+    """Checks that the web server can listen at the address.
+
+    Raises:
+        CommandError: another program listens there, or this host has no such address.
+    """
+    host, _, port = bind.rpartition(":")
+    try:
+        with socket.create_server((host.strip("[]"), int(port)), family=_family(host), reuse_port=False):
+            return
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise CommandError(
+            f"Callus cannot listen at {bind}: {reason}. Stop the other program, or choose another address with --bind."
+        ) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def wait_for(url: str) -> bool:

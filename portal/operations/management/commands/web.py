@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from portal import links
 from portal.operations import processes
 
 
@@ -15,5 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        command = processes.web(processes.check_bind(options["bind"]))
+        bind = processes.check_bind(options["bind"])
+        os.environ[links.BIND] = bind
+        command = processes.web(bind)
         os.execvp(command[0], command)  # noqa: S606
