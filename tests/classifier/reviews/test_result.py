@@ -85,7 +85,9 @@ def test_a_doubtful_finding_is_explained(as_alice: Client, radiograph: Radiograp
     assert "Likely kinds of fracture" in page
 
 
-def test_a_fracture_seen_with_a_low_probability_is_explained(as_alice: Client, radiograph: Radiograph) -> None:
+def test_a_fracture_seen_with_a_low_probability_is_explained(
+    as_alice: Client, radiograph: Radiograph
+) -> None:
     finish(radiograph, fracture_probability=0.21)
     assert "Fracture seen Probability of a fracture: 21% (about 1 in 5) “Fracture seen” starts" in page_of(
         as_alice, radiograph
