@@ -28,7 +28,7 @@ class PredictionLoad:
         self.servers = servers
         self.images = images
         self.connection = psycopg.connect(servers.postgres_url, autocommit=True)
-        portal.add_user("bench")
+        portal.add_users("bench")
         self.client = Client(portal.url, "bench")
 
     def upload(self, contents: list[bytes]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import textwrap
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,11 @@ def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 
 
 def fill(path: Path, name: str, text: str) -> None:
-    """Replaces the text between <!-- name --> and <!-- end --> in a document."""
+    """Replaces the text between <!-- name --> and <!-- end --> in a document, and wraps its sentences."""
+    text = "\n".join(
+        line if line.startswith("|") else textwrap.fill(line, 120, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
     document = path.read_text(encoding="utf-8")
     between = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.S)
     if not between.search(document):

@@ -29,13 +29,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], object], *, what: str, seconds: float = PATIENCE_SECONDS) -> object:
-    """The first true value of `condition`; looks every 50 ms, and fails loudly when time is up."""
+def wait_until(
+    condition: Callable[[], object], *, what: str, seconds: float = PATIENCE_SECONDS, every: float = 0.05
+) -> object:
+    """The first true value of `condition`; looks every 50 ms, and fails loudly when time is up.
+
+    Looking costs a request: where the wait is long, look less often.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"Waited {seconds:.0f} s in vain: {what}")
 
 
@@ -273,10 +278,10 @@ class Portal:
         except (urllib.error.URLError, OSError):
             return False
 
-    def add_user(self, name: str, password: str = "correct-horse-battery") -> None:
+    def add_users(self, *names: str, password: str = "correct-horse-battery") -> None:
         code = (
             "from django.contrib.auth import get_user_model;"
-            f"get_user_model().objects.create_user({name!r}, password={password!r})"
+            f"[get_user_model().objects.create_user(name, password={password!r}) for name in {names!r}]"
         )
         self.manage("shell", "--no-imports", "-c", code)
 

@@ -88,7 +88,7 @@ def test_it_serves_pages_with_style_and_answers_x_rays(portal: Portal) -> None:
     with urllib.request.urlopen(f"{portal.url}/static/callus.css") as style:
         assert style.headers["Content-Type"].startswith("text/css")
 
-    portal.add_user("alice")
+    portal.add_users("alice")
     alice = Client(portal.url, "alice")
     answer = alice.wait_for_answer(alice.upload(png(draw_bone()))["prediction"]["id"])
     assert answer["state"] == "succeeded", answer

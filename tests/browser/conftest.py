@@ -24,8 +24,7 @@ expect.set_options(timeout=30_000)
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with running_portal(tmp_path_factory.mktemp("portal")) as portal:
-        for name in USERS:
-            portal.add_user(name, PASSWORD)
+        portal.add_users(*USERS, password=PASSWORD)
         yield portal
 
 

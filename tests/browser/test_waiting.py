@@ -18,7 +18,7 @@ def without_workers(tmp_path: Path) -> Iterator[Portal]:
     portal = Portal(tmp_path / "portal")
     try:
         portal.prepare()
-        portal.add_user("alice", PASSWORD)
+        portal.add_users("alice", password=PASSWORD)
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
         portal.wait_until_live()
         yield portal

@@ -46,7 +46,7 @@ def run(commands: str, folder: Path, **environment: str) -> "subprocess.Complete
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with running_portal(tmp_path_factory.mktemp("portal")) as portal:
-        portal.add_user("alice", PASSWORD)
+        portal.add_users("alice", password=PASSWORD)
         yield portal
 
 
@@ -64,7 +64,7 @@ def test_the_commands_lead_from_a_file_to_its_answer_and_clean_up(portal: Portal
 
 
 def test_the_commands_review_an_x_ray_and_ask_for_a_recalibration(portal: Portal, tmp_path: Path) -> None:
-    portal.add_user("tess", PASSWORD)
+    portal.add_users("tess", password=PASSWORD)
     code = (
         "from django.contrib.auth.models import Group; from classifier.core.models import User;"
         "User.objects.get(username='tess').groups.add(Group.objects.get(name='Trainers'))"

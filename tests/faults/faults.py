@@ -204,14 +204,25 @@ def fill_disk(running: Running) -> None:
 
 def deliver_twice(running: Running) -> None:
     """Every message of the next uploads is sent three more times."""
-    for _ in range(6):
-        uploads(running, 1)
-        code = (
-            "from classifier.core.broker_messages import send;"
-            "from classifier.radiographs.tasks import predict_next;"
-            "[send(predict_next) for _ in range(3)]"
-        )
-        running.portal.manage("shell", "--no-imports", "-c", code)
+    code = (
+        "import sys;"
+        "from classifier.core.broker_messages import send;"
+        "from classifier.radiographs.tasks import predict_next;"
+        "[send(predict_next) for line in sys.stdin for _ in range(3)]"
+    )
+    portal = running.portal
+    with subprocess.Popen(
+        [*portal.program, "shell", "--no-imports", "-c", code],
+        cwd=portal.folder,
+        env=portal.environment,
+        stdin=subprocess.PIPE,
+        text=True,
+    ) as sender:
+        assert sender.stdin
+        for _ in range(6):
+            uploads(running, 1)
+            print("again", file=sender.stdin, flush=True)
+    assert sender.returncode == 0
 
 
 def poison(running: Running) -> None:
@@ -348,5 +359,5 @@ def faults(*, embedded: bool) -> list[Callable[[Running], None]]:
 
 
 def new_client(portal: Portal) -> Client:
-    portal.add_user("alice")
+    portal.add_users("alice")
     return Client(portal.url, "alice")

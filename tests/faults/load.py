@@ -13,6 +13,8 @@ from tests.ml.drawings import draw_bone
 from tests.servers import wait_until
 
 PACE_SECONDS = 0.25
+# How often the answers that are owed are looked for; looking more often would be most of the load.
+LOOK_SECONDS = 0.2
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Load:
         return sent
 
     def _collect(self) -> None:
-        while not (self.ending.wait(0.05) and not self.waiting()):
+        while not (self.ending.wait(LOOK_SECONDS) and not self.waiting()):
             for sent in self.waiting():
                 self._look(sent)
 

@@ -30,7 +30,7 @@ def test_a_worker_keeps_its_connection_and_outlives_a_restart_of_the_database(tm
             portal.start("predict", "worker", "predict")
             portal.start("beat", "beat")
             portal.wait_until_live()
-            portal.add_user("alice")
+            portal.add_users("alice")
             alice = Client(portal.url, "alice")
 
             def answer(seed: int) -> str:

@@ -14,7 +14,7 @@ from tests.servers import Portal, running_portal
 def portal(tmp_path: Path) -> Portal:
     """One that has answered every marked file, was asked for an export, made a backup, and has ended."""
     with running_portal(tmp_path / "var") as portal:
-        portal.add_user("alice")
+        portal.add_users("alice")
         alice = Client(portal.url, "alice")
         sent = [alice.upload(make(), "Meier_Hans_19700101.dcm") for make in READ.values()]
         for make in REFUSED.values():

@@ -115,8 +115,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         portal.environment["TEST_CERTIFICATE"] = str(certificate)
         try:
             portal.start_up()
-            portal.add_user("alice")
-            portal.add_user("bob")
+            portal.add_users("alice", "bob")
             yield portal
         finally:
             portal.stop()

@@ -15,7 +15,7 @@ def test_redis_down_delays_answers_but_neither_blocks_nor_fails_an_upload_nor_en
         portal = Portal(tmp_path / "var", {**QUICK, "REDIS_URL": redis.url})
         try:
             portal.start_set()
-            portal.add_user("alice")
+            portal.add_users("alice")
             alice = Client(portal.url, "alice")
             alice.wait_for_answer(alice.upload(png(draw_bone(seed=1)))["prediction"]["id"])
 

@@ -68,7 +68,7 @@ def wait_for(client: Client, path: str, *states: str) -> Any:
         return found if found["state"] in states else None
 
     try:
-        return wait_until(reached, what=f"{path} to be {' or '.join(states)}", seconds=PATIENCE)
+        return wait_until(reached, what=f"{path} to be {' or '.join(states)}", seconds=PATIENCE, every=0.25)
     except AssertionError as error:
         raise AssertionError(f"{error}: {client.get(path)}") from None
 
@@ -127,7 +127,7 @@ def wait_for_epochs(client: Client, run: int, number: int) -> None:
 
 
 def test_from_a_zip_to_a_model_that_is_live_and_back(portal: Portal, ada: Client, dataset: int) -> None:
-    portal.add_user("alice")
+    portal.add_users("alice")
     alice = Client(portal.url, "alice")
     first = alice.wait_for_answer(alice.upload(png(draw_distinct("Oblique", 90)))["prediction"]["id"])
     assert first["model_version"] == 1
@@ -140,7 +140,7 @@ def test_from_a_zip_to_a_model_that_is_live_and_back(portal: Portal, ada: Client
         seen.add((found["state"], found["phase"]))
         return found if found["state"] in ENDED else None
 
-    ended: Any = wait_until(watch, what="the training run to end", seconds=PATIENCE)
+    ended: Any = wait_until(watch, what="the training run to end", seconds=PATIENCE, every=0.25)
     assert ended["state"] == "succeeded", ended["error"]
     assert {("running", "train"), ("running", "evaluate")} & seen
     assert [entry["epoch"] for entry in ended["history"] if entry["phase"] == "train"] == [1, 2]
@@ -217,26 +217,13 @@ def test_a_run_whose_trainer_and_then_whose_worker_is_killed_goes_on_and_makes_o
     assert not list((portal.data_dir / "runs").iterdir())
 
 
-def test_a_run_is_canceled_within_seconds_and_cleaned_up(portal: Portal, ada: Client, dataset: int) -> None:
-    running, waiting = (start_run(ada, dataset, epochs=400, seed=seed) for seed in (2, 3))
-    wait_for_epochs(ada, running, 1)
-    assert ada.get(f"training-runs/{waiting}/")["waits_for"] == [f"Training run {running}"]
-
-    assert ada.post(f"training-runs/{waiting}/cancel/", status=200)["state"] == "canceled"
-    ada.post(f"training-runs/{running}/cancel/", status=200)
-    wait_until(
-        lambda: ada.get(f"training-runs/{running}/")["state"] == "canceled", what="the end", seconds=15
-    )
-    wait_until(lambda: not trainers(portal), what="the trainer to be gone", seconds=10)
-    wait_until(lambda: not list((portal.data_dir / "runs").iterdir()), what="the folder to be gone")
-    ada.post(f"training-runs/{running}/cancel/", status=409)
-
-
-def test_a_worker_that_is_asked_to_stop_hands_its_run_back_at_once(
+def test_a_run_that_its_ending_worker_hands_back_goes_on_and_is_canceled_within_seconds(
     portal: Portal, ada: Client, dataset: int
 ) -> None:
-    run = start_run(ada, dataset, epochs=400, seed=4)
+    run, waiting = (start_run(ada, dataset, epochs=400, seed=seed) for seed in (2, 3))
     wait_for_epochs(ada, run, 1)
+    assert ada.get(f"training-runs/{waiting}/")["waits_for"] == [f"Training run {run}"]
+    assert ada.post(f"training-runs/{waiting}/cancel/", status=200)["state"] == "canceled"
 
     portal.processes["train"].terminate()
     portal.processes["train"].wait(30)
@@ -249,8 +236,12 @@ def test_a_worker_that_is_asked_to_stop_hands_its_run_back_at_once(
     wait_for_epochs(ada, run, done + 1)
     keys = [(entry["phase"], entry["epoch"]) for entry in ada.get(f"training-runs/{run}/")["history"]]
     assert len(keys) == len(set(keys)), "it went on from the last epoch"
+
     ada.post(f"training-runs/{run}/cancel/", status=200)
-    wait_for(ada, f"training-runs/{run}/", "canceled")
+    wait_until(lambda: ada.get(f"training-runs/{run}/")["state"] == "canceled", what="the end", seconds=15)
+    wait_until(lambda: not trainers(portal), what="the trainer to be gone", seconds=10)
+    wait_until(lambda: not list((portal.data_dir / "runs").iterdir()), what="the folder to be gone")
+    ada.post(f"training-runs/{run}/cancel/", status=409)
 
 
 def test_a_run_longer_than_redis_waits_for_it_is_not_run_twice(
@@ -268,7 +259,7 @@ def test_a_run_longer_than_redis_waits_for_it_is_not_run_twice(
         found = ada.get(f"training-runs/{run}/")
         return found if found["state"] in ENDED else None
 
-    found: Any = wait_until(ended, what="the run to end", seconds=PATIENCE)
+    found: Any = wait_until(ended, what="the run to end", seconds=PATIENCE, every=0.25)
     assert found["state"] == "succeeded", found["error"]
     took = datetime.fromisoformat(found["finished_at"]) - datetime.fromisoformat(found["started_at"])
     assert took > timedelta(seconds=9), "it ended before Redis delivered it again: more epochs"

@@ -15,7 +15,7 @@ from tests.servers import Portal, running_portal, wait_until
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     with running_portal(tmp_path_factory.mktemp("trace") / "var", {"CALLUS_CANARY_SECONDS": "2"}) as portal:
-        portal.add_user("alice")
+        portal.add_users("alice")
         yield portal
 
 

@@ -7,17 +7,25 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import urllib3
 
-from tests.servers import ROOT, Portal, wait_until
+from tests.servers import ROOT, Portal, running_portal, wait_until
 
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Portal:
     return Portal(tmp_path / "var")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """One for the tests that leave it running."""
+    with running_portal(tmp_path_factory.mktemp("up") / "var") as portal:
+        yield portal
 
 
 def children(portal: Portal) -> dict[str, int]:
@@ -60,22 +68,16 @@ def test_an_empty_portal_offers_one_link_to_make_the_first_admin(portal: Portal)
         portal.stop()
 
 
-def test_a_part_that_dies_is_started_again_and_the_console_says_so(portal: Portal) -> None:
-    try:
-        portal.start_up()
-        before = wait_until(
-            lambda: found if len(found := children(portal)) == 4 else None, what="all four parts"
-        )
-        assert isinstance(before, dict)
-        os.kill(before["predict"], signal.SIGKILL)
-        wait_until(
-            lambda: "The prediction worker was killed by SIGKILL" in portal.console(), what="the notice"
-        )
-        wait_until(
-            lambda: children(portal).get("predict", before["predict"]) != before["predict"], what="a new one"
-        )
-    finally:
-        portal.stop()
+def test_a_part_that_dies_is_started_again_and_the_console_says_so(running: Portal) -> None:
+    before = wait_until(
+        lambda: found if len(found := children(running)) == 4 else None, what="all four parts"
+    )
+    assert isinstance(before, dict)
+    os.kill(before["predict"], signal.SIGKILL)
+    wait_until(lambda: "The prediction worker was killed by SIGKILL" in running.console(), what="the notice")
+    wait_until(
+        lambda: children(running).get("predict", before["predict"]) != before["predict"], what="a new one"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -93,21 +95,17 @@ def test_ending_it_ends_all_its_parts(portal: Portal, number: signal.Signals) ->
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
 
 
-def test_a_second_one_on_the_same_folder_is_refused(portal: Portal) -> None:
-    try:
-        portal.start_up()
-        second = subprocess.run(
-            [sys.executable, "manage.py", "up", "--bind", "127.0.0.1:1"],
-            cwd=ROOT,
-            env=portal.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert "Callus is already running" in second.stderr
-    finally:
-        portal.stop()
+def test_a_second_one_on_the_same_folder_is_refused(running: Portal) -> None:
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up", "--bind", "127.0.0.1:1"],
+        cwd=ROOT,
+        env=running.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "Callus is already running" in second.stderr
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(portal: Portal) -> None:

@@ -15,18 +15,20 @@ from tests.servers import Portal, postgres_server, redis_server, wait_until
 QUICK = {"CALLUS_LEASE_SECONDS": "4", "CALLUS_SWEEP_SECONDS": "1"}
 
 
-@pytest.fixture(params=["embedded", "postgres and redis"])
-def portal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Portal]:
+@pytest.fixture(scope="module", params=["embedded", "postgres and redis"])
+def portal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """One for all tests on an engine."""
+    folder = tmp_path_factory.mktemp("portal")
     if request.param == "embedded":
-        portal = Portal(tmp_path / "var", QUICK)
+        portal = Portal(folder / "var", QUICK)
         try:
             portal.start_up()
             yield portal
         finally:
             portal.stop()
     else:
-        with postgres_server() as postgres, redis_server(tmp_path) as redis:
-            portal = Portal(tmp_path / "var", {**QUICK, "DATABASE_URL": postgres.url, "REDIS_URL": redis.url})
+        with postgres_server() as postgres, redis_server(folder) as redis:
+            portal = Portal(folder / "var", {**QUICK, "DATABASE_URL": postgres.url, "REDIS_URL": redis.url})
             try:
                 portal.start_set()
                 yield portal
@@ -50,31 +52,30 @@ def worker_pids(portal: Portal) -> list[int]:
 
 
 def test_an_upload_is_answered_and_a_killed_worker_loses_nothing(portal: Portal) -> None:
-    portal.add_user("alice")
-    alice = Client(portal.url, "alice")
+    portal.add_users("ann")
+    ann = Client(portal.url, "ann")
 
-    first = alice.wait_for_answer(alice.upload(png(draw_bone(seed=1)))["prediction"]["id"])
+    first = ann.wait_for_answer(ann.upload(png(draw_bone(seed=1)))["prediction"]["id"])
     assert first["state"] == "succeeded"
     assert first["finding"] == "not_recognized"
 
-    prediction_id = alice.upload(large_xray(side=7000))["prediction"]["id"]
-    wait_until(lambda: alice.state(prediction_id) == "running", what="the worker to begin")
+    prediction_id = ann.upload(large_xray(side=7000))["prediction"]["id"]
+    wait_until(lambda: ann.state(prediction_id) == "running", what="the worker to begin")
     for pid in worker_pids(portal):
         os.kill(pid, signal.SIGKILL)
-    assert alice.state(prediction_id) == "running", "it was answered before the kill: make the picture larger"
+    assert ann.state(prediction_id) == "running", "it was answered before the kill: make the picture larger"
     if "predict" in portal.processes:
         portal.processes["predict"].wait()
         portal.start("predict", "worker", "predict")
 
-    answer = alice.wait_for_answer(prediction_id)
+    answer = ann.wait_for_answer(prediction_id)
     assert answer["state"] == "succeeded"
-    listed = alice.get("radiographs/")["results"]
+    listed = ann.get("radiographs/")["results"]
     assert [row["prediction"]["state"] for row in listed] == ["succeeded", "succeeded"]
 
 
 def test_a_user_never_sees_what_another_user_sent(portal: Portal) -> None:
-    for name in ("alice", "bob"):
-        portal.add_user(name)
+    portal.add_users("alice", "bob")
     alice, bob = Client(portal.url, "alice"), Client(portal.url, "bob")
     sent = alice.upload(png(draw_bone(seed=2)))
 

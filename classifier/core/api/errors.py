@@ -37,7 +37,9 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         if expected.status >= 500:
             log.error("%s: %s", type(expected).__name__, error, exc_info=error)
         set_rollback()
-        return Response({"detail": str(expected)}, status=expected.status, headers=expected.headers)
+        fields = {"fields": {expected.field: [str(expected)]}} if expected.field else {}
+        detail = {"detail": str(expected), **fields}
+        return Response(detail, status=expected.status, headers=expected.headers)
     if isinstance(error, Http404):
         error = exceptions.NotFound(NOTHING_HERE)
     response = exception_handler(error, context)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.drainage import set_override
 from rest_framework import serializers
 
 from classifier.core.api.serializers import NullableCharField, StrictIntegerField
@@ -18,6 +19,14 @@ from classifier.training.models import (
 )
 from ml.networks.finding_recipes import RETRAINING_RECIPES
 from ml.networks.recipes import RECIPES
+
+
+class ParameterField(StrictIntegerField):
+    """An integer whose limits the OpenAPI schema shows; the service checks them."""
+
+    def __init__(self, lowest: int, highest: int, **options: Any) -> None:
+        super().__init__(**options)
+        set_override(self, "field", {"type": "integer", "minimum": lowest, "maximum": highest})
 
 
 class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
@@ -61,7 +70,6 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
         return [str(work) for work in ahead_of(run)]
 
 
-# The services check the limits below as well. The serializers declare them for the OpenAPI schema.
 class NewTrainingRunSerializer(serializers.Serializer[Any]):
     dataset_version = StrictIntegerField()
     recipe = serializers.ChoiceField(
@@ -71,9 +79,9 @@ class NewTrainingRunSerializer(serializers.Serializer[Any]):
     start = serializers.ChoiceField(
         TrainingRun.Start.choices, help_text="A run of the finding starts from the live model."
     )
-    epochs = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_EPOCHS)
-    batch_size = StrictIntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_BATCH_SIZE)
-    seed = StrictIntegerField(default=0, min_value=0, max_value=MAX_SEED)
+    epochs = ParameterField(1, MAX_EPOCHS, required=False, allow_null=True)
+    batch_size = ParameterField(1, MAX_BATCH_SIZE, required=False, allow_null=True)
+    seed = ParameterField(0, MAX_SEED, default=0)
 
 
 class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
@@ -87,7 +95,7 @@ class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
 
 class NewScheduleSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(RetrainingSchedule.Mode.choices)
-    num_reviews = StrictIntegerField(default=100, min_value=1, max_value=MAX_REVIEWS)
+    num_reviews = ParameterField(1, MAX_REVIEWS, default=100)
     recipe = serializers.ChoiceField(list(RECIPES), default="top")
 
 

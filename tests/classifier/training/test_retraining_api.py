@@ -211,6 +211,27 @@ def test_a_run_is_started_shown_and_canceled(as_tara: APIClient, model: ModelVer
     assert TrainingRun.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "limits"),
+    [
+        ("epochs", 501, "epochs must be between 1 and 500"),
+        ("batch_size", 0, "batch size must be between 1 and 512"),
+        ("seed", 2**31, "seed must be between 0 and 2,147,483,647"),
+        ("seed", 10**400, "seed must be between 0 and 2,147,483,647"),
+    ],
+    ids=["epochs", "batch_size", "seed", "huge seed"],
+)
+def test_a_parameter_outside_of_its_limits_is_refused_with_the_limits(
+    as_tara: APIClient, model: ModelVersion, field: str, value: int, limits: str
+) -> None:
+    wanted = {"dataset_version": ready_dataset().pk, "recipe": "tiny", "start": "scratch", field: value}
+    answer = as_tara.post(f"{API}/training-runs/", wanted)
+    assert answer.status_code == 400
+    sentence = f"The value for {limits}."
+    assert answer.json() == {"detail": sentence, "fields": {field: [sentence]}}
+    assert not TrainingRun.objects.exists()
+
+
 def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_back(
     as_tara: APIClient, model: ModelVersion
 ) -> None:
