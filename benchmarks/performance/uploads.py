@@ -92,7 +92,9 @@ def measure_uploads(
 @contextmanager
 def running_portal(folder: Path, checkout: Path) -> Iterator[tuple[Portal, Client]]:
     """Starts the web server and the prediction worker of an empty portal, with the embedded defaults."""
-    portal = Portal(folder, {"API_WRITES_PER_MINUTE": "1000000"}, folder=checkout)
+    # Engines that are installed for a comparison only are not part of the default.
+    settings = {"API_WRITES_PER_MINUTE": "1000000", "PYTHONPATH": ""}
+    portal = Portal(folder, settings, folder=checkout)
     try:
         portal.manage("prepare")
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
