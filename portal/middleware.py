@@ -74,7 +74,7 @@ class RetryAfterMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code == 429:
+        if response.status_code == 429 and "Retry-After" not in response:
             try:
                 WriteCount.objects.add_one("refused", PERIOD_SECONDS)
             except DatabaseError as error:

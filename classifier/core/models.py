@@ -2,7 +2,7 @@
 
 import time
 import unicodedata
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -65,7 +65,7 @@ class User(AbstractUser):
     )
     site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="users")
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -79,9 +79,9 @@ class User(AbstractUser):
         """Sets the password in Unicode normalization form KC: keyboards send the same characters in several forms."""
         super().set_password(_normalized(raw_password))
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Returns whether this is the password, in any Unicode form."""
-        return super().check_password(_normalized(raw_password) or "")
+        return super().check_password(_normalized(raw_password))
 
 
 def _normalized(password: str | None) -> str | None:

@@ -1,26 +1,33 @@
 """Restores a backup into an empty database and storage. Checks the backup before anything is written."""
 
 import hashlib
-import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.apps import apps
 from django.core import serializers
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.core.management.color import no_style
-from django.db import connection, models, transaction
+from django.core.serializers.base import DeserializationError
+from django.db import DatabaseError, connection, models, transaction
 
 from portal.operations import backup
 from portal.operations.backup import FORMAT, Manifest
 
 BATCH_SIZE = 200
+# The manifest has a line of at most 300 bytes for each entry.
+MANIFEST_BYTES, MANIFEST_BYTES_PER_ENTRY = 1024**2, 1000
+MAX_ROW_BYTES = 64 * 1024**2
+# What zipfile raises for damaged, encrypted and unknown entries.
+UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error)
 
 
 class RestoreRefused(Exception):
@@ -52,27 +59,69 @@ def restore(source: Path) -> Manifest:
             _restore_files(archive, manifest, written)
             with transaction.atomic():
                 _restore_rows(archive, manifest)
+        except (DeserializationError, DatabaseError, UnicodeDecodeError, SuspiciousOperation) as error:
+            _remove(written)
+            raise RestoreRefused(f"The backup is damaged, and nothing was restored: {error}") from error
         except BaseException:
-            for path in written:
-                default_storage.delete(path)
+            _remove(written)
             raise
     return manifest
 
 
+def _remove(paths: list[str]) -> None:
+    for path in paths:
+        default_storage.delete(path)
+
+
 def _verify(archive: zipfile.ZipFile) -> Manifest:
+    manifest = _read_manifest(archive)
+    for name, expected in manifest.sha256.items():
+        _check_entry(archive, name)
+        if _sha256(archive, name) != expected:
+            raise RestoreRefused(f"The backup is damaged: the checksum of {name} does not match.")
+    return manifest
+
+
+def _read_manifest(archive: zipfile.ZipFile) -> Manifest:
     try:
-        facts = json.loads(archive.read("manifest.json"))
-    except (KeyError, ValueError, zipfile.BadZipFile):
+        limit = MANIFEST_BYTES + MANIFEST_BYTES_PER_ENTRY * len(archive.namelist())
+        with archive.open("manifest.json") as entry:
+            content = entry.read(limit + 1)
+        if len(content) > limit:
+            raise RestoreRefused("This file is not a Callus backup: its manifest is too large.")
+        facts = json.loads(content)
+    except (KeyError, ValueError, RecursionError, *UNREADABLE):
         raise RestoreRefused("This file is not a Callus backup.") from None
+    if not isinstance(facts, dict):
+        raise RestoreRefused("This file is not a Callus backup.")
     if facts.get("format") != FORMAT:
         raise RestoreRefused(
             f"This backup has format {facts.get('format')}, but this version of Callus reads format {FORMAT}."
         )
-    manifest = Manifest(**facts)
-    for name, expected in manifest.sha256.items():
-        if _sha256(archive, name) != expected:
-            raise RestoreRefused(f"The backup is damaged: the checksum of {name} does not match.")
+    try:
+        manifest = Manifest(**facts)
+    except TypeError:
+        raise RestoreRefused("This file is not a Callus backup: its manifest has other entries.") from None
+    if not isinstance(manifest.sha256, dict) or not isinstance(manifest.rows, dict):
+        raise RestoreRefused("This file is not a Callus backup: its manifest has other entries.")
     return manifest
+
+
+def _check_entry(archive: zipfile.ZipFile, name: str) -> None:
+    """Refuses entries that no backup has, before anything is written."""
+    kind, _, rest = name.partition("/")
+    parts = rest.split("/")
+    if kind == "files" and not {"", ".", ".."} & set(parts) and "\\" not in rest and "\0" not in rest:
+        # Never compressed, so that a small file cannot fill the disk.
+        if name in archive.NameToInfo and archive.getinfo(name).compress_type == zipfile.ZIP_STORED:
+            return
+    elif kind == "rows" and _label(name) in {model._meta.label_lower for model in backup.included_models()}:
+        return
+    raise RestoreRefused(f"The backup is damaged: {name!r:.200} does not belong in a backup.")
+
+
+def _label(name: str) -> str:
+    return name.removesuffix(".jsonl").partition("-")[2]
 
 
 def _sha256(archive: zipfile.ZipFile, name: str) -> str:
@@ -81,7 +130,7 @@ def _sha256(archive: zipfile.ZipFile, name: str) -> str:
         with archive.open(name) as entry:
             while chunk := entry.read(backup.CHUNK_BYTES):
                 digest.update(chunk)
-    except (KeyError, zipfile.BadZipFile, OSError):
+    except (KeyError, *UNREADABLE):
         return "unreadable"
     return digest.hexdigest()
 
@@ -128,7 +177,7 @@ def _restore_rows(archive: zipfile.ZipFile, manifest: Manifest) -> None:
         )  # content types and permissions that `migrate` created
     for name in manifest.sha256:
         if name.startswith("rows/"):
-            model = apps.get_model(name.removesuffix(".jsonl").split("-", 1)[1])
+            model = apps.get_model(_label(name))
             rows = _read_rows(archive, name)
             while batch := list(islice(rows, BATCH_SIZE)):
                 _insert_raw(model, batch)
@@ -139,8 +188,15 @@ def _restore_rows(archive: zipfile.ZipFile, manifest: Manifest) -> None:
 
 def _read_rows(archive: zipfile.ZipFile, name: str) -> Iterator[models.Model]:
     with archive.open(name) as entry:
-        for row in serializers.deserialize("jsonl", io.TextIOWrapper(entry, "utf-8")):
+        for row in serializers.deserialize("jsonl", _lines(entry, name)):
             yield row.object
+
+
+def _lines(entry: IO[bytes], name: str) -> Iterator[str]:
+    while line := entry.readline(MAX_ROW_BYTES + 1):
+        if len(line) > MAX_ROW_BYTES:
+            raise RestoreRefused(f"The backup is damaged: a row of {name} is too large.")
+        yield line.decode()
 
 
 def _insert_raw(model: type[models.Model], rows: list[models.Model]) -> None:

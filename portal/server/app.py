@@ -93,7 +93,8 @@ class Application:
             sender = await asyncio.get_running_loop().run_in_executor(self.door, identify, environ)
         if sender is None or not is_upload:
             body = await _receive(environ, receive, sender)
-            return await self._in_page_thread(self._call, environ, body)
+            answer: Answer = await self._in_page_thread(self._call, environ, body)
+            return answer
         if self.uploading[sender.user_id] >= UPLOADS_OF_ONE:
             environ["callus.unread"] = True
             raise Refused(

@@ -33,7 +33,7 @@ class TooLarge(Exception):
 def new_body() -> Body:
     """Returns an empty body, which becomes an unnamed file when it grows."""
     # An unnamed file: the system removes it when the process ends, however that ends.
-    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=settings.FILE_UPLOAD_TEMP_DIR)
+    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(settings.FILE_UPLOAD_TEMP_DIR))
 
 
 async def read(receive: Receive, body: Body, limit: int) -> int:

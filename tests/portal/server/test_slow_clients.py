@@ -14,6 +14,7 @@ import pytest
 import urllib3
 
 from tests.client import Client, large_xray, png
+from tests.ml.data.test_jpeg_scans import progressive
 from tests.ml.drawings import draw_bone
 from tests.servers import Portal, running_portal, wait_until
 
@@ -98,6 +99,24 @@ def test_pages_are_answered_while_two_hundred_uploads_trickle(portal: Portal, al
                 upload.sendall(b"a" * 1024)
             assert_answers_within_a_second(portal)
         alice.upload(png(draw_bone()))
+
+
+def test_one_account_that_sends_expensive_files_does_not_delay_another(portal: Portal, alice: Client) -> None:
+    expensive = progressive(8000)
+    body = (part() + expensive + b"\r\n") * 3 + b"--line--\r\n"
+    start = upload_head(portal, alice, f"Content-Length: {len(body)}") + body
+    bob = Client(portal.url, "bob")
+    # Sixteen requests at a time in all, whichever of them are done.
+    with many(16, lambda: connect(portal, start)) as first, many(16, lambda: connect(portal, start)):
+        assert_answers_within_a_second(portal)
+        started = time.monotonic()
+        bob.upload(png(draw_bone(seed=11)))
+        assert time.monotonic() - started < 10
+        assert not all(map(is_closed, first)), "the expensive files were not under way"
+
+
+def test_an_address_that_is_too_long_is_refused(portal: Portal) -> None:
+    assert answer_of(connect(portal, head(portal, "GET /" + "a" * 5000)))[0] == 414
 
 
 def test_half_a_header_costs_no_thread_and_is_cut_off(portal: Portal) -> None:
