@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import config
 
+from ml.data import jpeg
 from ml.data.dicom_attributes import Attributes
 from ml.data.dicom_file import CUT_OFF, DicomFile, open_dicom
 from ml.data.dicom_grey import SampleFormat, to_grey
@@ -83,6 +84,8 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
             return _with_square_pixels(_decode(opened, layout), opened.attributes)
     except (ImageRefused, MemoryError):
         raise
+    except jpeg.Incomplete:
+        raise ImageRefused(CUT_OFF) from None
     # Decoders raise almost any exception for an invalid file, with messages that may quote it.
     except Exception:
         raise ImageRefused("The DICOM file is cut off or damaged.") from None
@@ -95,6 +98,8 @@ def _check_kind(opened: DicomFile) -> None:
     if modality not in RADIOGRAPHIC_MODALITIES:
         if opened.is_cut_off and not modality:
             raise ImageRefused(CUT_OFF)
+        if not opened.pixel_data and not modality:
+            raise ImageRefused("The DICOM file contains no image.")
         _refuse_modality(modality)
     if opened.is_cut_off:
         raise ImageRefused(CUT_OFF)

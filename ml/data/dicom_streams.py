@@ -156,9 +156,14 @@ def read_header(stream: bytes) -> Codestream:
 def _decode(stream: bytes, syntax: UID, layout: SampleLayout, header: Codestream) -> Words:
     if DECODERS[syntax] != "pillow":
         return _decode_with_pydicom(stream, syntax, layout, DECODERS[syntax])
-    if header.precision > 8:
-        return _decode_with_gdcm(stream, layout, header)
     structure = jpeg.read_structure(stream)
+    if header.precision > 8:
+        if not structure.has_end:
+            stream = jpeg.add_missing_end(
+                stream, structure, lambda each: _decode_with_gdcm(each, layout, header)
+            )
+        words = np.frombuffer(_decode_with_gdcm(stream, layout, header), "<u2", layout.rows * layout.columns)
+        return words.reshape(layout.rows, layout.columns)
     if not structure.has_end:
         stream = jpeg.add_missing_end(stream, structure)
     layout = replace(layout, bits_allocated=8, bits_stored=min(layout.bits_stored, 8))
@@ -183,8 +188,8 @@ def _decode_with_pydicom(pixel_data: bytes, syntax: UID, layout: SampleLayout, p
     return decoded.view(f"u{decoded.dtype.itemsize}")
 
 
-def _decode_with_gdcm(stream: bytes, layout: SampleLayout, header: Codestream) -> NDArray[np.uint16]:
-    """Decodes JPEG Extended of 12 bits, which pydicom does not ask gdcm to do."""
+def _decode_with_gdcm(stream: bytes, layout: SampleLayout, header: Codestream) -> bytes:
+    """Decodes JPEG Extended of 12 bits, which pydicom does not ask gdcm to do, to 16-bit words."""
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
     fragment.SetByteStringValue(stream)
     fragments.AddFragment(fragment)
@@ -199,8 +204,7 @@ def _decode_with_gdcm(stream: bytes, layout: SampleLayout, header: Codestream) -
     )
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, header.precision, header.precision - 1, 0))
-    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(decoded, "<u2", layout.rows * layout.columns).reshape(layout.rows, layout.columns)
+    return bytes(image.GetBuffer().encode("utf-8", "surrogateescape"))
 
 
 def _jpeg_2000_start(stream: bytes) -> int:

@@ -191,6 +191,8 @@ def _read_jpeg(content: bytes) -> Pixels:
         return _upright_pixels(JpegImagePlugin.JpegImageFile(io.BytesIO(content)))
     except (ImageRefused, MemoryError):
         raise
+    except jpeg.Incomplete:
+        raise ImageRefused("The JPEG file is cut off: its end is missing.") from None
     except Exception:
         if structure.frame in jpeg.OTHER_COMPRESSIONS:
             name = jpeg.OTHER_COMPRESSIONS[structure.frame]

@@ -7,6 +7,7 @@ import io
 import random
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import JpegImagePlugin
@@ -28,10 +29,13 @@ OTHER_COMPRESSIONS = {
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 # Real files have less than a thousand segments.
 MAX_SEGMENTS = 100_000
-CUT_OFF = "The JPEG file is cut off: its end is missing."
 NUM_COEFFICIENTS = 64
 # A file whose end was never written often ends in zeros.
 MAX_EQUAL_BYTES = 16
+
+
+class Incomplete(Exception):
+    """The end of the stream is missing, and pixels with it."""
 
 
 @dataclass
@@ -122,10 +126,19 @@ def read_structure(stream: bytes) -> JpegStructure:
                 structure.has_end = True
                 return structure
         position += length
-    raise ImageRefused(f"The JPEG file has more than {MAX_SEGMENTS:,} segments, which is not supported.")
+    raise ImageRefused(f"The JPEG image has more than {MAX_SEGMENTS:,} segments, which is not supported.")
 
 
-def add_missing_end(stream: bytes, structure: JpegStructure) -> bytes:
+def pillow_pixels(stream: bytes) -> bytes:
+    """Returns the pixels of a stream of 8 bits."""
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(stream)) as image:
+        image.load()
+        return image.tobytes()
+
+
+def add_missing_end(
+    stream: bytes, structure: JpegStructure, decode: Callable[[bytes], bytes] = pillow_pixels
+) -> bytes:
     """Returns the stream with an end marker, if nothing else is missing.
 
     A decoder continues with whatever follows the last scan as long as it lacks pixels. Therefore the picture is
@@ -134,24 +147,22 @@ def add_missing_end(stream: bytes, structure: JpegStructure) -> bytes:
     Args:
         stream: A JPEG stream without an end marker.
         structure: Its structure.
+        decode: Returns the pixels of a stream.
 
     Raises:
-        ImageRefused: Pixels are missing as well.
+        Incomplete: Pixels are missing as well.
         Exception: The decoder's own, for damaged streams.
     """
     if not structure.frame:
         raise ValueError("The stream has no frame.")
     body = stream.rstrip(b"\xff")
     if not structure.has_all_scans or len(set(body[-MAX_EQUAL_BYTES:])) == 1:
-        raise ImageRefused(CUT_OFF)
+        raise Incomplete
     source = random.Random(0)  # noqa: S311 - not used for security
     continuations = [b"", *(bytes(source.randrange(255) for _ in range(64)) for _ in range(2))]
-    if len({_pixels_digest(body + continuation + b"\xff\xd9") for continuation in continuations}) > 1:
-        raise ImageRefused(CUT_OFF)
+    digests = {
+        hashlib.sha256(decode(body + bytes_behind + b"\xff\xd9")).digest() for bytes_behind in continuations
+    }
+    if len(digests) > 1:
+        raise Incomplete
     return body + b"\xff\xd9"
-
-
-def _pixels_digest(stream: bytes) -> bytes:
-    with JpegImagePlugin.JpegImageFile(io.BytesIO(stream)) as image:
-        image.load()
-        return hashlib.sha256(image.tobytes()).digest()
