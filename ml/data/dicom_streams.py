@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from ml.data import jpeg
-from ml.data.image_limits import ImageRefused, check_size
+from ml.data.image_limits import ImageRefused, check_scans, check_size
 
 Words = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -150,6 +150,7 @@ def read_header(stream: bytes) -> Codestream:
     if not stream.startswith(JPEG_START):
         raise ValueError("The stream is neither JPEG 2000 nor JPEG.")
     found = jpeg.read_structure(stream)
+    check_scans(found.num_scans, found.width, found.height)
     return Codestream(found.width, found.height, found.precision, found.num_components, found.frame)
 
 

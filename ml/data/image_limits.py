@@ -7,6 +7,9 @@ MAX_BYTES = 200 * 1024**2
 MAX_PIXELS = 64_000_000
 # Smaller images show no fracture; the smallest published X-ray is 58 pixels wide.
 MIN_SIDE = 32
+# Scans times pixels of a JPEG file. A progressive file has about ten scans, and each costs a pass over all pixels:
+# 0.7 s of processor time for 1,000 million.
+MAX_SCANNED_PIXELS = 12 * MAX_PIXELS
 # Refusals for files that exceed the limits of the decoder process or crash it.
 TOO_MUCH_MEMORY = "The file needs too much memory to read."
 TOO_SLOW = "The file takes too long to read."
@@ -42,4 +45,16 @@ def check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise ImageRefused(
             f"The image is {width} x {height} pixels; each side must be at least {MIN_SIDE} pixels."
+        )
+
+
+def check_scans(number: int, width: int, height: int) -> None:
+    """Checks how often a decoder of a JPEG file passes over its pixels.
+
+    Raises:
+        ImageRefused: The scans together have more than MAX_SCANNED_PIXELS pixels.
+    """
+    if number * width * height > MAX_SCANNED_PIXELS:
+        raise ImageRefused(
+            f"The JPEG file has too many scans for its size: {number} scans of {width} x {height} pixels."
         )

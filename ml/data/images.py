@@ -20,7 +20,15 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from ml.data import jpeg, png
 from ml.data.dicom_encoding import PREFIX_END, is_dicom
-from ml.data.image_limits import MAX_BYTES, MAX_PIXELS, MIN_SIDE, ImageRefused, check_length, check_size
+from ml.data.image_limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MIN_SIDE,
+    ImageRefused,
+    check_length,
+    check_scans,
+    check_size,
+)
 from ml.data.lookup_tables import ROWS_PER_BLOCK, apply_lookup_table
 
 __all__ = [
@@ -184,6 +192,7 @@ def _read_jpeg(content: bytes) -> Pixels:
         raise ImageRefused(f"The JPEG file has more than {MAX_JPEG_SCANS} scans, which is not supported.")
     if structure.width and structure.height:
         check_size(structure.width, structure.height)
+        check_scans(structure.num_scans, structure.width, structure.height)
     try:
         if not structure.has_end:
             content = jpeg.add_missing_end(content, structure)
