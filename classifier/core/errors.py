@@ -1,5 +1,7 @@
 """Expected errors, each with a message for the user and an HTTP status."""
 
+from django.core.exceptions import BadRequest
+
 
 class CallusError(Exception):
     """An error that the user can understand and often resolve. `str(error)` is shown to them."""
@@ -17,6 +19,12 @@ class UploadRefused(CallusError):
     """The file cannot be used."""
 
     message = "Callus cannot read this file as an X-ray image. It was not stored."
+
+
+class QueryRefused(CallusError, BadRequest):
+    """The query of the address has an unknown parameter."""
+
+    message = "The address has a query parameter that this page does not know."
 
 
 class UploadTooLarge(CallusError):

@@ -18,6 +18,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 
 from classifier.core import storage, trace
 from classifier.core.broker_messages import send_on_commit
@@ -96,6 +97,16 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             raise StorageFull() from error
         raise
     return radiograph
+
+
+def check_one_file(files: MultiValueDict[str, UploadedFile[Any]]) -> None:
+    """Checks that a request that is answered with one radiograph has one file.
+
+    Raises:
+        UploadRefused: it has several; none is stored.
+    """
+    if sum(len(sent) for _, sent in files.lists()) > 1:
+        raise UploadRefused("Send each file in a request of its own. Nothing was stored.")
 
 
 def _check_quota(owner: User) -> None:

@@ -13,6 +13,7 @@ from classifier.core.api.serializers import (
 )
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
 from classifier.radiographs.services import MAX_SELECTION
+from classifier.registry.models import ModelVersion
 
 
 class UploadSerializer(serializers.Serializer[Any]):
@@ -30,6 +31,11 @@ class RadiographFilterSerializer(ClassFieldMixin, serializers.Serializer[Any]):
     )
     finding = serializers.ChoiceField(Prediction.Finding.choices, required=False, allow_blank=True)
     state = serializers.ChoiceField(Prediction.State.choices, required=False, allow_blank=True)
+
+    def validate_class(self, name: str) -> str:
+        if name and name not in ModelVersion.objects.class_names():
+            raise serializers.ValidationError("No model version knows this kind of fracture.")
+        return name
 
 
 class PredictionStateSerializer(serializers.ModelSerializer[Prediction]):
