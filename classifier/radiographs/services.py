@@ -70,6 +70,11 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         decoded = sandbox.read_image(cast(BinaryIO, upload.file))
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
+    if decoded.shows_text and settings.REFUSE_TEXT_IN_IMAGES:
+        raise UploadRefused(
+            "Text seems to be drawn into the image, which may identify the patient. It was not stored. "
+            "Please upload an image without text."
+        )
 
     radiograph = Radiograph(
         id=uuid.uuid4(),
@@ -78,6 +83,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         sha256=_sha256(upload),
         width=decoded.width,
         height=decoded.height,
+        shows_text=decoded.shows_text,
     )
     image, thumbnail = image_path(radiograph), thumbnail_path(radiograph)
     try:

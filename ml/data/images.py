@@ -70,10 +70,13 @@ class DecodedImage:
     Attributes:
         pixels: uint8 (H, W) for greyscale images, otherwise (H, W, 3) in RGB order.
         format: Format of the file.
+        shows_text: Whether text is drawn into the image (ml.data.burned_in_text); False unless ml.data.sandbox has read
+            it.
     """
 
     pixels: Pixels
     format: Format
+    shows_text: bool = False
 
     @property
     def width(self) -> int:

@@ -52,7 +52,7 @@ def delete_account(*, user: User) -> None:
 
 CHUNK_BYTES = 1024**2
 BATCH_SIZE = 500
-RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "created_at", "deleted_at")
+RADIOGRAPH_FIELDS = ("id", "name", "sha256", "width", "height", "shows_text", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
     "id", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part", "class_name", "confidence",
