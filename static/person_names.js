@@ -4,12 +4,12 @@
 // for X-rays.
 const COMMON_WORDS = new Set(
   `abdomen acetabulum ankle anterior ap arm axial baby bilateral bone bones broken calcaneus canon case child chest
-  clavicle clinic closeup copy cr crop cropped dcm detail dicom digital dr dx edited elbow export extremity femur
+  clavicle clinic closeup copy cr crop cropped dcm dsc detail dicom digital dr dx edited elbow export extremity femur
   fibula file final finger foot forearm fracture frontal fuji ge hand hip hospital humerus image images img impacted
   inferior inlet iphone jpeg jpg knee kodak lat lateral left leg lower lt medial metacarpal new no normal oblique open
   original outlet pa patella patient pelvis philips phone photo picture png portable post posterior pre preview radius
   radiograph radio rib ribs right rt samsung scan scaphoid screenshot series shoulder siemens skull spine standing
-  sternum study superior supine test the thorax thumb tibia toe ulna untitled upper view views whatsapp with without
+  sternum study superior supine test the thorax thumb tibia toe ulna untitled upper view views whatsapp whats app with without
   wrist xray x ray an and at by for from in of on or to distal proximal röntgen roentgen radiographie rx`.split(/\s+/),
 );
 const YEAR_OF_BIRTH = /^(?:19\d\d|20[0-2]\d)(?:\d{4})?$|^\d{4}(?:19\d\d|20[0-2]\d)$/;
