@@ -8,7 +8,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
-from pytest_django.fixtures import SettingsWrapper
 from rest_framework.test import APIClient
 
 from classifier.radiographs.models import Radiograph
@@ -46,12 +45,14 @@ def test_the_sender_is_warned_on_each_page_with_the_image(
 
 
 def test_a_setting_refuses_images_with_text(
-    as_alice: Client, alice_api: APIClient, model: ModelVersion, settings: SettingsWrapper
+    as_alice: Client, alice_api: APIClient, model: ModelVersion, settings: Any
 ) -> None:
     settings.REFUSE_TEXT_IN_IMAGES = True
     answer = send(alice_api, xray_with("MEIER HANS"))
     assert answer.status_code == 400
-    assert answer.json()["detail"].startswith("Text seems to be drawn into the image, which may identify the patient.")
+    assert answer.json()["detail"].startswith(
+        "Text seems to be drawn into the image, which may identify the patient."
+    )
     page = as_alice.post("/", {"file": xray_with("MEIER HANS")})
     assert page.status_code == 400
     assert "Text seems to be drawn into the image" in page.text
