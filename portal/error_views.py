@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.defaults import server_error as server_error_page
 
 from classifier.core.api.errors import SERVER_ERROR, is_api, respond
+from classifier.core.errors import CallusError
 from classifier.core.requests import wants_json
 
 
@@ -24,6 +25,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     elif isinstance(exception, TooManyFilesSent):
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
         message = f"Too many files. Upload at most {most} at a time. Nothing was stored."
+    elif isinstance(exception, CallusError):
+        message = str(exception)
     if is_api(request) or wants_json(request):
         return respond(status, message)
     return render(request, template, {"message": message}, status=status)

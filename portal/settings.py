@@ -153,6 +153,8 @@ FILE_UPLOAD_HANDLERS = [
 UPLOAD_MAX_BYTES = MAX_BYTES
 UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 5000, minimum=0)
 RADIOGRAPHS_PER_USER = env.number("RADIOGRAPHS_PER_USER", 100_000, minimum=0)
+# Refuses X-rays into which text seems to be drawn, instead of warning the sender.
+REFUSE_TEXT_IN_IMAGES = env.flag("REFUSE_TEXT_IN_IMAGES")
 TRASH_DAYS = env.number("TRASH_DAYS", 30, minimum=0)
 # Limit of an uploaded data set zip.
 DATASET_MAX_BYTES = env.number("CALLUS_DATASET_MAX_MB", 2048) * 1024**2

@@ -1,23 +1,31 @@
 """Upload handlers that refuse large requests before reading them, and leave no partial files."""
 
+from __future__ import annotations
+
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
+from django.http import QueryDict
+from django.http.multipartparser import MultiPartParser
+from django.utils.datastructures import MultiValueDict
 
 from classifier.core.permissions import TRAIN
+from portal.multipart import UNNAMED, PartsWithNames
 
 # Allowance for multipart boundaries and the other form fields.
 ENVELOPE_BYTES = 1024**2
 
 
 class SizeLimitUploadHandler(FileUploadHandler):
-    """Refuses a request by its Content-Length before reading it."""
+    """Refuses a request by its Content-Length before reading it, and names files that are sent without a name."""
+
+    _is_parsing = False
 
     def handle_raw_input(
         self,
@@ -26,7 +34,22 @@ class SizeLimitUploadHandler(FileUploadHandler):
         content_length: int,
         boundary: str,
         encoding: str | None = None,
-    ) -> None:
+    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]] | None:
+        if self._is_parsing:
+            return None
+        self._check_length(content_length)
+        self._is_parsing = True
+        handlers = self.request.upload_handlers  # type: ignore[union-attr]
+        # Django passes the boundary as bytes.
+        parts: Any = PartsWithNames(input_data, cast(bytes, boundary))
+        fields, files = MultiPartParser(META, parts, handlers, encoding).parse()
+        for name, sent in files.lists():
+            # A form whose file was not chosen sends an empty name and no content.
+            files.setlist(name, [file for file in sent if file.size or file.name != UNNAMED])
+        chosen = {name: sent for name, sent in files.lists() if sent}
+        return fields, MultiValueDict(chosen)
+
+    def _check_length(self, content_length: int) -> None:
         if content_length <= settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
             return
         # Only data sets may be larger. The user of an API token is known too, because the API authenticates before it

@@ -1,5 +1,7 @@
 // Uploads each chosen or dropped file in its own request, so that each has its own progress and error message.
 
+import { looksLikeName } from "./person_names.js";
+
 const MAX_PARALLEL = 3;
 
 const form = document.querySelector("form.upload");
@@ -48,8 +50,10 @@ function add(files, folderNames = new Set()) {
       refuse(item, "Folders cannot be uploaded. Open the folder and drop the files.");
     } else if (file.size > maxBytes) {
       refuse(item, `This file is too large. The limit is ${Math.floor(maxBytes / 1024 ** 2)} MB.`);
+    } else if (looksLikeName(file.name)) {
+      askAboutName(file, item);
     } else {
-      queue.push({ file, item });
+      queue.push({ file, item, name: file.name });
     }
   }
   sendNext();
@@ -65,15 +69,32 @@ function show(file) {
   return item;
 }
 
+// Holds the file back until the user decides about its name.
+function askAboutName(file, item) {
+  const question = item.querySelector(".upload-name-question");
+  showState(item, "The file name looks like a person's name. Callus keeps file names.");
+  question.hidden = false;
+  const decide = (name) => {
+    question.hidden = true;
+    item.querySelector(".row-name").textContent = name;
+    showState(item, "Waiting");
+    queue.push({ file, item, name });
+    sendNext();
+  };
+  const withoutName = `X-ray${file.name.match(/\.\w{1,5}$/)?.[0] ?? ""}`;
+  question.querySelector("[data-send-without-name]").addEventListener("click", () => decide(withoutName), { once: true });
+  question.querySelector("[data-send-with-name]").addEventListener("click", () => decide(file.name), { once: true });
+}
+
 function sendNext() {
   while (queue.length && count.active < MAX_PARALLEL) {
-    const { file, item } = queue.shift();
+    const { file, item, name } = queue.shift();
     count.active += 1;
-    send(file, item);
+    send(file, item, name);
   }
 }
 
-function send(file, item) {
+function send(file, item, name) {
   const request = new XMLHttpRequest();
   const progress = item.querySelector("progress");
   request.upload.addEventListener("progress", ({ loaded, total }) => {
@@ -87,13 +108,13 @@ function send(file, item) {
   request.addEventListener("loadend", () => {
     count.active -= 1;
     if (request.status === 201) receive(item, request.response.item);
-    else refuse(item, request.response?.detail ?? errorMessage(request.status), canRetry(request.status) && file);
+    else refuse(item, request.response?.detail ?? errorMessage(request.status), canRetry(request.status) && { file, name });
     sendNext();
   });
 
   const body = new FormData();
   body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
-  body.append("file", file);
+  body.append("file", file, name);
   request.open("POST", form.action);
   request.setRequestHeader("Accept", "application/json");
   request.responseType = "json";
@@ -108,7 +129,7 @@ function receive(item, html) {
   updateSummary();
 }
 
-function refuse(item, message, fileToRetry) {
+function refuse(item, message, toRetry) {
   const error = item.querySelector(".upload-error");
   item.classList.add("is-refused");
   item.querySelector("progress").hidden = true;
@@ -117,13 +138,13 @@ function refuse(item, message, fileToRetry) {
   error.hidden = false;
   count.refused += 1;
   updateSummary();
-  if (!fileToRetry) return;
+  if (!toRetry) return;
   const button = item.querySelector("button");
   button.hidden = false;
-  button.addEventListener("click", () => retry(fileToRetry, item), { once: true });
+  button.addEventListener("click", () => retry(toRetry, item), { once: true });
 }
 
-function retry(file, item) {
+function retry({ file, name }, item) {
   item.classList.remove("is-refused");
   item.querySelector(".upload-error").hidden = true;
   item.querySelector("button").hidden = true;
@@ -132,7 +153,7 @@ function retry(file, item) {
   progress.value = 0;
   showState(item, "Waiting");
   count.refused -= 1;
-  queue.push({ file, item });
+  queue.push({ file, item, name });
   sendNext();
 }
 

@@ -113,23 +113,23 @@ def explained() -> list[Dataset]:
     return table
 
 
+TEXT = mark(0x00080060).decode().strip()
 READ: dict[str, Callable[[], bytes]] = {
     "plain": lambda: marked(dicom(TWELVE, WindowCenter=2000, WindowWidth=3000)),
     "with a lookup table": lambda: marked(dicom(TWELVE, VOILUTSequence=explained())),
+    "with a mark as window function": lambda: marked(
+        dicom(TWELVE, WindowCenter=1, WindowWidth=9, VOILUTFunction=TEXT)
+    ),
     **{
         syntax: lambda syntax=syntax: marked(compress(dicom(BONE), syntax))
         for syntax in ("jpeg", "jpeg lossless", "jpeg-ls", "jpeg 2000 lossless", "run lengths")
     },
 }
 
-TEXT = mark(0x00080060).decode().strip()
 REFUSED: dict[str, Callable[[], bytes]] = {
     "another modality": lambda: marked(dicom(TWELVE, Modality="CT")),
     "a mark as modality": lambda: marked(dicom(TWELVE, Modality=TEXT)),
     "a mark as colours": lambda: marked(dicom(TWELVE, PhotometricInterpretation=TEXT)),
-    "a mark as window function": lambda: marked(
-        dicom(TWELVE, WindowCenter=1, WindowWidth=9, VOILUTFunction=TEXT)
-    ),
     "burned-in annotation": lambda: marked(dicom(TWELVE, BurnedInAnnotation="YES")),
     "several frames": lambda: marked(dicom(TWELVE, NumberOfFrames=2)),
     "too many pixels": lambda: marked(dicom(TWELVE, Rows=60_000, Columns=60_000)),
@@ -144,5 +144,5 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 
 def crashing() -> bytes:
     whole = bytearray(marked(compress(dicom(BONE), "jpeg lossless")))
-    whole[whole.index(b"\xff\xc3", whole.index(b"\xff\xd8\xff")) + 4] = 56
+    whole[whole.index(b"\xff\xd8\xff") + 15] = 29
     return bytes(whole)

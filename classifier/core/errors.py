@@ -2,6 +2,8 @@
 
 import math
 
+from django.core.exceptions import BadRequest
+
 
 class CallusError(Exception):
     """An error that the user can understand and often resolve. `str(error)` is shown to them."""
@@ -32,6 +34,12 @@ class UploadRefused(CallusError):
     """The file cannot be used."""
 
     message = "Callus cannot read this file as an X-ray image. It was not stored."
+
+
+class QueryRefused(CallusError, BadRequest):
+    """The query of the address has an unknown parameter."""
+
+    message = "The address has a query parameter that this page does not know."
 
 
 class UploadTooLarge(CallusError):

@@ -1,6 +1,6 @@
 """Pagination of long lists: numbered pages, a cap on what is counted, and keyset pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+from classifier.core.requests import check_query
 
 PAGE_SIZE = 24
 
@@ -49,8 +51,18 @@ def numbered_page(
     request: HttpRequest,
     rows: QuerySet[Any] | Sequence[Any],
     paginator: "type[Paginator[Any]] | None" = None,
+    *,
+    filters: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Returns `page`, as the address's `page` parameter names it, and `page_numbers`: what _pagination.html shows."""
+    """Returns `page`, as the address's `page` parameter names it, and `page_numbers`: what _pagination.html shows.
+
+    Args:
+        filters: names of the other parameters that the address may have.
+
+    Raises:
+        QueryRefused: the address has a parameter that is neither.
+    """
+    check_query(request, {"page", *filters})
     default = DeferredJoinPaginator if isinstance(rows, QuerySet) else Paginator
     pages = (paginator or default)(rows, PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))

@@ -1,11 +1,12 @@
 """Who may see a page: a signed-in person, or one who holds a permission."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 
+from classifier.core.errors import QueryRefused
 from classifier.core.models import User
 
 
@@ -47,6 +48,17 @@ def may(permission: str) -> Callable[[Page], Page]:
         return signed_in(page_or_404)
 
     return guard
+
+
+def check_query(request: HttpRequest, known: Collection[str]) -> None:
+    """Checks the names of the query parameters. A misspelled filter would otherwise show everything.
+
+    Raises:
+        QueryRefused: one of them is not known.
+    """
+    if any(name not in known for name in request.GET):
+        names = ", ".join(sorted(known))
+        raise QueryRefused(f"The address has an unknown query parameter. This page knows: {names}.")
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST, require_safe
 from classifier.core.models import AuditEntry, Notification
 from classifier.core.pagination import keyset_page, numbered_page
 from classifier.core.permissions import VIEW
-from classifier.core.requests import UserRequest, may
+from classifier.core.requests import UserRequest, check_query, may
 
 AUDIT_LOG_PAGE_SIZE = 50
 
@@ -15,6 +15,7 @@ AUDIT_LOG_PAGE_SIZE = 50
 @may(VIEW)
 @require_safe
 def audit_log(request: UserRequest) -> HttpResponse:
+    check_query(request, ("after", "before"))
     page = keyset_page(AuditEntry.objects.all(), AUDIT_LOG_PAGE_SIZE, request.GET)
     return render(request, "core/audit_log.html", {"page": page})
 

@@ -97,6 +97,8 @@ class Radiograph(models.Model):
     sha256 = models.CharField(max_length=64)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    # Whether text seems to be drawn into the image, which may name the patient.
+    shows_text = models.BooleanField(db_default=False, default=False)
     image = models.FileField(upload_to=image_path, max_length=200)
     thumbnail = models.FileField(upload_to=thumbnail_path, max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -18,6 +18,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 
 from classifier.core import storage, trace
 from classifier.core.broker_messages import send_on_commit
@@ -71,6 +72,11 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         decoded = sandbox.read_image(cast(BinaryIO, upload.file))
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
+    if decoded.shows_text and settings.REFUSE_TEXT_IN_IMAGES:
+        raise UploadRefused(
+            "Text seems to be drawn into the image, which may identify the patient. It was not stored. "
+            "Please upload an image without text."
+        )
 
     radiograph = Radiograph(
         id=uuid.uuid4(),
@@ -79,6 +85,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         sha256=_sha256(upload),
         width=decoded.width,
         height=decoded.height,
+        shows_text=decoded.shows_text,
     )
     image, thumbnail = image_path(radiograph), thumbnail_path(radiograph)
     try:
@@ -101,6 +108,16 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             raise StorageFull() from error
         raise
     return radiograph
+
+
+def check_one_file(files: MultiValueDict[str, UploadedFile[Any]]) -> None:
+    """Checks that a request that is answered with one radiograph has one file.
+
+    Raises:
+        UploadRefused: it has several; none is stored.
+    """
+    if sum(len(sent) for _, sent in files.lists()) > 1:
+        raise UploadRefused("Send each file in a request of its own. Nothing was stored.")
 
 
 def _check_quota(owner: User) -> None:

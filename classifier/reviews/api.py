@@ -110,13 +110,13 @@ class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction
 )
 class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
     serializer_class = ReviewSerializer
+    filter_serializer_class = ReviewFilterSerializer
     pagination_class = NewestFirstPagination
     permission_classes = [HasPermission]
     needs = {"list": REVIEW, "create": REVIEW}
 
     def get_queryset(self) -> ReviewQuerySet:
-        wanted = validate(ReviewFilterSerializer, self.request.query_params.dict())
-        reviews = Review.objects.visible_to(self.user).filter(**wanted)
+        reviews = Review.objects.visible_to(self.user).filter(**self.filters())
         related = reviews.select_related("prediction__model_version", "reviewer")
         return related.defer("prediction__model_version__report").newest_first()
 
@@ -147,11 +147,11 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
 )
 class WorklistViewSet(ListModelMixin, ViewSet[Prediction]):
     serializer_class = WorklistSerializer
+    filter_serializer_class = WorklistFilterSerializer
     pagination_class = CappedPagination
     permission_classes = [HasPermission]
     needs = {"list": REVIEW}
 
     def get_queryset(self) -> PredictionQuerySet:
-        wanted = validate(WorklistFilterSerializer, self.request.query_params.dict())
-        related = Prediction.objects.worklist(**wanted).select_related("radiograph", "model_version")
+        related = Prediction.objects.worklist(**self.filters()).select_related("radiograph", "model_version")
         return related.defer("model_version__report", "model_version__card")

@@ -109,10 +109,12 @@ def _pause(prediction: Prediction) -> str:
 @require_safe
 def worklist(request: UserRequest) -> HttpResponse:
     form = WorklistForm(request.GET or None)
+    is_refused = form.is_bound and not form.is_valid()
     finding = form.cleaned_data["finding"] if form.is_valid() else ""
-    related = Prediction.objects.worklist(finding).select_related("radiograph", "model_version")
+    waiting = Prediction.objects.none() if is_refused else Prediction.objects.worklist(finding)
+    related = waiting.select_related("radiograph", "model_version")
     slim = related.defer("model_version__report", "model_version__card")
-    numbered = numbered_page(request, slim, CappedPaginator)
+    numbered = numbered_page(request, slim, CappedPaginator, filters=form.fields)
     page = numbered["page"]
     on_page = [prediction.radiograph_id for prediction in page]
     latest = Review.objects.latest().filter(radiograph__in=on_page).select_related("reviewer")
@@ -121,11 +123,11 @@ def worklist(request: UserRequest) -> HttpResponse:
         "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
         **numbered,
         "form": form,
-        "is_filtered": bool(finding),
+        "is_filtered": is_refused or bool(finding),
         "newer": "Earlier",
         "older": "Later",
     }
-    return render(request, "reviews/worklist.html", context)
+    return render(request, "reviews/worklist.html", context, status=400 if is_refused else 200)
 
 
 @may(REVIEW)

@@ -25,6 +25,7 @@ import openjpeg
 from pydicom.pixels import decoders
 
 from ml.data import dicom
+from ml.data.burned_in_text import shows_text
 from ml.data.image_limits import CRASHES, TOO_MUCH_MEMORY, ImageRefused
 from ml.data.images import DecodedImage, read_image
 
@@ -91,7 +92,8 @@ def _answer(length: int) -> NoReturn:
         output.write(json.dumps({"refused": answer}).encode() + b"\n")
     else:
         pixels = np.ascontiguousarray(answer.pixels)
-        output.write(json.dumps({"format": answer.format, "shape": pixels.shape}).encode() + b"\n")
+        found = {"format": answer.format, "shape": pixels.shape, "shows_text": shows_text(pixels)}
+        output.write(json.dumps(found).encode() + b"\n")
         output.write(pixels.data)
     output.flush()
     os._exit(0)

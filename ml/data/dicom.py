@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import logging
-import struct
 import warnings
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import config, dcmread
-from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from PIL import Image
+from pydicom import config
 
+from ml.data import jpeg
+from ml.data.dicom_attributes import Attributes
+from ml.data.dicom_file import CUT_OFF, DicomFile, open_dicom
+from ml.data.dicom_grey import SampleFormat, to_grey
+from ml.data.dicom_streams import SampleLayout, decode_native, decode_stream
 from ml.data.image_limits import ImageRefused, check_size
-from ml.data.lookup_tables import apply_lookup_table
 
 # Projection radiography (PS3.3 C.7.3.1.1.1): computed, digital, film, fluoroscopic and angiographic single images,
-# intra-oral and panoramic; and OT, which digitised films declare. Mammograms (MG) do not show bones.
-RADIOGRAPHIC_MODALITIES = frozenset({"CR", "DX", "RG", "RF", "XA", "IO", "PX", "OT"})
+# intra-oral and panoramic; OT, which digitised films declare; and DR, which some devices write instead of DX.
+# Mammograms (MG) do not show bones.
+RADIOGRAPHIC_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "RF", "XA", "IO", "PX", "OT"})
 
 # Modalities that a refusal names. Other values are free text that could identify a patient.
 OTHER_MODALITIES = frozenset(
@@ -48,22 +36,23 @@ PHOTOMETRIC_INTERPRETATIONS = {
     3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
 }
 
-# gdcm crashes on some damaged files, so it decodes only what no other decoder supports.
-DECODERS = {
-    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
-    **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
-    **dict.fromkeys((JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless), "gdcm"),
-    RLELossless: "pydicom",
-}
+# Digital X-ray, mammography and intra-oral image storage for processing (PS3.4 B.5).
+FOR_PROCESSING_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.1.{number}.1" for number in (1, 2, 3))
+
+# The attributes that give the size of a pixel, by precedence (PS3.3 10.7, C.7.6.3.1.7): height, then width.
+PIXEL_SIZES = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+# Measured spacings differ a little; interpolating such an image would only blur it.
+MIN_PIXEL_RATIO = 1.02
 
 # The only attributes that are parsed.
-TAGS: list[Any] = [
-    *("Modality", "BurnedInAnnotation"),
+TAGS: list[str] = [
+    *("SOPClassUID", "Modality", "PresentationIntentType", "BurnedInAnnotation"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PixelPaddingValue", "PixelData"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelData"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
-    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape"),
+    *PIXEL_SIZES,
 ]
 
 
@@ -74,11 +63,11 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
     """Reads the pixels of a DICOM file.
 
-    Pixel values pass through the modality LUT or rescale (PS3.3 C.11.1), then the VOI LUT or window (PS3.3 C.11.2).
-    Without a window, the range of the stored values is scaled to 0..255. MONOCHROME1 is inverted: bone is bright.
+    Greyscale passes through the modality, VOI and presentation transformations (ml.data.dicom_grey). Images whose
+    pixels are not square are stretched to the proportions of the body part.
 
     Args:
-        file: A DICOM file, read from its current position.
+        file: A DICOM file, read from its start.
 
     Returns:
         uint8 (H, W), or (H, W, 3) in RGB order for colour images.
@@ -86,134 +75,117 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
     Raises:
         ImageRefused: The file is not a single-frame X-ray, or its pixels cannot be decoded.
     """
-    # A deflated file of 200 MB may inflate to 200 GB, and pydicom inflates it before any check.
-    if DeflatedExplicitVRLittleEndian.encode() in file.read(4096):
-        raise ImageRefused("The DICOM file is deflated (compressed as a whole), which is not supported.")
-    file.seek(0)
     try:
         with warnings.catch_warnings(), config.disable_value_validation():
             warnings.simplefilter("ignore")
-            dataset = dcmread(file, specific_tags=TAGS)
-            _check(dataset)
-            decoder = DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
-            # Without index, surplus bytes after the pixels would be decoded as further frames.
-            return _display(dataset, pixel_array(dataset, index=0, decoding_plugin=decoder))
+            opened = open_dicom(file, TAGS)
+            _check_kind(opened)
+            layout = _layout(opened.attributes)
+            return _with_square_pixels(_decode(opened, layout), opened.attributes)
     except (ImageRefused, MemoryError):
         raise
+    except jpeg.Incomplete:
+        raise ImageRefused(CUT_OFF) from None
     # Decoders raise almost any exception for an invalid file, with messages that may quote it.
     except Exception:
         raise ImageRefused("The DICOM file is cut off or damaged.") from None
 
 
-def _check(dataset: Any) -> None:
-    modality = str(dataset.get("Modality") or "")
+def _check_kind(opened: DicomFile) -> None:
+    """Checks that the file is one processed X-ray."""
+    attributes = opened.attributes
+    modality = attributes.code("Modality")
     if modality not in RADIOGRAPHIC_MODALITIES:
-        known = modality if modality in OTHER_MODALITIES else "unknown" if modality else "not stated"
-        raise ImageRefused(f"The DICOM file is not an X-ray of a bone (its modality is {known}).")
-    if "PixelData" not in dataset or not dataset.PixelData:
+        if opened.is_cut_off and not modality:
+            raise ImageRefused(CUT_OFF)
+        if not opened.pixel_data and not modality:
+            raise ImageRefused("The DICOM file contains no image.")
+        _refuse_modality(modality)
+    if opened.is_cut_off:
+        raise ImageRefused(CUT_OFF)
+    if not opened.pixel_data:
         raise ImageRefused("The DICOM file contains no image.")
-    if dataset.get("BurnedInAnnotation") == "YES":
+    if attributes.code("BurnedInAnnotation") == "YES":
         raise ImageRefused(
             "The DICOM file declares burned-in annotations, which may identify the patient. "
             "Please upload an image without them."
         )
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise ImageRefused("The DICOM file has several frames. Please upload a single image.")
-    check_size(int(dataset.Columns), int(dataset.Rows))
-    if dataset.PhotometricInterpretation not in PHOTOMETRIC_INTERPRETATIONS.get(
-        int(dataset.SamplesPerPixel), ()
+    intent = attributes.code("PresentationIntentType")
+    if intent == "FOR PROCESSING" or (
+        intent != "FOR PRESENTATION" and attributes.texts("SOPClassUID")[0] in FOR_PROCESSING_CLASSES
     ):
-        raise ImageRefused("The colour format of the DICOM file is not supported.")
-    bits = int(dataset.BitsAllocated)
-    if bits not in ((8, 16) if int(dataset.SamplesPerPixel) == 1 else (8,)):
         raise ImageRefused(
-            f"The DICOM file has {bits} bits per sample; 8 are supported, and 16 in greyscale images."
+            "The DICOM file contains the detector's raw data (FOR PROCESSING), in which bone may be dark. "
+            "Please upload the image that is meant for viewing (FOR PRESENTATION)."
         )
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed:
-        if syntax not in DECODERS:
-            raise ImageRefused("The compression of the DICOM file is not supported.")
-        if syntax != RLELossless:
-            _check_codestream(dataset)
+    if int(attributes.decimal("NumberOfFrames", 1)) > 1:
+        raise ImageRefused("The DICOM file has several frames. Please upload a single image.")
 
 
-def _check_codestream(dataset: Any) -> None:
-    """Checks the size that the compressed stream declares: decoders allocate memory for it, not for the header's."""
-    size = _codestream_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
-    check_size(*size)
-    if size != (dataset.Columns, dataset.Rows):
-        raise ImageRefused("The header of the DICOM file and its compressed image differ in size.")
+def _refuse_modality(modality: str) -> None:
+    if modality in OTHER_MODALITIES:
+        raise ImageRefused(f"The DICOM file is not an X-ray of a bone (its modality is {modality}).")
+    stated = "unknown" if modality else "not stated"
+    raise ImageRefused(
+        f"The DICOM file does not say that it is an X-ray: its modality is {stated}. "
+        "X-rays have the modality CR, DX, DR, RG, RF, XA, IO, PX or OT."
+    )
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int]:
-    """Returns the width and height that a JPEG 2000 (T.800 A.5.1) or JPEG (T.81 B.2.2) stream declares."""
-    start = _codestream_start(frame)
-    if frame.startswith(b"\xff\x4f\xff\x51", start):
-        width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
-        return max(0, width - left), max(0, height - top)
-    position = start + 2
-    while frame[position] == 0xFF:
-        marker, length = frame[position + 1], struct.unpack_from(">H", frame, position + 2)[0]
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            height, width = struct.unpack_from(">2H", frame, position + 5)
-            return width, height
-        position += 2 + length
-    raise ValueError("The stream is neither JPEG 2000 nor JPEG.")
+def _layout(attributes: Attributes) -> SampleLayout:
+    """Returns how the pixels are stored.
+
+    Raises:
+        ImageRefused: It contradicts itself, or is not supported.
+    """
+    layout = SampleLayout(
+        rows=attributes.integer("Rows"),
+        columns=attributes.integer("Columns"),
+        samples=attributes.integer("SamplesPerPixel", 1),
+        photometric=attributes.code("PhotometricInterpretation"),
+        planar=attributes.integer("PlanarConfiguration"),
+        bits_allocated=attributes.integer("BitsAllocated"),
+        bits_stored=attributes.integer("BitsStored") or attributes.integer("BitsAllocated"),
+        high_bit=attributes.integer("HighBit", -1),
+        is_signed=attributes.integer("PixelRepresentation") == 1,
+    )
+    if not layout.rows or not layout.columns or not layout.bits_allocated:
+        raise ImageRefused("The header of the DICOM file lacks the size of the image.")
+    check_size(layout.columns, layout.rows)
+    if layout.photometric not in PHOTOMETRIC_INTERPRETATIONS.get(layout.samples, ()):
+        raise ImageRefused("The colour format of the DICOM file is not supported.")
+    if layout.bits_allocated not in ((8, 16) if layout.samples == 1 else (8,)):
+        raise ImageRefused(
+            f"The DICOM file has {layout.bits_allocated} bits per sample; "
+            "8 are supported, and 16 in greyscale images."
+        )
+    if layout.bits_stored > layout.bits_allocated:
+        raise ImageRefused("The header of the DICOM file contradicts itself.")
+    return layout
 
 
-def _codestream_start(frame: bytes) -> int:
-    """Returns the offset of the codestream; some files embed a JP2 file, with boxes before it (T.800 I.4)."""
-    if not frame.startswith(b"\0\0\0\x0cjP  "):
-        return 0
-    position = 12
-    while frame[position + 4 : position + 8] != b"jp2c":
-        (length,) = struct.unpack_from(">I", frame, position)
-        # pydicom loops forever at a box of length 0.
-        if length < 8:
-            raise ValueError("The JP2 file has a box without length.")
-        position += length
-    return position + 8
+def _decode(opened: DicomFile, layout: SampleLayout) -> NDArray[np.uint8]:
+    if opened.is_encapsulated:
+        words, precision = decode_stream(opened.pixel_data, opened.syntax, layout)
+    else:
+        words, precision = decode_native(opened.pixel_data, layout), layout.bits_allocated
+    if layout.samples > 1:
+        return words.astype(np.uint8, copy=False)
+    bits = words.dtype.itemsize * 8
+    stored = min(layout.bits_stored, bits)
+    # A compressed stream of as many bits as the samples has no bits below them.
+    shift = min(max(layout.high_bit + 1 - stored, 0), bits - stored) if precision > stored else 0
+    return to_grey(words, SampleFormat(bits, stored, shift, layout.is_signed), opened.attributes)
 
 
-def _display(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    # A compressed stream may declare more bits than the header.
-    if stored.dtype.itemsize > (2 if stored.ndim == 2 else 1):
-        raise ImageRefused("The DICOM file has more bits per sample than its header declares.")
-    if stored.ndim == 3:
-        return stored.view(np.uint8)
-    # The transformations are applied to all possible values, at most 65,536, instead of to each pixel.
-    kind = np.iinfo(stored.dtype)
-    values = apply_modality_lut(np.arange(kind.min, kind.max + 1).astype(stored.dtype), dataset)
-    shown, low, high = _window(dataset, stored, values)
-    scaled = np.clip((shown - low) / ((high - low) or 1.0), 0, 1)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        scaled = 1 - scaled
-    table = np.rint(scaled * 255).astype(np.uint8)
-    # Negative values, viewed as unsigned, come after the positive ones.
-    return apply_lookup_table(np.roll(table, kind.min), stored.view(stored.dtype.str.replace("i", "u")))
-
-
-def _window(
-    dataset: Any, stored: NDArray[Any], values: NDArray[Any]
-) -> tuple[NDArray[np.float64], float, float]:
-    """Returns the values after the VOI transformation, and the ones that are shown as black and as white."""
-    if dataset.get("VOILUTSequence"):
-        entries, first, bits = (int(number) for number in dataset.VOILUTSequence[0].LUTDescriptor)
-        indices = np.rint(values).astype(np.int64).clip(first, first + (entries or 2**16) - 1)
-        return apply_voi(indices, dataset).astype(np.float64), 0.0, 2.0**bits - 1
-    if _has_window(dataset):
-        extremes = apply_windowing(np.array([-1e12, 1e12]), dataset)
-        return apply_windowing(values, dataset), float(extremes[0]), float(extremes[1])
-    values = values.astype(np.float64)
-    if dataset.BitsStored <= 8 and dataset.PixelRepresentation == 0 and "RescaleSlope" not in dataset:
-        return values, 0.0, 2.0**dataset.BitsStored - 1
-    occurring = np.unique(stored)
-    if "PixelPaddingValue" in dataset and occurring.size > 1:
-        occurring = occurring[occurring != dataset.PixelPaddingValue]
-    shown = values[occurring.astype(np.int64) - np.iinfo(stored.dtype).min]
-    return values, float(shown.min()), float(shown.max())
-
-
-def _has_window(dataset: Any) -> bool:
-    width, center = (np.atleast_1d(dataset.get(tag) or []) for tag in ("WindowWidth", "WindowCenter"))
-    return width.size > 0 and center.size > 0 and float(width[0]) >= 1
+def _with_square_pixels(pixels: NDArray[np.uint8], attributes: Attributes) -> NDArray[np.uint8]:
+    """Stretches an image whose pixels are higher than wide, or wider than high."""
+    sizes = (attributes.decimals(keyword) for keyword in PIXEL_SIZES)
+    height, width = next((size[:2] for size in sizes if len(size) > 1 and min(size[:2]) > 0), (1.0, 1.0))
+    if max(height / width, width / height) < MIN_PIXEL_RATIO:
+        return pixels
+    rows, columns = pixels.shape[:2]
+    new_rows = round(rows * max(height / width, 1))
+    new_columns = round(columns * max(width / height, 1))
+    check_size(new_columns, new_rows)
+    return np.asarray(Image.fromarray(pixels).resize((new_columns, new_rows), Image.Resampling.BILINEAR))

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, JpegImagePlugin, PngImagePlugin
 
+from ml.data import jpeg, png
+from ml.data.dicom_encoding import PREFIX_END, is_dicom
 from ml.data.image_limits import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -28,7 +30,7 @@ from ml.data.image_limits import (
     check_size,
 )
 from ml.data.lookup_tables import ROWS_PER_BLOCK, apply_lookup_table
-from ml.data.png import encode_png
+from ml.data.png_encoding import encode_png
 
 __all__ = [
     "MAX_BYTES",
@@ -45,15 +47,8 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 Format = Literal["jpeg", "png", "dicom"]
 # Progressive JPEGs have about ten scans. Each scan costs a pass over all pixels, so a small file with many scans could
-# keep a processor busy for hours. In compressed data FF is always followed by 00 or a restart marker, so every
-# occurrence of the marker is a scan.
+# keep a processor busy for hours.
 MAX_JPEG_SCANS = 100
-JPEG_START_OF_SCAN = b"\xff\xda"
-PNG_END = b"IEND\xae\x42\x60\x82"
-# Scales 16-bit samples to 8 bits: 65535 -> 255.
-SIXTEEN_TO_EIGHT: Pixels = np.rint(np.arange(2**16) / 257).astype(np.uint8)
-# The prefix "DICM" follows the preamble (PS3.10 7.1).
-DICOM_PREFIX_START, DICOM_PREFIX_END = 128, 132
 EXIF_ORIENTATION = 0x0112
 
 # Transformations of (H, W, ...) pixels that undo each EXIF orientation (Exif 2.32, tag 0x0112).
@@ -76,10 +71,13 @@ class DecodedImage:
     Attributes:
         pixels: uint8 (H, W) for greyscale images, otherwise (H, W, 3) in RGB order.
         format: Format of the file.
+        shows_text: Whether text is drawn into the image (ml.data.burned_in_text); False unless ml.data.sandbox has read
+            it.
     """
 
     pixels: Pixels
     format: Format
+    shows_text: bool = False
 
     @property
     def width(self) -> int:
@@ -139,13 +137,6 @@ def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
             file.close()
 
 
-def is_dicom(head: bytes) -> bool:
-    """Returns whether a file is a DICOM file (PS3.10 7.1).
-
-    Args:
-        head: The first 132 bytes of the file, or more.
-    """
-    return head[DICOM_PREFIX_START:DICOM_PREFIX_END] == b"DICM"
 
 
 def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
@@ -163,7 +154,7 @@ def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
 
 
 def _decode(file: BinaryIO) -> DecodedImage:
-    head = file.read(DICOM_PREFIX_END)
+    head = file.read(PREFIX_END)
     file.seek(0)
     if head.startswith(b"\xff\xd8\xff"):
         return DecodedImage(_read_with_pillow(file, "JPEG"), "jpeg")
@@ -178,21 +169,9 @@ def _decode(file: BinaryIO) -> DecodedImage:
 
 
 def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
-    num_scans = _count(file, JPEG_START_OF_SCAN) if kind == "JPEG" else 0
-    if num_scans > MAX_JPEG_SCANS:
-        raise ImageRefused(f"The JPEG file has more than {MAX_JPEG_SCANS} scans, which is not supported.")
-    if kind == "PNG" and not _count(file, PNG_END):
-        raise ImageRefused("The PNG file is cut off: its end is missing.")
+    content = file.read()
     try:
-        with _open_with_pillow(file, kind) as image:
-            check_size(image.width, image.height)
-            check_scans(num_scans, image.width, image.height)
-            if kind == "PNG" and getattr(image, "n_frames", 1) > 1:
-                raise ImageRefused("The image is animated. Please upload a single still image.")
-            image.load()
-            undo_orientation = _undo_orientation(image)
-            pixels = _to_pixels(image)
-        return np.ascontiguousarray(undo_orientation(pixels))
+        return _read_jpeg(content) if kind == "JPEG" else _read_png(content)
     except (ImageRefused, MemoryError):
         raise
     # Decoders raise almost any exception for an invalid file, with messages that may quote it.
@@ -202,26 +181,64 @@ def _read_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Pixels:
         raise ImageRefused(f"The {kind} file is damaged and cannot be read.") from None
 
 
-def _open_with_pillow(file: BinaryIO, kind: Literal["JPEG", "PNG"]) -> Image.Image:
-    # Image.open would warn about large images before they are refused here, and would treat the depth map that phones
-    # append to a JPEG as a second frame.
-    if kind == "JPEG":
-        return JpegImagePlugin.JpegImageFile(file)
-    return PngImagePlugin.PngImageFile(file)
+def _read_jpeg(content: bytes) -> Pixels:
+    structure = jpeg.read_structure(content)
+    if structure.num_scans > MAX_JPEG_SCANS:
+        raise ImageRefused(f"The JPEG file has more than {MAX_JPEG_SCANS} scans, which is not supported.")
+    if structure.width and structure.height:
+        check_size(structure.width, structure.height)
+        check_scans(structure.num_scans, structure.width, structure.height)
+    try:
+        if not structure.has_end:
+            content = jpeg.add_missing_end(content, structure)
+        # Image.open would treat the depth map that phones append to a JPEG as a second frame.
+        return _upright_pixels(JpegImagePlugin.JpegImageFile(io.BytesIO(content)))
+    except (ImageRefused, MemoryError):
+        raise
+    except jpeg.Incomplete:
+        raise ImageRefused("The JPEG file is cut off: its end is missing.") from None
+    except Exception:
+        if structure.frame in jpeg.OTHER_COMPRESSIONS:
+            name = jpeg.OTHER_COMPRESSIONS[structure.frame]
+            raise ImageRefused(
+                f"The file is compressed as {name}, which is only supported in DICOM files."
+            ) from None
+        if structure.precision > 8:
+            raise ImageRefused(
+                f"The JPEG file has {structure.precision} bits per sample, which is only supported in DICOM files."
+            ) from None
+        raise
 
 
-def _count(file: BinaryIO, marker: bytes) -> int:
-    count, last = 0, b""
-    while block := file.read(1024**2):
-        count += (last + block).count(marker)
-        last = block[-(len(marker) - 1) :]
-    file.seek(0)
-    return count
+def _read_png(content: bytes) -> Pixels:
+    content = png.keep_used_chunks(content)
+    # Image.open would warn about large images before they are refused here.
+    pixels = _upright_pixels(PngImagePlugin.PngImageFile(io.BytesIO(content)))
+    if png.is_dim_in_colour(content, int(pixels.max())):
+        raise ImageRefused(
+            "The PNG file has colour channels of 16 bits of which it uses less than half. "
+            "Please upload it as a greyscale image."
+        )
+    return pixels
+
+
+def _upright_pixels(image: Image.Image) -> Pixels:
+    with image:
+        check_size(image.width, image.height)
+        if getattr(image, "n_frames", 1) > 1:
+            raise ImageRefused("The image is animated. Please upload a single still image.")
+        image.load()
+        undo_orientation = _undo_orientation(image)
+        pixels = _to_pixels(image)
+    return np.ascontiguousarray(undo_orientation(pixels))
 
 
 def _undo_orientation(image: Image.Image) -> Callable[[Pixels], Pixels]:
+    # Image.getexif would also use the orientation in XMP data, which browsers ignore.
+    exif = Image.Exif()
     try:
-        return UNDO_ORIENTATION[image.getexif()[EXIF_ORIENTATION]]
+        exif.load(image.info["exif"])
+        return UNDO_ORIENTATION[exif[EXIF_ORIENTATION]]
     # Images with missing or invalid EXIF data are used as they are.
     except Exception:
         return UNDO_ORIENTATION[1]
@@ -229,7 +246,7 @@ def _undo_orientation(image: Image.Image) -> Callable[[Pixels], Pixels]:
 
 def _to_pixels(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
-        return apply_lookup_table(SIXTEEN_TO_EIGHT, np.asarray(image))
+        return _sixteen_to_eight(np.asarray(image))
     if image.mode in ("1", "L") and not image.has_transparency_data:
         return np.array(image if image.mode == "L" else image.convert("L"))
     if image.mode == "RGB" and not image.has_transparency_data and _has_equal_channels(image):
@@ -244,6 +261,19 @@ def _to_pixels(image: Image.Image) -> Pixels:
 def _has_equal_channels(image: Image.Image) -> bool:
     red, green, blue = image.split()
     return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
+
+
+def _sixteen_to_eight(samples: NDArray[np.uint16]) -> Pixels:
+    """Scales 16-bit samples to 8 bits: 65535 becomes 255.
+
+    If the upper bit is never used, the samples have fewer bits, such as the 12 of a detector. Their range is scaled
+    to 0..255 then, as in a DICOM file without a window.
+    """
+    low, high = int(samples.min()), int(samples.max())
+    if high >= 2**15 or high == low:
+        low, high = 0, 2**16 - 1
+    table = np.rint((np.arange(2**16) - low).clip(0, high - low) / (high - low) * 255).astype(np.uint8)
+    return apply_lookup_table(table, samples)
 
 
 def _composite_on_black(image: Image.Image) -> Image.Image:

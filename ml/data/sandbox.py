@@ -71,7 +71,7 @@ def read_image(source: Path | bytes | BinaryIO) -> DecodedImage:
         source: A path, the content of a file, or a seekable binary file, which is read from its start.
 
     Returns:
-        The upright 8-bit image.
+        The upright 8-bit image, and whether text is drawn into it.
 
     Raises:
         ImageRefused: The file cannot be used; str(error) is one sentence for the user.
@@ -161,7 +161,7 @@ def _receive(process: DecoderProcess) -> DecodedImage:
     pixels = np.empty(answer["shape"], np.uint8)
     if cast(io.BufferedReader, stdout).readinto(pixels.reshape(-1).data) < pixels.size:
         raise _ProcessEnded(process.wait())
-    return DecodedImage(pixels, answer["format"])
+    return DecodedImage(pixels, answer["format"], answer["shows_text"])
 
 
 def _stop(process: DecoderProcess) -> None:

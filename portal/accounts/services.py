@@ -58,7 +58,7 @@ def _check_another_admin_stays(user: User) -> None:
 
 CHUNK_BYTES = 1024**2
 BATCH_SIZE = 500
-RADIOGRAPH_FIELDS = ("id", "sha256", "width", "height", "created_at", "deleted_at")
+RADIOGRAPH_FIELDS = ("id", "sha256", "width", "height", "shows_text", "created_at", "deleted_at")
 
 PREDICTION_FIELDS = (
     "id", "state", "finding", "fracture_probability", "calibrated", "marks", "body_part", "class_name", "confidence",

@@ -29,7 +29,7 @@ def test_no_page_scrolls_sideways_or_breaks_the_content_policy(
     open_page: Open, drawn: Drawn, viewport: dict[str, int], colour_scheme: str
 ) -> None:
     page = open_page("alice", viewport=viewport, color_scheme=colour_scheme)
-    upload(page, drawn(f"{'a-name-without-a-place-to-break' * 6}.png"))
+    upload(page, drawn(f"{'unbreakable' * 16}.png"))
     result = page.locator("#uploads a").first.get_attribute("href")
     pages = ("/", str(result), "/radiographs/", "/radiographs/?name=nothing-like-it", "/account/")
     others = ("/accounts/email/", "/accounts/password/change/", "/accounts/logout/", "/nothing-here")

@@ -9,6 +9,7 @@ import gdcm
 
 SYNTAXES = {
     "jpeg": gdcm.TransferSyntax.JPEGBaselineProcess1,
+    "jpeg extended": gdcm.TransferSyntax.JPEGExtendedProcess2_4,
     "jpeg lossless": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
     "jpeg lossless, any predictor": gdcm.TransferSyntax.JPEGLosslessProcess14,
     "jpeg-ls": gdcm.TransferSyntax.JPEGLSLossless,

@@ -12,6 +12,7 @@ RADIOGRAPH: dict[str, Any] = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "width": 640,
     "height": 640,
+    "shows_text": False,
     "created_at": "2026-11-23T14:48:01.123456Z",
     "prediction": {"id": PREDICTION_ID, "state": "queued"},
 }

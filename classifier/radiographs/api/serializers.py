@@ -13,6 +13,7 @@ from classifier.core.api.serializers import (
 )
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
 from classifier.radiographs.services import MAX_SELECTION
+from classifier.registry.models import ModelVersion
 
 
 class UploadSerializer(serializers.Serializer[Any]):
@@ -31,6 +32,11 @@ class RadiographFilterSerializer(ClassFieldMixin, serializers.Serializer[Any]):
     finding = serializers.ChoiceField(Prediction.Finding.choices, required=False, allow_blank=True)
     state = serializers.ChoiceField(Prediction.State.choices, required=False, allow_blank=True)
 
+    def validate_class(self, name: str) -> str:
+        if name and name not in ModelVersion.objects.class_names():
+            raise serializers.ValidationError("No model version knows this kind of fracture.")
+        return name
+
 
 class PredictionStateSerializer(serializers.ModelSerializer[Prediction]):
     class Meta:
@@ -41,11 +47,16 @@ class PredictionStateSerializer(serializers.ModelSerializer[Prediction]):
 class RadiographSerializer(serializers.ModelSerializer[Radiograph]):
     name = serializers.SerializerMethodField(help_text="The file name for the owner; a number for others.")
     sha256 = serializers.CharField(help_text="SHA-256 of the file as it was sent.")
+    shows_text = serializers.BooleanField(
+        help_text="True when text seems to be drawn into the image. It may name the patient: delete the X-ray then."
+    )
     prediction = PredictionStateSerializer(help_text="The newest prediction.")
 
     class Meta:
         model = Radiograph
-        fields = read_only_fields = ["id", "name", "sha256", "width", "height", "created_at", "prediction"]
+        fields = read_only_fields = [
+            "id", "name", "sha256", "width", "height", "shows_text", "created_at", "prediction"
+        ]  # fmt: skip
 
     def get_name(self, radiograph: Radiograph) -> str:
         return radiograph.name_for(self.context["request"].user)

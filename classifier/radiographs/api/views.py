@@ -37,7 +37,12 @@ from classifier.radiographs.models import (
     Radiograph,
     RadiographQuerySet,
 )
-from classifier.radiographs.services import predict_again, receive_radiograph, trash_radiograph
+from classifier.radiographs.services import (
+    check_one_file,
+    predict_again,
+    receive_radiograph,
+    trash_radiograph,
+)
 
 
 @extend_schema_view(
@@ -57,12 +62,12 @@ from classifier.radiographs.services import predict_again, receive_radiograph, t
 )
 class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]):
     serializer_class = RadiographSerializer
+    filter_serializer_class = RadiographFilterSerializer
     parser_classes = [MultiPartParser]
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> RadiographQuerySet:
-        wanted = validate(RadiographFilterSerializer, self.request.query_params.dict())
-        return Radiograph.objects.search(self.user, **wanted).newest_first().with_predictions()
+        return Radiograph.objects.search(self.user, **self.filters()).newest_first().with_predictions()
 
     def get_object(self) -> Radiograph:
         return self._visible(Radiograph.objects.with_predictions())
@@ -78,6 +83,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
 
         Ask for the prediction until its state is `succeeded` or `failed`.
         """
+        check_one_file(request.FILES)
         upload = validate(UploadSerializer, request.data)["file"]
         radiograph = receive_radiograph(owner=self.user, upload=upload)
         location = reverse("api_radiographs_detail", args=[radiograph.id])

@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                 ('sha256', models.CharField(max_length=64)),
                 ('width', models.PositiveIntegerField()),
                 ('height', models.PositiveIntegerField()),
+                ('shows_text', models.BooleanField(db_default=False, default=False)),
                 ('image', models.FileField(max_length=200, upload_to=classifier.radiographs.models.image_path)),
                 ('thumbnail', models.FileField(max_length=200, upload_to=classifier.radiographs.models.thumbnail_path)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -22,16 +22,17 @@ MOST_AT_ONCE = 100
 @require_safe
 def history(request: UserRequest) -> HttpResponse:
     form = SearchForm(request.GET or None, class_names=ModelVersion.objects.class_names())
-    wanted = dict(form.cleaned_data) if form.is_valid() else {}
+    is_refused = form.is_bound and not form.is_valid()
+    wanted = {} if is_refused or not form.is_bound else dict(form.cleaned_data)
     order = wanted.pop("order", "")
-    found = Radiograph.objects.search(request.user, **wanted)
+    found = Radiograph.objects.none() if is_refused else Radiograph.objects.search(request.user, **wanted)
     ordered = found.by_fracture_probability() if order else found.newest_first()
     context = {
         "form": form,
-        "is_search": any(wanted.values()),
-        **numbered_page(request, ordered.with_predictions()),
+        "is_search": is_refused or any(wanted.values()),
+        **numbered_page(request, ordered.with_predictions(), filters=form.fields),
     }
-    return render(request, "radiographs/radiograph_list.html", context)
+    return render(request, "radiographs/radiograph_list.html", context, status=400 if is_refused else 200)
 
 
 @signed_in

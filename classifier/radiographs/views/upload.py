@@ -18,7 +18,7 @@ from classifier.core.errors import CallusError, UploadRefused
 from classifier.core.models import User
 from classifier.core.requests import UserRequest, signed_in, wants_json
 from classifier.radiographs.models import Radiograph
-from classifier.radiographs.services import receive_radiograph
+from classifier.radiographs.services import check_one_file, receive_radiograph
 
 NUM_NEWEST = 6
 
@@ -32,18 +32,29 @@ class Outcome:
     error: CallusError | None = None
 
 
+NO_FILE = Outcome("No file", error=UploadRefused("Choose at least one file."))
+
+
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: UserRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request)
-    files = request.FILES.getlist("file")
-    outcomes = [_receive(request.user, file) for file in files] or [
-        Outcome("No file", error=UploadRefused("Choose at least one file."))
-    ]
     if wants_json(request):
-        return _as_json(request, outcomes[0])
+        return _as_json(request, _receive_one(request))
+    files = request.FILES.getlist("file")
+    outcomes = [_receive(request.user, file) for file in files] or [NO_FILE]
     return _page(request, outcomes)
+
+
+def _receive_one(request: UserRequest) -> Outcome:
+    """Receives the file of a script, which gets one answer."""
+    try:
+        check_one_file(request.FILES)
+    except CallusError as error:
+        return Outcome("", error=error)
+    file = request.FILES.get("file")
+    return _receive(request.user, file) if file else NO_FILE
 
 
 def _receive(owner: User, file: UploadedFile[Any]) -> Outcome:

@@ -177,8 +177,8 @@ def test_real_files_of_other_modalities_are_refused(shared: Path, name: str) -> 
         pytest.param(
             dicom(transfer_syntax=DeflatedExplicitVRLittleEndian), "is deflated", id="deflated as a whole"
         ),
-        pytest.param(dicom()[:-500], "cut off or damaged", id="cut off"),
-        pytest.param(dicom()[:140], "not an X-ray", id="cut off in the header"),
+        pytest.param(dicom()[:-500], "is cut off: its end is missing", id="cut off"),
+        pytest.param(dicom()[:140], "is cut off: its end is missing", id="cut off in the header"),
     ],
 )
 def test_other_files_than_single_xrays_are_refused_in_one_sentence(

@@ -183,7 +183,9 @@ def test_unusable_files_are_refused_in_one_sentence(data: bytes, sentence: str) 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_file_cut_off_anywhere_is_refused(kind: str) -> None:
     whole = encoded(Image.fromarray(BONE), kind)
-    for length in [*range(1, len(whole), len(whole) // 40), len(whole) - 1]:
+    # The end marker of a JPEG file may be missing; tests/ml/data/test_damaged_images.py.
+    longest = len(whole) - (3 if kind == "JPEG" else 1)
+    for length in [*range(1, longest, len(whole) // 40), longest]:
         with pytest.raises(ImageRefused):
             read_image(whole[:length])
 
