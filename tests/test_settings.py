@@ -15,10 +15,10 @@ from portal.storage_settings import storage
 from tests.servers import ROOT, SECRET_KEY
 
 
-def check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def check(tmp_path: Path, command: str = "check", **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "manage.py", "check"],
+        [sys.executable, "manage.py", command],
         cwd=ROOT,
         env={**kept, "CALLUS_DATA_DIR": str(tmp_path / "var"), **environment},
         capture_output=True,
@@ -121,6 +121,13 @@ def test_an_empty_value_is_the_default(tmp_path: Path) -> None:
         check(tmp_path, TIME_ZONE="", EMAIL_FROM="", SIGN_UP="", TOKEN_DAYS="", DATABASE_URL="").returncode
         == 0
     )
+
+
+def test_cookies_are_limited_to_the_path_of_the_public_address(tmp_path: Path) -> None:
+    public = {"PUBLIC_URL": "https://example.org/callus", "SECRET_KEY": SECRET_KEY}
+    listed = check(tmp_path, command="diffsettings", **public).stdout
+    for name in ("SESSION", "CSRF"):
+        assert f"{name}_COOKIE_PATH = '/callus/'" in listed
 
 
 def test_the_production_profile_passes_djangos_deployment_check(tmp_path: Path) -> None:

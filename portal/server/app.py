@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 PAGE_THREADS = 8
 # Find out who sends a large body. Apart from the pages, so that hundreds of uploads at once do not delay these.
 DOOR_THREADS = 2
-# Uploads decode pictures, which takes up to seconds and 0.7 GB.
-UPLOAD_THREADS = 3
-UPLOAD_THREADS_OF_ONE = 2
+# Uploads decode pictures, which takes up to seconds and 0.7 GB each: as many as ml.data.sandbox has decoders, and one
+# for each user, so that another user's upload finds a free one.
+UPLOAD_THREADS = 2
+UPLOAD_THREADS_OF_ONE = 1
 # Uploads of one user that are being received or wait for their turn.
 UPLOADS_OF_ONE = 250
 RETRY_AFTER_SECONDS = 5
