@@ -137,8 +137,6 @@ def open_source(source: Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
             file.close()
 
 
-
-
 def encode_thumbnail(pixels: Pixels, side: int = 320) -> bytes:
     """Encodes pixels as a JPEG thumbnail with the same aspect ratio.
 
