@@ -27,6 +27,7 @@ from tests.data_sets import draw_distinct
 from tests.ml.recalibration import recognising_bundle
 from tests.people import api_client, signed_in
 from tests.retraining import CLASSES, ONE, answered, person, stored_dataset
+from tests.retraining_rows import report
 
 # A data set's upload is removed when the transaction is through.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,7 +58,7 @@ def live(bundle: Bundle, files: Path) -> ModelVersion:
         archive=bundles.store(bundle),
         card=bundle.full_card,
         source=ModelVersion.Source.SHIPPED,
-        report={"classes": []},
+        report=report(),
     )
     Promotion.objects.create(model_version=version)
     return version
