@@ -45,7 +45,9 @@ def test_the_sender_is_warned_on_each_page_with_the_image(
         assert (WARNING in as_alice.get(address).text) is is_warned
 
 
-def test_a_setting_refuses_images_with_text() -> None:
+def test_a_setting_refuses_images_with_text(
+    as_alice: Client, alice_api: APIClient, model: ModelVersion, settings: Any
+) -> None:
     settings.REFUSE_TEXT_IN_IMAGES = True
     answer = send(alice_api, xray_with("MEIER HANS"))
     assert answer.status_code == 400
