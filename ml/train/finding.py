@@ -37,7 +37,6 @@ MARGIN = 6
 UNFRACTURED_CELLS = 0.1
 STEPS_BETWEEN_CHECKPOINTS = 50
 SECONDS_BETWEEN_EVENTS = 1.0
-PREDICTION_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,6 @@ class FindingFit:
     @property
     def checkpoint(self) -> Path:
         return self.work / f"{self.key}-{self.name.replace(' ', '-')}-{self.cycle + 1}.npz"
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Outputs (logits) of the network for n unaugmented X-rays.
-
-    Attributes:
-        maps: (n, h, w), logit of a fracture in each cell.
-        boxes: (n, h, w, 4), box of each cell, as in ml.networks.finding.build.
-        pooled: (n,), logit of a fracture anywhere in the image.
-        body_parts: (n, 4), logit of each body part.
-    """
-
-    maps: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    pooled: NDArray[np.float32]
-    body_parts: NDArray[np.float32]
 
 
 def cell_targets(
@@ -290,20 +272,6 @@ def fit_cycle(
 def _num_epochs(steps: int) -> int:
     """Returns the number of epochs for progress events: the steps between two checkpoints are one epoch."""
     return math.ceil(steps / STEPS_BETWEEN_CHECKPOINTS)
-
-
-def scores_of(model: keras.Model, features: CachedFeatures, numbers: NDArray[np.int64]) -> Scores:
-    """Returns the outputs of a network for the unaugmented X-rays with these indices."""
-    trainable = split(model)[1]
-    predict = tf.function(lambda fine, coarse: trainable([fine, coarse], training=False))
-    found: dict[str, list[NDArray[np.float32]]] = {"map": [], "box": [], "finding": [], "part": []}
-    for first in range(0, len(numbers), PREDICTION_BATCH):
-        rows = [features.rows[number][0] for number in numbers[first : first + PREDICTION_BATCH]]
-        outputs = predict(features.fine[rows].astype(np.float32), features.coarse[rows].astype(np.float32))
-        for name, values in found.items():
-            values.append(outputs[name].numpy())
-    joined = {name: np.concatenate(values) for name, values in found.items()}
-    return Scores(joined["map"][..., 0], joined["box"], joined["finding"][:, 0], joined["part"])
 
 
 def _step(

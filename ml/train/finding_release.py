@@ -35,8 +35,9 @@ from ml.serve.bundle import (
 from ml.serve.export import export_finding, export_keras, round_weights
 from ml.serve.finding import BodyPartRule, FindingCalibration, Mark, map_score, name_body_part, peaks
 from ml.serve.preprocessing import InputSpec
-from ml.train.finding import FindingFit, Scores, fit, scores_of
+from ml.train.finding import FindingFit, fit
 from ml.train.finding_features import compute_features
+from ml.train.finding_predictions import Scores, scores_of
 from ml.train.input_pipeline import TrainingRefused
 from ml.train.recognition import RecognitionData, fit_recognition
 from ml.train.release import versions

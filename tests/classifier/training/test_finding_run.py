@@ -161,7 +161,8 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     assert ModelVersion.objects.live() == version
 
     alice = User.objects.create_user("alice")
-    assert api_client(alice).post("/api/v1/radiographs/", {"file": xray()}).status_code == 201
+    upload = api_client(alice).post("/api/v1/radiographs/", {"file": xray()}, format="multipart")
+    assert upload.status_code == 201
     predict_next()
     prediction = Prediction.objects.get(owner=alice)
     assert (prediction.state, prediction.model_version) == ("succeeded", version)

@@ -120,7 +120,7 @@ def test_x_rays_that_the_starting_network_was_trained_on_neither_calibrate_nor_t
 def test_a_retraining_that_was_stopped_resumes_to_the_same_network(
     retrained: Bundle, start: Bundle, manifest: Manifest, tmp_path: Path
 ) -> None:
-    stops = iter([False] * 17 + [True] + [False] * 100)
+    stops = iter([False] * 16 + [True] + [False] * 100)
     run = finding_retraining.RetrainingRun(tmp_path / "work", should_stop=lambda: next(stops))
     arguments = (finding_recipes.TINY_TUNE, start, manifest, tmp_path / "bundle")
     with pytest.raises(fitting.TrainingStopped):
