@@ -44,6 +44,8 @@ SLOW = (
     "fuzz",
     "ml/cli",
     "ml/data/test_audit.py",
+    "ml/data/test_burned_in_text.py",
+    "ml/data/test_intake_cases.py",
     "ml/evaluate/test_evaluation.py",
     "ml/serve/test_export.py",
     "ml/serve/test_import_h5.py",
