@@ -47,6 +47,8 @@ SLOW = (
     "fuzz",
     "ml/cli",
     "ml/data/test_audit.py",
+    "ml/data/test_burned_in_text.py",
+    "ml/data/test_intake_cases.py",
     "ml/data/test_duplicates.py",
     "ml/data/test_sandbox.py",
     "ml/evaluate/test_evaluation.py",
