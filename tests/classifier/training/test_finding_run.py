@@ -177,6 +177,27 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     assert again.finding["before"] == comparison.finding["after"]
 
 
+def test_a_run_of_the_kind_uses_the_images_with_a_kind_and_keeps_the_live_finding(
+    as_tara: Client, live: ModelVersion, tmp_path: Path
+) -> None:
+    dataset = stored_dataset(tmp_path / "images", each=12, fractured=True)
+    run = started_run(as_tara, dataset, recipe="tiny", start="scratch", epochs="1")
+
+    train(run.pk)
+
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("succeeded", "")
+    version = run.trained_version
+    assert version is not None
+    old, new = bundles.fetch(live).finding, bundles.fetch(version).finding
+    assert old is not None
+    assert new is not None
+    assert new.checksum == old.checksum
+    comparison = Comparison.objects.get()
+    assert (comparison.state, comparison.error, comparison.finding) == ("succeeded", "", {})
+    assert (comparison.num_images, comparison.result["n"]) == (30, 30)
+
+
 def test_a_data_set_with_too_few_x_rays_fails_the_run_with_the_numbers(
     as_tara: Client, live: ModelVersion, tmp_path: Path
 ) -> None:
