@@ -27,7 +27,7 @@ PASSWORD = "correct-horse-battery"
 
 
 # Marked `slow`: folders and files whose tests start processes, train a model, drive a browser, ask every address, or
-# take more than ten seconds of processor time.
+# take more than five seconds of processor time.
 SLOW = (
     "benchmarks",
     "browser",
