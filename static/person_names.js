@@ -10,9 +10,14 @@ const COMMON_WORDS = new Set(
   original outlet pa patella patient pelvis philips phone photo picture png portable post posterior pre preview radius
   radiograph radio rib ribs right rt samsung scan scaphoid screenshot series shoulder siemens skull spine standing
   sternum study superior supine test the thorax thumb tibia toe ulna untitled upper view views whatsapp whats app with without
-  wrist xray x ray an and at by for from in of on or to distal proximal röntgen roentgen radiographie rx`.split(/\s+/),
+  wrist xray x ray an and at by for from in of on or to distal proximal
+  anteroposterior avulsion comminuted compound dislocation fig figure fractures fx gallery greenstick hairline html
+  imaging jumbo large lightbox longitudinal pathological plateau radiographs rays rf shaft showing shows spiral stress
+  transverse tuberosity malleolus tibial humeral femoral radial ulnar röntgen roentgen radiographie rx`.split(/\s+/),
 );
 const YEAR_OF_BIRTH = /^(?:19\d\d|20[0-2]\d)(?:\d{4})?$|^\d{4}(?:19\d\d|20[0-2]\d)$/;
+// Letters and digits in turns, such as 3f9cab07: an identifier.
+const CHECKSUM = /\p{L}\p{N}+\p{L}|\p{N}\p{L}+\p{N}/u;
 
 /** Returns whether the name has two words that are not common, or one beside a date. */
 export function looksLikeName(fileName) {
@@ -20,7 +25,9 @@ export function looksLikeName(fileName) {
     .normalize("NFC")
     .replace(/\.[A-Za-z0-9]{1,5}$/, "")
     .replace(/(\p{Ll})(\p{Lu})/gu, "$1 $2") // HansMeier
-    .split(/[^\p{L}\p{M}\p{N}']+|(?<=\p{L})(?=\p{N})|(?<=\p{N})(?=\p{L})/u)
+    .split(/[^\p{L}\p{M}\p{N}']+/u)
+    .filter((part) => !CHECKSUM.test(part))
+    .flatMap((part) => part.split(/(?<=\p{L})(?=\p{N})|(?<=\p{N})(?=\p{L})/u))
     .filter(Boolean);
   const words = parts.filter((part) => /^[\p{L}\p{M}']{2,}$/u.test(part) && !COMMON_WORDS.has(part.toLowerCase()));
   return words.length >= 2 || (words.length === 1 && parts.some((part) => YEAR_OF_BIRTH.test(part)));

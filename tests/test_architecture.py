@@ -20,6 +20,7 @@ DEFERRED_IMPORTS = {
     "classifier.datasets.tasks",
     "classifier.radiographs.tasks",
     "classifier.training.tasks",
+    "portal.accounts.tasks",
     "portal.celery",
     "portal.operations.tasks",
 }

@@ -102,7 +102,7 @@ def running_portal(folder: Path, checkout: Path) -> Iterator[tuple[Portal, Clien
         for process in portal.processes.values():
             raise_priority(process.pid)
         portal.wait_until_live()
-        portal.add_user("bench")
+        portal.add_users("bench")
         yield portal, Client(portal.url, "bench")
     finally:
         portal.stop()

@@ -51,7 +51,7 @@ def pattern(sentence: str) -> str:
     """The sentence without what it names, as docs/file-intake.md has it."""
     sentence = re.sub(r"(?<![a-z])'(?:[^'\\]|\\.)*'|\"[^\"]*\"", "…", sentence)
     sentence = re.sub(r"its modality is [^).]*(?=[).])", "its modality is …", sentence)
-    sentence = re.sub(r"compressed as [^,]*", "compressed as …", sentence)
+    sentence = re.sub(r"file is compressed as [^,]*", "file is compressed as …", sentence)
     sentence = re.sub(r"\d+(?= scans of)", "…", sentence)
     return re.sub(
         r"\b\d+ x \d+ pixels|\b\d+(?= bits per sample)", lambda found: re.sub(r"\d+", "…", found[0]), sentence

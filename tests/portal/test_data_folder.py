@@ -65,7 +65,7 @@ def test_what_a_running_portal_writes_is_private(portal: Portal) -> None:
     before = os.umask(0)
     try:
         portal.start_up()
-        portal.add_user("alice")
+        portal.add_users("alice")
         Client(portal.url, "alice").upload(png(draw_bone()))
     finally:
         os.umask(before)

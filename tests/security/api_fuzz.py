@@ -36,7 +36,13 @@ NAMED = {
 }
 # No schema says what an X-ray is, which classes the live model knows, or which recipe fits its network: what keeps to
 # the schema may still be refused.
-BEYOND_A_SCHEMA = ("radiograph_create", "dataset_version_create", "review_create", "training_run_create")
+BEYOND_A_SCHEMA = (
+    "radiograph_list",
+    "radiograph_create",
+    "dataset_version_create",
+    "review_create",
+    "training_run_create",
+)
 # Who lacks the permission finds nothing at these addresses, whatever the method: 404, where others get 405.
 RETRAINING = (
     "/api/v1/(reviews|dataset-versions|training-runs|model-versions|comparisons|recalibrations|promotions"

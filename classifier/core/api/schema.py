@@ -29,10 +29,10 @@ ERRORS = {
     507: ("There is no space left; nothing was stored.", "There is no space left to keep this file."),
 }
 
-# Errors of every operation.
-ALWAYS = (401, 429, 503)
+# Errors of every operation: each refuses unknown query parameters.
+ALWAYS = (400, 401, 429, 503)
 # Errors of every operation that reads a body.
-BODY = (400, 413, 415)
+BODY = (413, 415)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -50,7 +50,7 @@ from classifier.radiographs.services import (
         operation_id="radiograph_list",
         description="Lists your own radiographs, newest first, fifty a page.",
         parameters=[RadiographFilterSerializer],
-        responses={200: RadiographSerializer(many=True), **errors(400, 404)},
+        responses={200: RadiographSerializer(many=True), **errors(404)},
         examples=[RADIOGRAPH_EXAMPLE],
     ),
     retrieve=extend_schema(

@@ -19,7 +19,7 @@ from tests.ml.drawings import draw_bone
 from tests.uploads import body_of, send
 
 RADIOGRAPHS = "/api/v1/radiographs/"
-FIELDS = ["id", "name", "sha256", "width", "height", "created_at", "prediction"]
+FIELDS = ["id", "name", "sha256", "width", "height", "shows_text", "created_at", "prediction"]
 pytestmark = pytest.mark.usefixtures("model")
 
 

@@ -28,6 +28,7 @@ from ml.serve.bundle import (
 )
 from ml.serve.finding import FindingPredictor
 from ml.serve.out_of_distribution import Distribution
+from ml.serve.preprocessing import SourceImage
 from tests.ml.recalibration import draw_labelled, recognising_bundle
 from tests.servers import ROOT
 
@@ -224,7 +225,7 @@ def of_two_sources(bundle: Bundle, drawn: Path, folder: Path) -> Bundle:
     assert bundle.finding is not None
     predictor, files = FindingPredictor(bundle.finding), bundle.finding.files()
     pixels = [read_image(path).pixels for path in sorted(drawn.parent.glob("*.png"))[:20]]
-    features = [predictor._run(each)[1]["features"] for each in pixels[:2]]
+    features = [predictor._run(SourceImage(each))[1]["features"] for each in pixels[:2]]
     probabilities = [each.probability for each in predictor.predict(pixels)]
     whitener = np.eye(len(features[0]), dtype=np.float32)
     files[out_of_distribution.FILE] = Distribution(

@@ -25,7 +25,7 @@ MULTIPART = "Content-Type: multipart/form-data; boundary=line"
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with running_portal(tmp_path_factory.mktemp("slow") / "var") as portal:
         for name in ("alice", "bob"):
-            portal.add_user(name)
+            portal.add_users(name)
         yield portal
 
 
