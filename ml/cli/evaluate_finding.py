@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> int:
         bundle = open_bundle(options.bundle or SHIPPED / FINDING)
         xrays = read_xrays(options.labels, options.images)
         answered = answer(FindingPredictor(bundle, options.engine), xrays, console_reporter(sys.stderr))
-        listed = bundle.file(TRAINING_IMAGES)
-        training_digests = set(listed.read_text(encoding="ascii").split()) if listed.exists() else set()
+        training_digests = bundle.digests(TRAINING_IMAGES)
         facts = {
             "bundle": bundle.checksum,
             "learned_from": sum(xray.sha256 in training_digests for xray in xrays),
