@@ -24,8 +24,7 @@ MULTIPART = "Content-Type: multipart/form-data; boundary=line"
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     with running_portal(tmp_path_factory.mktemp("slow") / "var") as portal:
-        for name in ("alice", "bob"):
-            portal.add_users(name)
+        portal.add_users("alice", "bob")
         yield portal
 
 
