@@ -69,7 +69,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
     if live is None:
         raise ModelUnavailable()
     try:
-        decoded = sandbox.read_image(cast(BinaryIO, upload.file))
+        decoded = sandbox.read_image(cast(BinaryIO, upload.file), find_text=True)
     except images.ImageRefused as refused:
         raise UploadRefused(str(refused)) from refused
     if decoded.shows_text and settings.REFUSE_TEXT_IN_IMAGES:

@@ -29,8 +29,8 @@ from ml.data.burned_in_text import shows_text
 from ml.data.image_limits import CRASHES, TOO_MUCH_MEMORY, ImageRefused
 from ml.data.images import DecodedImage, read_image
 
-# The length of the file in bytes.
-REQUEST_HEADER = struct.Struct("<Q")
+# The length of the file in bytes, and whether to search the image for text.
+REQUEST_HEADER = struct.Struct("<Q?")
 # The largest images take about 10 seconds and 1.3 GB; docs/file-intake.md has the measurements.
 MAX_CPU_SECONDS = 30
 MAX_SECONDS = 120
@@ -44,7 +44,7 @@ def main() -> None:
     apply_resource_limits()
     gc.freeze()
     while header := os.read(0, REQUEST_HEADER.size):
-        exit_code = decode_in_fork(REQUEST_HEADER.unpack(header)[0])
+        exit_code = decode_in_fork(*REQUEST_HEADER.unpack(header))
         if exit_code != 0:
             os._exit(exit_code)
 
@@ -62,7 +62,7 @@ def apply_resource_limits() -> None:
         resource.setrlimit(kind, (limit, limit))
 
 
-def decode_in_fork(length: int) -> int:
+def decode_in_fork(length: int, finds_text: bool) -> int:
     """Reads one file of `length` bytes from standard input in a fork.
 
     Returns:
@@ -70,7 +70,7 @@ def decode_in_fork(length: int) -> int:
     """
     child = os.fork()
     if child == 0:
-        _answer(length)
+        _answer(length, finds_text)
     _, status = os.waitpid(child, 0)
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
@@ -84,7 +84,7 @@ def start_timeout() -> None:
     signal.alarm(MAX_SECONDS)
 
 
-def _answer(length: int) -> NoReturn:
+def _answer(length: int, finds_text: bool) -> NoReturn:
     start_timeout()
     output = sys.stdout.buffer
     answer = _read(sys.stdin.buffer.read(length))
@@ -92,7 +92,8 @@ def _answer(length: int) -> NoReturn:
         output.write(json.dumps({"refused": answer}).encode() + b"\n")
     else:
         pixels = np.ascontiguousarray(answer.pixels)
-        found = {"format": answer.format, "shape": pixels.shape, "shows_text": shows_text(pixels)}
+        has_text = finds_text and shows_text(pixels)
+        found = {"format": answer.format, "shape": pixels.shape, "shows_text": has_text}
         output.write(json.dumps(found).encode() + b"\n")
         output.write(pixels.data)
     output.flush()

@@ -71,8 +71,8 @@ class DecodedImage:
     Attributes:
         pixels: uint8 (H, W) for greyscale images, otherwise (H, W, 3) in RGB order.
         format: Format of the file.
-        shows_text: Whether text is drawn into the image (ml.data.burned_in_text); False unless ml.data.sandbox has read
-            it.
+        shows_text: Whether text is drawn into the image (ml.data.burned_in_text); False unless ml.data.sandbox has
+            searched it for text.
     """
 
     pixels: Pixels
