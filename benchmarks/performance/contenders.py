@@ -126,7 +126,9 @@ def train_callus(folder: Path, turns: Turns) -> None:
     from ml.progress import ProgressEvent, RemainingTime
     from ml.train.fitting import FitOptions, fit
     from ml.train.input_pipeline import Examples
+    from ml.train.memory import keep_freed_memory
 
+    keep_freed_memory()
     images, targets = _training_images()
     indices = np.arange(len(images))
 

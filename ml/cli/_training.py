@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ml import garbage_collection
 from ml.native_stderr import suppress_native_stderr
 from ml.serve.bundle import Bundle
+from ml.train.memory import keep_freed_memory
 
 Recipe = TypeVar("Recipe")
 
@@ -36,10 +37,11 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without its messages.
+    """Imports TensorFlow without its messages, and prepares the process for training.
 
     This takes seconds, so the commands call it in `run` and not for --help or invalid arguments.
     """
+    keep_freed_memory()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with suppress_native_stderr(), garbage_collection.paused():
         import tensorflow  # noqa: F401
