@@ -62,11 +62,11 @@ class TrainingForm(forms.Form):
         choices=[(value, label[:1].upper() + label[1:]) for value, label in TrainingRun.Start.choices],
         initial=TrainingRun.Start.PRETRAINED,
         help_text=(
-            "The pretrained network was trained on photographs, not on X-rays. The recipes efficient_top, top and "
-            "probe start from it; the other recipes start from scratch. A run can start from a model version only "
-            f"if that has the same network and at least {MIN_CALIBRATION_IMAGES} validation images are new to it: "
-            "confidences calibrated on images that it was trained on would be wrong. A run of the finding always "
-            "starts from the live model."
+            "The pretrained network was trained on photographs, not on X-rays. The recipes probe, efficient_top and "
+            "top start from it; the other recipes start from scratch. A run, unless its recipe is probe, can start "
+            f"from a model version that has the same network, if at least {MIN_CALIBRATION_IMAGES} validation images "
+            "are new to it: confidences calibrated on images that it was trained on would be wrong. A run of the "
+            "finding always starts from the live model."
         ),
     )
     epochs = _number("Epochs", 1, MAX_EPOCHS, required=False, help_text="Leave empty for the recipe's own.")

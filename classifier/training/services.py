@@ -55,11 +55,10 @@ def request_training(
     _check_choice("start", start, TrainingRun.Start.values, TrainingRefused)
     is_finding = recipe in RETRAINING_RECIPES
     _check_labels(dataset_version, is_finding)
-    if is_finding and (epochs is not None or batch_size is not None):
+    if (is_finding or RECIPES[recipe].l2) and (epochs is not None or batch_size is not None):
         field = "epochs" if epochs is not None else "batch_size"
-        raise TrainingRefused(
-            f"The recipe {recipe} has its own epochs and batch size. Leave both empty.", field=field
-        )
+        kept = "has its own epochs and batch size" if is_finding else "trains without epochs and batches"
+        raise TrainingRefused(f"The recipe {recipe} {kept}. Leave both empty.", field=field)
     _check_range("epochs", epochs, 1, MAX_EPOCHS, TrainingRefused)
     _check_range("batch_size", batch_size, 1, MAX_BATCH_SIZE, TrainingRefused)
     _check_range("seed", seed, 0, MAX_SEED, TrainingRefused)
@@ -147,6 +146,10 @@ def _start_version(recipe: Recipe, start: str) -> ModelVersion | None:
                 f"The recipe {recipe.name} cannot start from scratch: it needs pretrained weights."
             )
         return None
+    if recipe.l2:
+        raise TrainingRefused(
+            f"The recipe {recipe.name} starts from the pretrained network only.", field="start"
+        )
     shipped = ModelVersion.objects.filter(source=ModelVersion.Source.SHIPPED).newest_first().first()
     version = ModelVersion.objects.live() if start == TrainingRun.Start.LIVE else shipped
     if version is None:

@@ -47,14 +47,16 @@ def run(options: argparse.Namespace) -> int:
     from ml.data.manifests import Manifest
     from ml.networks.recipes import RECIPES
     from ml.train.cross_validation import RunOptions
+    from ml.train.input_pipeline import TrainingRefused
     from ml.train.release import train
 
     def train_recipe(shared: dict[str, Any]) -> Bundle:
-        overrides = {"epochs": options.epochs, "batch_size": options.batch_size}
-        recipe = replace(
-            _training.find_recipe(RECIPES, options.recipe),
-            **{name: value for name, value in overrides.items() if value},
-        )
+        recipe = _training.find_recipe(RECIPES, options.recipe)
+        wanted = {"epochs": options.epochs, "batch_size": options.batch_size}
+        overrides = {name: value for name, value in wanted.items() if value}
+        if recipe.l2 and overrides:
+            raise TrainingRefused(f"The recipe {recipe.name!r} trains without epochs and batches.")
+        recipe = replace(recipe, **overrides)
         manifest = Manifest.read(options.manifest, options.images).with_kinds()
         run_options = RunOptions(**shared, start=options.start, normal_images=options.normal_images)
         return train(recipe, manifest, options.out, run_options, options.answers)

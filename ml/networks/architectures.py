@@ -14,6 +14,9 @@ from keras import layers
 
 from ml.networks import efficientnet_lite
 
+# Blocks whose outputs are features of "efficientnet_lite2_multilayer", besides the last layer.
+MULTILAYER = ("block_10", "block_15", "block_19")
+
 
 def build_network(
     architecture: str, size: int, num_classes: int, *, dropout: float = 0.0, weights: Path | None = None
@@ -21,12 +24,13 @@ def build_network(
     """Builds a network.
 
     Args:
-        architecture: "seed_cnn", "mobilenet_v2", "efficientnet_lite2" or "tiny_cnn".
+        architecture: "seed_cnn", "mobilenet_v2", "efficientnet_lite2", "efficientnet_lite2_multilayer" or
+            "tiny_cnn".
         size: Side of the square input in pixels.
         num_classes: Number of classes.
         dropout: Dropout rate before the last layer; ignored by "seed_cnn".
         weights: Weights file of the backbone (without the head) for "mobilenet_v2", in the format of
-            keras.applications.MobileNetV2(include_top=False), or for "efficientnet_lite2", in the format of
+            keras.applications.MobileNetV2(include_top=False), or for both EfficientNet-Lite2, in the format of
             ml.networks.efficientnet_lite; None for random weights. Ignored by the other architectures.
 
     Returns:
@@ -42,6 +46,8 @@ def build_network(
         features = mobilenet_v2(image, weights)
     elif architecture == "efficientnet_lite2":
         features = efficientnet_lite2(image, weights)
+    elif architecture == "efficientnet_lite2_multilayer":
+        features = efficientnet_lite2_multilayer(image, weights)
     elif architecture == "tiny_cnn":
         features = tiny_cnn(image)
     else:
@@ -116,6 +122,12 @@ def mobilenet_v2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasT
     return layers.GlobalAveragePooling2D(name="features")(backbone.output)
 
 
+def feature_sizes(model: keras.Model) -> list[int]:
+    """Returns the number of features of each pooled layer in "features", in their order."""
+    pooled = model.get_layer("features").input
+    return [int(output.shape[-1]) for output in (pooled if isinstance(pooled, list) else [pooled])]
+
+
 def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
     """Builds EfficientNet-Lite2 (ml.networks.efficientnet_lite) up to its pooled features.
 
@@ -129,10 +141,37 @@ def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.
     Raises:
         ValueError: The weights do not fit the network.
     """
-    maps = efficientnet_lite.feature_maps(image)
+    return layers.GlobalAveragePooling2D(name="features")(_efficientnet_lite2(image, weights).output)
+
+
+def efficientnet_lite2_multilayer(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
+    """Builds EfficientNet-Lite2 up to the pooled outputs of several of its layers (Head2Toe, Evci et al. 2022).
+
+    Args:
+        image: float32 (batch, size, size, 3), values in [-1, 1].
+        weights: Weights file of the feature maps; None for random weights.
+
+    Returns:
+        Features, (batch, 3568): the mean and the maximum of each feature map of MULTILAYER and of the last layer.
+
+    Raises:
+        ValueError: The weights do not fit the network.
+    """
+    network = _efficientnet_lite2(image, weights)
+    maps = {name: network.get_layer(name).output for name in MULTILAYER} | {"last": network.output}
+    pooled = [
+        pooling(name=f"{name}_{kind}")(output)
+        for name, output in maps.items()
+        for kind, pooling in (("mean", layers.GlobalAveragePooling2D), ("max", layers.GlobalMaxPooling2D))
+    ]
+    return layers.Concatenate(name="features")(pooled)
+
+
+def _efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.Model:
+    network = keras.Model(image, efficientnet_lite.feature_maps(image))
     if weights is not None:
-        _load(keras.Model(image, maps), weights)
-    return layers.GlobalAveragePooling2D(name="features")(maps)
+        _load(network, weights)
+    return network
 
 
 def _load(model: keras.Model, weights: Path) -> None:

@@ -22,6 +22,7 @@ from ml.serve.bundle import TRAINING_IMAGES, Bundle, open_bundle
 from ml.serve.export import load_keras
 from ml.train.fitting import FitOptions, FitProgress, dtype_policy, fit, predict_logits
 from ml.train.input_pipeline import Examples, TrainingRefused, compute_backbone_outputs, decode_images
+from ml.train.logistic_regression import fit_logistic_regression
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,14 @@ class _Trainer:
             for layer in trained.layers:
                 layer.trainable = layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
         trained.set_weights(self.start.get_weights())
-        progress = fit(self._trained_layers(trained), self.recipe, self.examples, train, validation, options)
+        layers = self._trained_layers(trained)
+        if self.recipe.l2:
+            sizes = architectures.feature_sizes(trained)
+            progress = fit_logistic_regression(
+                layers, sizes, self.recipe.l2, self.examples, train, validation, options
+            )
+        else:
+            progress = fit(layers, self.recipe, self.examples, train, validation, options)
         model = self._build()
         model.set_weights(trained.get_weights())
         return model, progress
@@ -238,6 +246,10 @@ class _Trainer:
 
 
 def _check(recipe: Recipe, manifest: Manifest, run: RunOptions) -> None:
+    if recipe.l2 and run.start is not None:
+        raise TrainingRefused(
+            f"The recipe {recipe.name!r} fits its layer anew, so it cannot start from a bundle."
+        )
     if len(manifest.classes) < 2:
         raise TrainingRefused("The manifest has only one class; at least two are needed.")
     trained = {item.label for item in manifest.subset("train")}

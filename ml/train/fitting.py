@@ -124,7 +124,7 @@ def fit(
     train_step = _train_step(model, state.optimizers, recipe.label_smoothing, examples)
     while progress.epoch < recipe.epochs and progress.epoch - progress.best_epoch < recipe.patience:
         loss, steps = _train_epoch(model, state, train_step, recipe, examples, train, options)
-        progress.history.append({"loss": loss, **_validate(model, examples, validation)})
+        progress.history.append({"loss": loss, **validate(model, examples, validation)})
         if not options.keep_best or _is_best(progress):
             progress.best_epoch, state.best = progress.epoch, model.get_weights()
         state.save(options.checkpoint)
@@ -282,7 +282,8 @@ def _reseed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
             layer.seed_generator.state.assign([seed, epoch])
 
 
-def _validate(model: keras.Model, examples: Examples, validation: NDArray[np.int64]) -> dict[str, float]:
+def validate(model: keras.Model, examples: Examples, validation: NDArray[np.int64]) -> dict[str, float]:
+    """Returns the loss, accuracy and balanced accuracy on the validation examples; empty if there are none."""
     if not len(validation):
         return {}
     logits = predict_logits(model, examples, validation)

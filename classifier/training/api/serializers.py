@@ -18,7 +18,7 @@ from classifier.training.models import (
     TrainingRun,
 )
 from ml.networks.finding_recipes import RETRAINING_RECIPES
-from ml.networks.recipes import RECIPES
+from ml.networks.recipes import DEFAULT_RECIPE, RECIPES
 
 
 class ParameterField(StrictIntegerField):
@@ -96,7 +96,7 @@ class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
 class NewScheduleSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(RetrainingSchedule.Mode.choices)
     num_reviews = ParameterField(1, MAX_REVIEWS, default=100)
-    recipe = serializers.ChoiceField(list(RECIPES), default="top")
+    recipe = serializers.ChoiceField(list(RECIPES), default=DEFAULT_RECIPE)
 
 
 class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
