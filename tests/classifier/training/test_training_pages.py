@@ -86,7 +86,7 @@ def test_the_form_starts_a_run_as_it_is_first_shown(as_tess: Client) -> None:
     shown = {field.name: field.value() for field in form if field.value() is not None}
     assert as_tess.post("/training/start/", shown).status_code == 302
     run = TrainingRun.objects.get()
-    assert (run.dataset_version, run.recipe, run.start) == (dataset, "efficient_top", "pretrained")
+    assert (run.dataset_version, run.recipe, run.start) == (dataset, "probe", "pretrained")
 
 
 def test_recipes_for_tests_and_comparisons_are_folded_up_until_one_is_chosen(as_tess: Client) -> None:
@@ -155,6 +155,11 @@ def test_the_kind_cannot_be_trained_on_a_data_set_without_classes(as_tess: Clien
         ({"epochs": "0"}, "The value for epochs must be between 1 and 500."),
         ({"recipe": "top"}, "cannot start from scratch: it needs pretrained weights."),
         ({"start": "live"}, "cannot start from Model 1, which is another network."),
+        ({"recipe": "probe", "start": "live"}, "The recipe probe starts from the pretrained network only."),
+        (
+            {"recipe": "probe", "start": "pretrained", "batch_size": "8"},
+            "The recipe probe trains without epochs and batches. Leave both empty.",
+        ),
         ({"dataset_version": "99"}, "Select a valid choice"),
     ],
 )
@@ -251,7 +256,7 @@ def test_the_queries_of_the_list_do_not_grow_with_its_rows(as_tess: Client) -> N
 def test_the_schedule_is_off_until_somebody_sets_it(as_tess: Client) -> None:
     page = as_tess.get("/training/schedule/").text
     assert re.search(r'value="off"[^>]*checked', page)
-    assert re.search(r'<option value="efficient_top" selected', page)
+    assert re.search(r'<option value="probe" selected', page)
     answer = as_tess.post(
         "/training/schedule/", {"mode": "after_reviews", "num_reviews": "50", "recipe": "top"}, follow=True
     )

@@ -144,7 +144,7 @@ def test_an_unknown_recipe_is_reported_in_one_sentence(
     drawn.write(tmp_path / "manifest.csv")
     arguments = ["train", str(tmp_path / "manifest.csv"), "--images", str(drawn.root)]
     assert main([*arguments, "--recipe", "magic", "--out", str(tmp_path / "bundle")]) == 1
-    assert "Unknown recipe: 'magic'. Choose one of efficient_top, top" in capsys.readouterr().err
+    assert "Unknown recipe: 'magic'. Choose one of probe, efficient_top, top" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

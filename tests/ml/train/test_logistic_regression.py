@@ -12,7 +12,7 @@ from ml.__main__ import main
 from ml.data.manifests import Manifest
 from ml.networks.recipes import PROBE
 from ml.progress import RemainingTime
-from ml.serve.bundle import Bundle, open_bundle
+from ml.serve.bundle import SHIPPED, open_bundle
 from ml.serve.inference import Predictor
 from ml.serve.preprocessing import InputSpec
 from tests.lazy_module import LazyModule
@@ -98,7 +98,7 @@ def test_the_recipe_learns_the_kind_of_fracture_and_calibrates_on_other_groups(
 
 
 def test_the_recipe_has_no_epochs_and_starts_from_no_bundle(
-    drawn: Manifest, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn.write(tmp_path / "manifest.csv")
     command = [
@@ -111,6 +111,6 @@ def test_the_recipe_has_no_epochs_and_starts_from_no_bundle(
     ]
     assert main([*command, "--recipe", PROBE.name, "--epochs", "3"]) == 1
     assert capsys.readouterr().err == "The recipe 'probe' trains without epochs and batches.\n"
-    assert main([*command, "--recipe", PROBE.name, "--start", str(tiny_bundle.path)]) == 1
+    assert main([*command, "--recipe", PROBE.name, "--start", str(SHIPPED)]) == 1
     assert "cannot start from a bundle" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
