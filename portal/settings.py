@@ -243,6 +243,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "classifier.core.api.schema.refuse_null_characters",
+        "classifier.core.api.schema.refuse_unknown_fields",
     ],
     "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
     "AUTHENTICATION_WHITELIST": ["classifier.core.api.authentication.TokenAuthentication"],
