@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -32,10 +33,15 @@ def parse_flag(name: str, value: str) -> bool:
     raise ImproperlyConfigured(f"{name} must be true or false, received {value!r}.")
 
 
-def number(name: str, default: int, *, minimum: int = 1) -> int:
-    """Returns an integer variable of at least `minimum`."""
+def number(name: str, default: int, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Returns an integer variable of at least `minimum` and at most `maximum`."""
     value = os.environ.get(name, "").strip()
-    return parse_number(name, value, minimum=minimum) if value else default
+    if not value:
+        return default
+    result = parse_number(name, value, minimum=minimum)
+    if maximum is not None and result > maximum:
+        raise ImproperlyConfigured(f"{name} must be at most {maximum}, received {value!r}.")
+    return result
 
 
 def parse_number(name: str, value: str, *, minimum: int = 0) -> int:
@@ -52,4 +58,23 @@ def choice(name: str, options: tuple[str, ...]) -> str:
     value = os.environ.get(name, "").strip().lower() or options[0]
     if value not in options:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}, received {value!r}.")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """Returns the name of a time zone."""
+    value = text(name, default)
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, OSError, KeyError) as error:  # KeyError: no time zone has this name
+        raise ImproperlyConfigured(
+            f"{name} must be a time zone such as Europe/Berlin, received {value!r}."
+        ) from error
+
+
+def redis_url(name: str) -> str:
+    """Returns the address of a Redis server, or "" if none is set."""
+    value = text(name)
+    if value and not value.startswith(("redis://", "rediss://")):
+        raise ImproperlyConfigured(f"{name} must look like redis://HOST:6379/0.")
     return value

@@ -243,6 +243,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "classifier.core.api.schema.refuse_null_characters",
+        "classifier.core.api.schema.refuse_unknown_fields",
     ],
     "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
     "AUTHENTICATION_WHITELIST": ["classifier.core.api.authentication.TokenAuthentication"],
@@ -253,7 +254,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Celery: Redis, or the filesystem under var/broker. With both, the database is the source of truth.
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.redis_url("REDIS_URL")
 WORKER_ROLE = env.text("CALLUS_ROLE", "web")
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -315,7 +316,7 @@ CANARY_SECONDS = env.number("CALLUS_CANARY_SECONDS", 15)
 LEASE_SECONDS = env.number("CALLUS_LEASE_SECONDS", 60)
 PREDICTION_PROCESSES = env.number("CALLUS_PREDICTION_PROCESSES", 2)
 # Users wait for predictions, not for training, so training runs at a lower priority.
-TRAINING_NICENESS = env.number("CALLUS_TRAINING_NICENESS", 10, minimum=0)
+TRAINING_NICENESS = env.number("CALLUS_TRAINING_NICENESS", 10, minimum=0, maximum=19)
 
 # The bearer token with which Prometheus reads /metrics.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
@@ -347,7 +348,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 USE_I18N = True
 

@@ -178,6 +178,7 @@ function change([dx, dy], isResize) {
     box.x = clamp(box.x + dx * step, 0, width - box.width);
     box.y = clamp(box.y + dy * step, 0, height - box.height);
   }
+  say(`${label(box, boxes.length)}.`);
   showBoxes();
 }
 

@@ -1,4 +1,4 @@
-// Tells whether a file name looks like a person's name. docs/file-intake.md states the rule.
+// Tells whether a file name may contain a person's name. docs/file-intake.md states the rule.
 
 // Words of file names that are not names of people: formats, devices, body parts, sides, projections, languages' words
 // for X-rays.

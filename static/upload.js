@@ -9,14 +9,18 @@ const input = form.querySelector("input[type=file]");
 const list = document.querySelector("#uploads");
 const itemTemplate = document.querySelector("#upload-item");
 const summary = document.querySelector("#upload-summary");
+const names = document.querySelector("#upload-names");
 const maxBytes = Number(form.dataset.maxBytes);
 
 const queue = [];
 const count = { all: 0, active: 0, received: 0, refused: 0 };
+const undecided = new Set(); // functions that send or hold back the name of a file that waits for the user
 
 form.classList.add("is-enhanced"); // hides the button: files upload as soon as they are chosen
 
 input.addEventListener("change", addChosen);
+names.querySelector("[data-send-without-name]").addEventListener("click", () => decideAll(false));
+names.querySelector("[data-send-with-name]").addEventListener("click", () => decideAll(true));
 
 // The whole window accepts drops. Otherwise a file dropped outside the zone would replace the page.
 document.addEventListener("dragover", (event) => {
@@ -35,7 +39,7 @@ document.addEventListener("drop", (event) => {
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (count.active) event.preventDefault();
+  if (count.active || undecided.size) event.preventDefault();
 });
 
 function addChosen() {
@@ -72,18 +76,33 @@ function show(file) {
 // Holds the file back until the user decides about its name.
 function askAboutName(file, item) {
   const question = item.querySelector(".upload-name-question");
-  showState(item, "The file name looks like a person's name. Callus keeps file names.");
-  question.hidden = false;
-  const decide = (name) => {
+  const withoutName = `X-ray${file.name.match(/\.\w{1,5}$/)?.[0] ?? ""}`;
+  const decide = (keepsName) => {
+    const name = keepsName ? file.name : withoutName;
+    undecided.delete(decide);
     question.hidden = true;
     item.querySelector(".row-name").textContent = name;
     showState(item, "Waiting");
     queue.push({ file, item, name });
+    showUndecided();
     sendNext();
   };
-  const withoutName = `X-ray${file.name.match(/\.\w{1,5}$/)?.[0] ?? ""}`;
-  question.querySelector("[data-send-without-name]").addEventListener("click", () => decide(withoutName), { once: true });
-  question.querySelector("[data-send-with-name]").addEventListener("click", () => decide(file.name), { once: true });
+  showState(item, "The file name may contain a person's name. Callus keeps file names.");
+  question.hidden = false;
+  undecided.add(decide);
+  question.querySelector("[data-send-without-name]").addEventListener("click", () => decide(false), { once: true });
+  question.querySelector("[data-send-with-name]").addEventListener("click", () => decide(true), { once: true });
+  showUndecided();
+}
+
+// One decision for all files that wait for one, if there are several.
+function showUndecided() {
+  names.hidden = undecided.size < 2;
+  names.querySelector("[role=status]").textContent = `${undecided.size} file names may contain a person's name. Callus keeps file names.`;
+}
+
+function decideAll(keepsName) {
+  for (const decide of [...undecided]) decide(keepsName);
 }
 
 function sendNext() {

@@ -130,7 +130,7 @@ ENCODING_CASES = [
     case("deflated", "The DICOM file is deflated (compressed as a whole), which is not supported.", deflated),
     case("deflated, no transfer syntax", "The DICOM file is deflated (compressed as a whole), which is not supported.", lambda: without_transfer_syntax(deflated())),
     case("a transfer syntax that no standard knows", "The transfer syntax of the DICOM file is not supported.", named("1.2.3.4.5.6")),
-    case("a transfer syntax that is no UID", "The transfer syntax of the DICOM file is not supported.", named("explicit")),
+    case("a transfer syntax that is not a UID", "The transfer syntax of the DICOM file is not supported.", named("explicit")),
     case("a retired compression", "The compression of the DICOM file is not supported.", lambda: without_transfer_syntax(lossless(), b"1.2.840.10008.1.2.4.52")),
     case("a film", "The compression of the DICOM file is not supported.", lambda: without_transfer_syntax(lossless(), b"1.2.840.10008.1.2.4.102")),
 ]  # fmt: skip

@@ -139,7 +139,7 @@ MODALITY_CASES = [
     case("an empty rescale slope", SHOWN, RescaleSlope=Raw(b""), RescaleIntercept="0", **FULL_WINDOW),
     case("an empty rescale intercept", windowed(TWELVE * 2.0, 4096, 8192), RescaleSlope="2", RescaleIntercept=Raw(b""), WindowCenter="4096", WindowWidth="8192"),
     case("a rescale slope of 0", SHOWN, RescaleSlope="0", RescaleIntercept="0", **FULL_WINDOW),
-    case("a rescale slope that is no number", SHOWN, RescaleSlope=Raw(b"none"), RescaleIntercept=Raw(b"NaN "), **FULL_WINDOW),
+    case("a rescale slope that is not a number", SHOWN, RescaleSlope=Raw(b"none"), RescaleIntercept=Raw(b"NaN "), **FULL_WINDOW),
     case("a negative rescale slope", windowed(4095.0 - TWELVE), RescaleSlope="-1", RescaleIntercept="4095", **FULL_WINDOW),
     case("8 bits and a rescale that changes nothing", BONE, BONE, 0, RescaleSlope="1", RescaleIntercept="0"),
     case("8 bits and a rescale that scales", BONE, BONE, 0, RescaleSlope="2", RescaleIntercept="-100"),

@@ -14,7 +14,13 @@ from rest_framework.response import Response
 from classifier.core.api.parsers import JSONParser
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictIntegerField, validate
+from classifier.core.api.serializers import (
+    NullableCharField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictSerializer,
+    validate,
+)
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion, DatasetVersionQuerySet
@@ -61,7 +67,7 @@ class DatasetFromZipSerializer(serializers.Serializer[Any]):
     note = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
 
-class DatasetFromReviewsSerializer(serializers.Serializer[Any]):
+class DatasetFromReviewsSerializer(StrictSerializer):
     parent = StrictIntegerField(  # type: ignore[assignment]
         help_text="The version to which reviewed radiographs are added."
     )

@@ -42,7 +42,7 @@ FINDINGS = (
         "Copies under different labels",
         "All are left out, because the correct label is unknown.",
     ),
-    ("exact_duplicates", "Exact copies", "They stay, on one side of the split."),
+    ("exact_duplicates", "Exact copies", "They are kept in the same part of the split."),
     (
         "near_duplicates",
         "Near copies",
@@ -51,7 +51,7 @@ FINDINGS = (
     (
         "mixed_groups",
         "Views of one source with different labels",
-        "They stay, on one side of the split: several views may show different fractures.",
+        "They are kept in the same part of the split, because several views may show different fractures.",
     ),
     ("ignored", "Files that are not images", "They are ignored."),
 )

@@ -1,14 +1,12 @@
 """The API of model versions and promotions, read-only; see classifier.training.api for promoting."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import errors
-from classifier.core.api.serializers import NullableCharField, StrictCharField
+from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictSerializer
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import VIEW
 from classifier.registry.models import ModelVersion, ModelVersionQuerySet, Promotion, PromotionQuerySet
@@ -72,7 +70,7 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
         ]
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class ReasonSerializer(StrictSerializer):
     reason = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
 
 

@@ -18,6 +18,7 @@ from classifier.core.api.serializers import (
     NullableChoiceField,
     StrictCharField,
     StrictFloatField,
+    StrictSerializer,
     validate,
 )
 from classifier.core.api.viewsets import ViewSet
@@ -27,7 +28,7 @@ from classifier.reviews.models import Review, ReviewQuerySet
 from classifier.reviews.services import MAX_BOXES, record_review
 
 
-class BoxSerializer(serializers.Serializer[Any]):
+class BoxSerializer(StrictSerializer):
     x = StrictFloatField(min_value=0, help_text="Left edge in pixels of the image.")
     y = StrictFloatField(min_value=0, help_text="Top edge in pixels of the image.")
     width = StrictFloatField(min_value=1)
@@ -53,7 +54,7 @@ class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
         ]  # fmt: skip
 
 
-class NewReviewSerializer(ClassFieldMixin, serializers.Serializer[Any]):
+class NewReviewSerializer(ClassFieldMixin, StrictSerializer):
     prediction = serializers.UUIDField()
     finding = serializers.ChoiceField(Review.Finding.choices)
     class_ = StrictCharField(

@@ -58,7 +58,6 @@ class Limits:
         num_fractured: number of them with a fracture.
         right: share with a fracture among those with this finding, or without one if it is "no fracture seen".
         errors: missed share of the fractures, or the share of false alarms among the others; None if doubtful.
-        never_tested_on: what the model version was never tested on; may be empty.
     """
 
     body_part: str
@@ -67,7 +66,6 @@ class Limits:
     num_fractured: int
     right: Share
     errors: Share | None
-    never_tested_on: str
 
 
 def limits_of(prediction: Prediction) -> Limits | None:
@@ -96,8 +94,15 @@ def limits_of(prediction: Prediction) -> Limits | None:
         num_fractured=figures["fractured"],
         right=right,
         errors=Share.of(figures.get(ERRORS.get(finding))),
-        never_tested_on=card.get("origin", {}).get("never_tested_on", ""),
     )
+
+
+def never_tested_on(prediction: Prediction) -> str:
+    """Returns what the finding of the model version was never tested on; "" without a finding, or if unknown."""
+    if not prediction.finding or prediction.finding == Prediction.Finding.NOT_RECOGNIZED:
+        return ""
+    card: dict[str, Any] = prediction.model_version.card.get("finding", {})
+    return str(card.get("origin", {}).get("never_tested_on", ""))
 
 
 def missed_in_other_sources(prediction: Prediction) -> Share | None:

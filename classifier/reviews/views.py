@@ -18,7 +18,7 @@ from classifier.core.requests import UserRequest, may, signed_in
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
 from classifier.reviews.forms import ReviewForm, WorklistForm
-from classifier.reviews.limits import kind_limits_of, limits_of, missed_in_other_sources
+from classifier.reviews.limits import kind_limits_of, limits_of, missed_in_other_sources, never_tested_on
 from classifier.reviews.models import Consensus, Review
 from classifier.reviews.services import record_review
 
@@ -84,6 +84,7 @@ def _judgement(request: UserRequest, radiograph: Radiograph, answered: Predictio
         "limits": limits_of(prediction),
         "kind_limits": kind_limits_of(prediction),
         "missed": missed_in_other_sources(prediction),
+        "never_tested_on": never_tested_on(prediction),
     }
 
 

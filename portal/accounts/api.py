@@ -20,13 +20,13 @@ from rest_framework.response import Response
 from classifier.core.api.authentication import TokenAuthentication
 from classifier.core.api.parsers import FormParser, JSONParser
 from classifier.core.api.schema import BODY, errors
-from classifier.core.api.serializers import StrictCharField, validate
+from classifier.core.api.serializers import StrictCharField, StrictSerializer, validate
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.models import User
 from portal.accounts.services import export_account
 
 
-class CredentialsSerializer(serializers.Serializer[Any]):
+class CredentialsSerializer(StrictSerializer):
     # Spaces are stripped when the user is looked up, so that a name of spaces is answered like any wrong name.
     username = StrictCharField(max_length=254, trim_whitespace=False)
     password = StrictCharField(max_length=4096, trim_whitespace=False)

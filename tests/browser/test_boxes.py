@@ -176,6 +176,7 @@ def test_the_keyboard_draws_a_box(open_page: Open, world: World) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowDown", "Shift+ArrowLeft"):
         press(key)
     expect(page.get_by_text("Box 1, 89 × 103 pixels", exact=True)).to_be_visible()
+    expect(page.locator("#drawing-status")).to_have_text("Box 1, 89 × 103 pixels.")
     press("Escape")
     draw = page.get_by_role("button", name="Draw a box")
     expect(draw).to_be_focused()

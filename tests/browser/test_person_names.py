@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Open
+from tests.browser.conftest import PHONE, Open
 from tests.servers import ROOT
 
 NODE = shutil.which("node")
@@ -68,7 +68,33 @@ def test_a_file_with_a_name_is_sent_when_the_sender_has_decided(
     page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
     page.get_by_label("Drop X-rays here").set_input_files(drawn("Meier_Hans_19700101.png"))
     item = page.locator("#uploads .row").filter(has_text="Meier_Hans_19700101.png")
-    expect(item).to_contain_text("The file name looks like a person's name. Callus keeps file names.")
+    expect(item).to_contain_text("The file name may contain a person's name. Callus keeps file names.")
     assert sent == []
     item.get_by_role("button", name=button).click()
     expect(page.locator("#uploads").get_by_role("link", name=kept)).to_be_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("button", "kept"),
+    [
+        ("Send all without their names", ["X-ray.png", "X-ray.png"]),
+        ("Send all as they are", ["Meier_Hans.png", "Meier_Anna.png"]),
+    ],
+)
+def test_one_decision_sends_all_files_with_a_name(
+    open_page: Open, drawn: Callable[[str], Path], button: str, kept: list[str]
+) -> None:
+    page = open_page("alice", viewport=PHONE)
+    everything = page.locator("#upload-names")
+    page.get_by_label("Drop X-rays here").set_input_files([drawn("Meier_Hans.png")])
+    expect(page.get_by_role("button", name="Send as it is")).to_be_visible()
+    expect(everything).to_be_hidden()
+    page.get_by_label("Drop X-rays here").set_input_files([drawn("Meier_Anna.png")])
+    expect(everything).to_contain_text("2 file names may contain a person's name.")
+    # The buttons leave room for the question.
+    for question in page.locator(".upload-item .row-main").all():
+        assert (question.bounding_box() or {})["width"] > PHONE["width"] / 2
+    everything.get_by_role("button", name=button).click()
+    expect(page.locator("#uploads .row-name a")).to_have_text(kept)
+    expect(everything).to_be_hidden()

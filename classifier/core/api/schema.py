@@ -59,6 +59,24 @@ def refuse_null_characters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
+def refuse_unknown_fields(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Adds to what is sent as JSON that fields beyond its own are refused.
+
+    A postprocessing hook of drf-spectacular, which does not see this rule of `StrictSerializer`.
+    """
+    operations = (operation for path in result["paths"].values() for operation in path.values())
+    contents = [operation.get("requestBody", {}).get("content", {}) for operation in operations]
+    forms = {
+        str(content["multipart/form-data"]["schema"])
+        for content in contents
+        if "multipart/form-data" in content
+    }
+    for name, schema in result["components"]["schemas"].items():
+        if name.endswith("Request") and str({"$ref": f"#/components/schemas/{name}"}) not in forms:
+            schema["additionalProperties"] = False
+    return result
+
+
 def errors(*statuses: int) -> dict[int, OpenApiResponse]:
     """Returns the error responses of an operation: these statuses, and those of every operation."""
     return {

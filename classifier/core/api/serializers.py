@@ -1,6 +1,7 @@
 """Strict serializer fields, and what else serializers share."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -74,6 +75,18 @@ class ClassFieldMixin:
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()  # type: ignore[misc]
         return {"class" if name == "class_" else name: field for name, field in fields.items()}
+
+
+# Refuses a field that it does not know: a misspelled optional field would otherwise be lost. The base class of what
+# is sent as JSON; browsers and programs add fields of their own to multipart forms. A comment, as above.
+class StrictSerializer(serializers.Serializer[Any]):
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        unknown = [name for name in data if name not in self.fields] if isinstance(data, Mapping) else []
+        if unknown:
+            # The name may be long, or hold a lone surrogate, which cannot be encoded in the response.
+            name = unknown[0][:100].encode(errors="replace").decode()
+            raise serializers.ValidationError({name: ["This field is not known."]})
+        return super().to_internal_value(data)  # type: ignore[no-any-return]
 
 
 def validate(serializer_class: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:

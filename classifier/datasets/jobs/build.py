@@ -81,6 +81,10 @@ def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
         dataset.delete_upload()
 
 
+# The phases of `python -m ml audit`, as the page names them. The second one counts to 100.
+PHASES = {"read": "audit: reading images", "compare": "audit: searching for copies (percent)"}
+
+
 def _audit(dataset: DatasetVersion, lease: Lease, folder: Path) -> tuple[Manifest, dict[str, Any]]:
     out = folder / "audit"
     command: list[str | Path] = ["audit", folder / "images", "--out", out, "--jsonl"]
@@ -91,7 +95,11 @@ def _audit(dataset: DatasetVersion, lease: Lease, folder: Path) -> tuple[Manifes
             process,
             lease,
             phase="audit",
-            fields_of=lambda event: {"step": event["step"], "steps": event["steps"]},
+            fields_of=lambda event: {
+                "phase": PHASES.get(event["phase"], event["phase"]),
+                "step": event["step"],
+                "steps": event["steps"],
+            },
         )
     report: dict[str, Any] = read_json((out / "report.json").read_text(encoding="utf-8"))
     return Manifest.read(out / "manifest.csv", folder / "images"), report

@@ -10,6 +10,7 @@ from classifier.core.api.serializers import (
     NullableCharField,
     NullableChoiceField,
     StrictCharField,
+    StrictSerializer,
 )
 from classifier.radiographs.models import Prediction, PredictionBatch, Radiograph
 from classifier.radiographs.services import MAX_SELECTION
@@ -144,7 +145,7 @@ class PredictionSerializer(ClassFieldMixin, serializers.ModelSerializer[Predicti
         ]  # fmt: skip
 
 
-class NewPredictionBatchSerializer(serializers.Serializer[Any]):
+class NewPredictionBatchSerializer(StrictSerializer):
     radiographs = CappedListField(
         child=serializers.UUIDField(),
         min_length=1,

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.drainage import set_override
 from rest_framework import serializers
 
-from classifier.core.api.serializers import NullableCharField, StrictIntegerField
+from classifier.core.api.serializers import NullableCharField, StrictIntegerField, StrictSerializer
 from classifier.core.queued_work import ahead_of
 from classifier.training.models import (
     MAX_BATCH_SIZE,
@@ -70,7 +70,7 @@ class OneTrainingRunSerializer(TrainingRunSerializer):
         return [str(work) for work in ahead_of(run)]
 
 
-class NewTrainingRunSerializer(serializers.Serializer[Any]):
+class NewTrainingRunSerializer(StrictSerializer):
     dataset_version = StrictIntegerField()
     recipe = serializers.ChoiceField(
         [*RECIPES, *RETRAINING_RECIPES],
@@ -93,7 +93,7 @@ class ScheduleSerializer(serializers.ModelSerializer[RetrainingSchedule]):
         fields = ["mode", "num_reviews", "recipe", "last_at", "last_outcome"]
 
 
-class NewScheduleSerializer(serializers.Serializer[Any]):
+class NewScheduleSerializer(StrictSerializer):
     mode = serializers.ChoiceField(RetrainingSchedule.Mode.choices)
     num_reviews = ParameterField(1, MAX_REVIEWS, default=100)
     recipe = serializers.ChoiceField(list(RECIPES), default=DEFAULT_RECIPE)

@@ -79,6 +79,13 @@ def test_errors_have_one_form(schema: dict[str, Any]) -> None:
                 assert content["examples"], (name, status)
 
 
+def test_bodies_of_json_have_no_other_fields(schema: dict[str, Any]) -> None:
+    bodies = schema["components"]["schemas"]
+    closed = {name for name, body in bodies.items() if body.get("additionalProperties") is False}
+    assert {"NewReviewRequest", "BoxRequest", "CredentialsRequest"} <= closed
+    assert "UploadRequest" not in closed
+
+
 def test_an_image_is_binary(schema: dict[str, Any]) -> None:
     response = schema["paths"]["/api/v1/radiographs/{id}/image/"]["get"]["responses"]["200"]
     assert response["content"] == {"image/png": {"schema": {"type": "string", "format": "binary"}}}

@@ -1,5 +1,6 @@
 """The API accepts only the types that its schema states."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,9 +8,12 @@ from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
 from classifier.core.models import User
+from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
+from classifier.reviews.models import Review
 from tests.people import api_client
 from tests.retraining import ready_dataset
+from tests.uploads import finish
 
 API = "/api/v1"
 RUN = {"recipe": "tiny", "start": "scratch"}
@@ -75,3 +79,17 @@ def test_a_form_is_refused_where_the_schema_has_json_only(as_tess: APIClient) ->
 def test_no_accept_header_is_refused(alice_api: APIClient, accept: str) -> None:
     answer = alice_api.get(f"{API}/radiographs/", headers={"Accept": accept})
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("name", ["kind", "\ud800", "n" * 5000], ids=["misspelled", "surrogate", "long"])
+def test_a_field_that_is_not_known_is_refused(as_tess: APIClient, radiograph: Radiograph, name: str) -> None:
+    prediction = finish(radiograph)
+    said: dict[str, object] = {"prediction": str(prediction.id), "finding": "fracture"}
+    # Encoded here, as the test client cannot send a lone surrogate.
+    body = json.dumps({**said, name: "Spiral Fracture"})
+    answer = as_tess.post(f"{API}/reviews/", body, content_type="application/json")
+    assert list(fields(answer).values()) == [["This field is not known."]]
+    box = {"x": 1, "y": 1, "width": 9, "height": 9, "label": "fracture"}
+    answer = as_tess.post(f"{API}/reviews/", {**said, "boxes": [box]})
+    assert "label: This field is not known." in answer.json()["detail"]
+    assert not Review.objects.exists()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from django.core.files.storage import default_storage
 from classifier.core.errors import NotAllowedNow, UploadRefused, UploadTooLarge
 from classifier.core.models import AuditEntry, Notification, Site, User
 from classifier.datasets import archives
-from classifier.datasets.jobs.build import build_dataset
+from classifier.datasets.jobs.build import PHASES, build_dataset
 from classifier.datasets.models import DatasetVersion
 from classifier.datasets.reviewed_images import reviewed_images
 from classifier.datasets.services import (
@@ -25,6 +26,7 @@ from classifier.datasets.services import (
 from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
 from classifier.reviews.services import record_review
+from ml.__main__ import main
 from ml.data.manifests import Item, Manifest
 from tests.client import png
 from tests.data_sets import KINDS, draw_distinct, draw_zip, zip_of
@@ -83,6 +85,16 @@ def test_what_the_table_of_contents_shows_is_refused_at_the_door(
         send(tara, content)
     assert not DatasetVersion.objects.exists()
     assert kept() == []
+
+
+def test_the_page_can_name_each_phase_of_the_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(draw_zip(2))) as archive:
+        archive.extractall(tmp_path / "images")
+    assert main(["audit", str(tmp_path / "images"), "--out", str(tmp_path / "audit"), "--jsonl"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {event["phase"] for event in events if "phase" in event} == set(PHASES)
 
 
 def test_a_zip_over_the_limit_is_refused(tara: User, settings: Any) -> None:

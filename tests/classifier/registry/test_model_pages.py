@@ -52,8 +52,14 @@ def test_the_list_marks_the_live_one_and_gives_figures_with_interval_and_n(
     page = " ".join(as_tess.get("/models/").text.split())
     assert 'Model 1</a> <span class="tag is-live">live</span>' in page
     assert 'Model 2</a> <span class="tag is-live">' not in page
-    assert "Balanced accuracy 0.310" in page
+    assert "Kind: balanced accuracy 0.310" in page
     assert "95% CI 0.240 to 0.390; n = 132 test images" in page
+
+
+def test_the_list_gives_the_figures_of_the_finding(as_tess: Client, live_model: ModelVersion) -> None:
+    page = " ".join(as_tess.get("/models/").text.split())
+    assert "Finding: AUROC 0.924" in page
+    assert "95% CI 0.894 to 0.950; n = 1,090 X-rays" in page
 
 
 def test_a_version_shows_the_figures_of_its_finding_by_body_part(

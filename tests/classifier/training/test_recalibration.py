@@ -266,6 +266,9 @@ def test_the_result_of_an_x_ray_tells_the_figures_after(as_tara: Client, model: 
 
     assert "Among the X-rays reviewed here, 128 of all 132 X-rays with this finding" in page
     assert "which was recalibrated on them" in page
+    # Reviews do not name the body part, but the answer does.
+    assert "There are no figures of this body part alone." in page
+    assert "was not identified" not in page
 
 
 def test_the_page_says_which_reviewed_x_rays_do_not_count_and_why(

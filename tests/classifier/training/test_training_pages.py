@@ -189,6 +189,14 @@ def test_a_waiting_run_says_what_it_waits_for(as_tess: Client) -> None:
     assert f"Waiting for {first}, which is running, and 1 more." in as_tess.get(f"/training/{third.pk}/").text
 
 
+def test_a_run_after_its_last_step_does_not_say_that_no_time_is_left(as_tess: Client) -> None:
+    # What follows, such as the calibration, is not part of the estimate.
+    run = make_run(make_dataset(), state="running", phase="train", step=9, steps=9, seconds_left=0.0)
+    page = as_tess.get(f"/training/{run.pk}/").text
+    assert "Finishing this phase" in page
+    assert "s left" not in page
+
+
 def test_a_running_run_shows_bars_curves_and_log_and_is_told_of_each_step_once(as_tess: Client) -> None:
     run = make_run(
         make_dataset(),
