@@ -61,7 +61,8 @@ class Command(BaseCommand):
         """Prints the address of the portal and, if there is no admin yet, the link to create one."""
         address = f"http://{bind}"
         # By a name that Callus accepts whatever its public address is. The address that it listens at may be 0.0.0.0.
-        if not wait_for(Request(f"{address}/livez", headers={"Host": "localhost"})):
+        livez = Request(f"{address}/livez", headers={"Host": "localhost"})  # noqa: S310 - local address
+        if not wait_for(livez):
             self.report("The web server does not respond yet. See its log messages above.")
             return
         self.report(f"Callus is ready: {settings.PUBLIC_URL or address}")
