@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from classifier.core.errors import StorageFull
+from classifier.core.errors import StorageAway, StorageFull
 from classifier.core.storage import is_storage_full
 from portal.server import bodies
 from portal.server.environ import client_address, make_environ
@@ -188,10 +188,10 @@ async def _receive(environ: dict[str, Any], receive: bodies.Receive, sender: Sen
         raise Refused(408, "The connection is too slow: the upload was not received in time.") from None
     except OSError as error:
         body.close()
-        if not is_storage_full(error):
-            raise
         environ["callus.unread"] = True
-        raise Refused(StorageFull.status, StorageFull.message) from error
+        log.error("The body of a request could not be written to a file: %s", error)
+        reason = StorageFull if is_storage_full(error) else StorageAway
+        raise Refused(reason.status, reason.message, RETRY_AFTER_SECONDS) from error
     except BaseException:
         body.close()
         raise
