@@ -7,6 +7,7 @@ import sys
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import DatabaseError, OperationalError
 
 from ml import __version__
 
@@ -32,6 +33,18 @@ def main() -> None:
             execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Callus does not start: {error}")
+    except DatabaseError as error:
+        # Of a damaged SQLite file, Django raises the general error. Other errors are faults of Callus.
+        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+            raise
+        sys.exit(_describe(error))
+
+
+def _describe(error: DatabaseError) -> str:
+    database = settings.DATABASES["default"]
+    where = database["NAME"] if "sqlite3" in database["ENGINE"] else database["HOST"]
+    restore = "docs/operation.md says how to restore a backup. " if type(error) is DatabaseError else ""
+    return f"Callus cannot use its database ({where}): {str(error).strip()}. {restore}Nothing was changed."
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ SLOW = (
     "ml/train",
     "portal/operations/test_backup.py",
     "portal/server/test_slow_clients.py",
+    "portal/test_damaged_database.py",
     "portal/test_data_folder.py",
     "portal/test_embedded_broker.py",
     "security",

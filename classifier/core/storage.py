@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from typing import Any
 
+from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 
@@ -24,10 +26,23 @@ AWAY = {
         "ENODEV",
         "EROFS",
         "EACCES",
+        "ENOTDIR",
     )
 }
 S3_LIBRARIES = {"boto3", "botocore", "s3transfer"}
 RETRY_SECONDS = 60
+# Kept free on the disk of the data folder, where the embedded database is: signing in and deleting X-rays need some.
+RESERVE_BYTES = 50 * 1024**2
+
+
+def check_reserve() -> None:
+    """Checks that an upload leaves people enough space to sign in and to delete X-rays.
+
+    Raises:
+        StorageFull: it does not.
+    """
+    if shutil.disk_usage(settings.DATA_DIR).free < RESERVE_BYTES:
+        raise StorageFull()
 
 
 def save(path: str, content: bytes | File[Any]) -> str:

@@ -36,6 +36,7 @@ def request_dataset_from_zip(
     Raises:
         UploadRefused, UploadTooLarge, StorageFull: with a message for the user.
     """
+    storage.check_reserve()
     if upload.size is not None and upload.size > settings.DATASET_MAX_BYTES:
         raise UploadTooLarge(
             f"This zip is too large. The limit is {settings.DATASET_MAX_BYTES // 1024**2} MB."

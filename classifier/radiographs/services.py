@@ -61,6 +61,7 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
             the user.
     """
     _check_quota(owner)
+    storage.check_reserve()
     if upload.size is not None and upload.size > settings.UPLOAD_MAX_BYTES:
         raise UploadTooLarge(
             f"This file is too large. The limit is {settings.UPLOAD_MAX_BYTES // 1024**2} MB."

@@ -262,17 +262,21 @@ class PromotionRefused(CallusError):
     message = "This model cannot be promoted."
 
 
-def promote_version(*, user: User, version: ModelVersion, reason: str = "") -> Promotion:
+def promote_version(*, user: User, version: ModelVersion, reason: str = "", seen_live: str = "") -> Promotion:
     """Make a version live: it answers what is uploaded from now on. What is under way keeps its version.
+
+    Args:
+        seen_live: the number of the version that was live when the person decided, where this is known.
 
     Raises:
         PromotionRefused: something speaks against it, and no reason is written. Both are kept.
-        NotAllowedNow: it is live already.
+        NotAllowedNow: it is live already, or another version than `seen_live` is.
     """
     reason = reason.strip()
     with transaction.atomic():
         lock_promotions()
         live = ModelVersion.objects.live()
+        _check_still_live(live, seen_live)
         if version == live:
             raise NotAllowedNow(f"{version} is live already.")
         result = gate.check(version, live)
@@ -305,15 +309,29 @@ def lock_promotions() -> None:
     Promotion.objects.select_for_update().order_by("id").first()
 
 
-def roll_back(*, user: User, reason: str = "") -> Promotion:
+def _check_still_live(live: ModelVersion | None, seen_live: str) -> None:
+    """Raises: NotAllowedNow: someone has changed the live model since the person saw which one it is."""
+    if live is not None and seen_live not in ("", str(live.number)):
+        raise NotAllowedNow(
+            f"{live} has become live since you opened this page, so nothing was changed. This page now shows what "
+            "would change."
+        )
+
+
+def roll_back(*, user: User, reason: str = "", seen_live: str = "") -> Promotion:
     """Make the version live again that was live before. It was judged when it was promoted, so no gate asks.
 
+    Args:
+        seen_live: the number of the version that was live when the person decided, where this is known. Two people
+            who roll back the same version at once would otherwise go back twice.
+
     Raises:
-        NotAllowedNow: no other version was live before.
+        NotAllowedNow: no other version was live before, or another version than `seen_live` is live.
     """
     with transaction.atomic():
         lock_promotions()
         live, before = ModelVersion.objects.live(), Promotion.objects.before_live()
+        _check_still_live(live, seen_live)
         if live is None or before is None:
             raise NotAllowedNow("No other model was live before this one.")
         promotion = Promotion.objects.create(

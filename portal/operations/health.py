@@ -3,6 +3,7 @@
 import hmac
 import logging
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -103,7 +104,9 @@ def _database() -> None:
 
 
 def _storage() -> None:
-    """Writes a file, reads it back and deletes it."""
+    """Writes a file, reads it back and deletes it, and checks the folder of uploads that are under way."""
+    with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR):
+        pass
     path, content = f"probes/{uuid.uuid4()}", os.urandom(16)
     try:
         default_storage.save(path, ContentFile(content))

@@ -7,20 +7,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from classifier.core.errors import StorageFull
+from classifier.core.errors import StorageAway, StorageFull
 from classifier.core.storage import is_storage_full
 from portal.server import bodies
-from portal.server.environ import make_environ
+from portal.server.environ import client_address, make_environ
 from portal.server.senders import ANONYMOUS_MAX_BYTES, Sender, identify
-from portal.server.turns import Turns
+from portal.server.turns import SharedThreads
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
+LIVEZ = "/livez"
 PAGE_THREADS = 8
+# For each address, so that another address finds a free one during a flood of sign-ins, which take long on purpose.
+PAGE_THREADS_OF_ONE = 6
 # Find out who sends a large body. Apart from the pages, so that hundreds of uploads at once do not delay these.
 DOOR_THREADS = 2
 # Uploads decode pictures, which takes up to seconds and 0.7 GB each: as many as ml.data.sandbox has decoders, and one
@@ -68,9 +70,10 @@ class Application:
     def __init__(self, wsgi: Callable[..., Any]) -> None:
         self.wsgi = wsgi
         self.door = ThreadPoolExecutor(DOOR_THREADS, "door")
-        self.pages = ThreadPoolExecutor(PAGE_THREADS, "page")
-        self.uploads = ThreadPoolExecutor(UPLOAD_THREADS, "upload")
-        self.turns = Turns(UPLOAD_THREADS, UPLOAD_THREADS_OF_ONE)
+        # Apart from the pages, because a portal that is busy is alive.
+        self.liveness = SharedThreads("livez", 1, 1)
+        self.pages = SharedThreads("page", PAGE_THREADS, PAGE_THREADS_OF_ONE)
+        self.uploads = SharedThreads("upload", UPLOAD_THREADS, UPLOAD_THREADS_OF_ONE)
         self.uploading: Counter[int] = Counter()
 
     async def __call__(self, scope: dict[str, Any], receive: bodies.Receive, send: Send) -> None:
@@ -84,7 +87,7 @@ class Application:
             answer = _sentence(environ, refused)
         except bodies.ClientGone:
             return
-        await self._send(answer, send, is_head=scope["method"] == "HEAD")
+        await self._send(environ, answer, send)
         await bodies.discard(receive) if environ.get("callus.unread") else None
 
     async def _respond(self, environ: dict[str, Any], receive: bodies.Receive) -> Answer:
@@ -94,8 +97,8 @@ class Application:
             sender = await asyncio.get_running_loop().run_in_executor(self.door, identify, environ)
         if sender is None or not is_upload:
             body = await _receive(environ, receive, sender)
-            answer: Answer = await self._in_page_thread(self._call, environ, body)
-            return answer
+            threads = self.liveness if environ["PATH_INFO"] == LIVEZ else self.pages
+            return await self._call_in(threads, client_address(environ), environ, body)
         if self.uploading[sender.user_id] >= UPLOADS_OF_ONE:
             environ["callus.unread"] = True
             raise Refused(
@@ -106,24 +109,16 @@ class Application:
         self.uploading[sender.user_id] += 1
         try:
             body = await _receive(environ, receive, sender)
-            return await self._in_upload_thread(sender.user_id, environ, body)
+            return await self._call_in(self.uploads, sender.user_id, environ, body)
         finally:
             self.uploading[sender.user_id] -= 1
             self.uploading += Counter()  # drops those at zero
 
-    async def _in_page_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.pages, partial(function, *arguments))
-
-    async def _in_upload_thread(self, user_id: int, environ: dict[str, Any], body: bodies.Body) -> Answer:
-        try:
-            await self.turns.take(user_id)
-        except asyncio.CancelledError:
-            body.close()
-            raise
-        running = asyncio.get_running_loop().run_in_executor(self.uploads, self._call, environ, body)
-        # Given back when the thread ends, which may be later than a client that leaves.
-        running.add_done_callback(lambda _: self.turns.give_back(user_id))
-        return await asyncio.shield(running)
+    async def _call_in(
+        self, threads: SharedThreads, user: int | str, environ: dict[str, Any], body: bodies.Body
+    ) -> Answer:
+        answer: Answer = await threads.run(user, self._call, environ, body, if_left=body.close)
+        return answer
 
     def _call(self, environ: dict[str, Any], body: bodies.Body) -> Answer:
         """Runs Django. Called in a thread, which owns the body."""
@@ -147,7 +142,8 @@ class Application:
         finally:
             close()
 
-    async def _send(self, answer: Answer, send: Send, *, is_head: bool) -> None:
+    async def _send(self, environ: dict[str, Any], answer: Answer, send: Send) -> None:
+        is_head, client = environ["REQUEST_METHOD"] == "HEAD", client_address(environ)
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             if isinstance(answer.content, bytes):
@@ -155,7 +151,7 @@ class Application:
                 return
             chunks = iter(answer.content)
             # Each chunk is made in a thread, which is free again while the client reads it.
-            while not is_head and (chunk := await self._in_page_thread(next, chunks, END)) is not END:
+            while not is_head and (chunk := await self.pages.run(client, next, chunks, END)) is not END:
                 if chunk:
                     await _send_chunk(send, chunk, more=True)
             await _send_chunk(send, b"", more=False)
@@ -163,7 +159,7 @@ class Application:
             log.info("A client read an answer too slowly and was cut off")
         finally:
             if not isinstance(answer.content, bytes):
-                await asyncio.shield(self._in_page_thread(answer.close))
+                await asyncio.shield(self.pages.run(client, answer.close))
 
 
 async def _receive(environ: dict[str, Any], receive: bodies.Receive, sender: Sender | None) -> bodies.Body:
@@ -192,10 +188,10 @@ async def _receive(environ: dict[str, Any], receive: bodies.Receive, sender: Sen
         raise Refused(408, "The connection is too slow: the upload was not received in time.") from None
     except OSError as error:
         body.close()
-        if not is_storage_full(error):
-            raise
         environ["callus.unread"] = True
-        raise Refused(StorageFull.status, StorageFull.message) from error
+        log.error("The body of a request could not be written to a file: %s", error)
+        reason = StorageFull if is_storage_full(error) else StorageAway
+        raise Refused(reason.status, reason.message, RETRY_AFTER_SECONDS) from error
     except BaseException:
         body.close()
         raise

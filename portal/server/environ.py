@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
+from django.conf import settings
+
 SINGLE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
@@ -32,6 +34,14 @@ def make_environ(scope: dict[str, Any]) -> dict[str, Any]:
         "wsgi.file_wrapper": FileWrapper,
         **_headers(scope["headers"]),
     }
+
+
+def client_address(environ: dict[str, Any]) -> str:
+    """Returns the address of the client: that of the connection, or what the trusted proxies say."""
+    if not settings.TRUSTED_PROXIES:
+        return str(environ["REMOTE_ADDR"])
+    named = environ.get("HTTP_X_FORWARDED_FOR", environ["REMOTE_ADDR"]).split(",")
+    return str(named[-min(settings.TRUSTED_PROXIES, len(named))].strip())
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:

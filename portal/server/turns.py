@@ -1,8 +1,11 @@
-"""Turns: a few slots that several users share fairly."""
+"""Turns: a few slots, or threads, that several users share fairly."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 
 class Turns:
@@ -61,3 +64,41 @@ class Turns:
             queue.remove(future)
             if not queue:
                 del self._waiting[user]
+
+
+class SharedThreads:
+    """Threads in which the functions of several users run in turn.
+
+    Args:
+        name: the name of the threads.
+        number: how many there are.
+        most_of_one: the number of threads that one user can hold.
+    """
+
+    def __init__(self, name: str, number: int, most_of_one: int) -> None:
+        self._threads = ThreadPoolExecutor(number, name)
+        self._turns = Turns(number, most_of_one)
+
+    async def run(
+        self,
+        user: Hashable,
+        function: Callable[..., Any],
+        *arguments: Any,
+        if_left: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """Runs the function in the user's turn, and returns its result.
+
+        Args:
+            user: whose turn it takes.
+            function: called in a thread with the arguments.
+            if_left: called instead, if the caller is cancelled before the turn.
+        """
+        try:
+            await self._turns.take(user)
+        except asyncio.CancelledError:
+            if_left()
+            raise
+        running = asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+        # Given back when the thread ends, which may be later than a client that leaves.
+        running.add_done_callback(lambda _: self._turns.give_back(user))
+        return await asyncio.shield(running)

@@ -39,6 +39,15 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         # gunicorn itself limits the time until a later request of the connection, but not until the first one.
         self._header_timer = self.worker.loop.call_later(HEADER_SECONDS, self._close_without_request)
 
+    def data_received(self, data: bytes) -> None:
+        """Reads a part of a request."""
+        try:
+            super().data_received(data)
+        except ValueError:
+            # gunicorn passes a length of any number of digits to int().
+            self._send_error_response(400, "Invalid Content-Length value")
+            self._close_transport()
+
     def _close_without_request(self) -> None:
         if self.req_count <= 1 and self._current_request is None:
             self._close_transport()

@@ -68,6 +68,23 @@ def test_an_empty_portal_offers_one_link_to_make_the_first_admin(portal: Portal)
         portal.stop()
 
 
+def test_a_portal_that_listens_everywhere_offers_the_link_too(tmp_path: Path) -> None:
+    """As the container image does."""
+    portal = Portal(tmp_path / "var")
+    portal.environment["PUBLIC_URL"] = f"http://localhost:{portal.port}"
+    try:
+        portal.copy_prepared()
+        portal.start("up", "up", "--bind", f"0.0.0.0:{portal.port}")
+        portal.wait_until_live()
+        wait_until(
+            lambda: f"http://localhost:{portal.port}/first-admin/" in portal.console(),
+            what="the link on the console",
+        )
+        assert "Host" not in portal.console()
+    finally:
+        portal.stop()
+
+
 def test_a_part_that_dies_is_started_again_and_the_console_says_so(running: Portal) -> None:
     before = wait_until(
         lambda: found if len(found := children(running)) == 4 else None, what="all four parts"

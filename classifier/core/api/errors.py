@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions
@@ -69,7 +69,8 @@ def _as_callus_error(error: Exception) -> CallusError | None:
         return CallusError(BAD_REQUEST)
     if expected := expected_error(error):
         return expected
-    if isinstance(error, OperationalError):
+    # Of a damaged SQLite file, Django raises the general error.
+    if isinstance(error, OperationalError) or type(error) is DatabaseError:
         return DatabaseUnavailable()
     return None
 

@@ -43,7 +43,7 @@ def promote(request: UserRequest, number: int) -> HttpResponse:
     return form_page(
         request,
         partial(PromotionForm, is_reason_needed=bool(result.objection)),
-        partial(promote_version, user=request.user, version=version),
+        partial(promote_version, user=request.user, version=version, seen_live=request.POST.get("live", "")),
         done,
         "training/model_promote.html",
         lambda form: {
@@ -67,7 +67,7 @@ def roll_back_live(request: UserRequest) -> HttpResponse:
     return form_page(
         request,
         partial(PromotionForm, is_reason_needed=False),
-        partial(roll_back, user=request.user),
+        partial(roll_back, user=request.user, seen_live=request.POST.get("live", "")),
         done,
         "training/model_roll_back.html",
         lambda form: {"live": ModelVersion.objects.live(), "before": Promotion.objects.before_live()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
+from classifier.core.models import User
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
 from portal.uploads import UnnamedFileUploadHandler
-from tests.conftest import xray
+from tests.conftest import PASSWORD, xray
+from tests.people import api_client
 from tests.uploads import send
 
 SENTENCE = "The server has no space left, so nothing was stored."
@@ -122,3 +125,28 @@ def test_with_space_again_the_same_file_is_welcome(
     assert send(alice_api, SimpleUploadedFile("x.png", file)).status_code == 507
     settings.STORAGES = kept
     assert send(alice_api, SimpleUploadedFile("x.png", file)).status_code == 201
+
+
+def test_the_last_space_is_left_for_signing_in_and_deleting(
+    alice_api: APIClient,
+    model: ModelVersion,
+    stored: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = send(alice_api).json()
+    files = stored()
+    usage = shutil.disk_usage(django_settings.DATA_DIR)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50 * 1024**2 - 1))
+
+    answer = send(alice_api)
+    assert (answer.status_code, stored()) == (507, files)
+    assert answer.json()["detail"].startswith(SENTENCE)
+    person = User.objects.create_superuser("tess", password=PASSWORD)
+    zipped = api_client(person).post(
+        "/api/v1/dataset-versions/", {"file": xray("data.zip")}, format="multipart"
+    )
+    assert zipped.status_code == 507
+    assert alice_api.delete(f"/api/v1/radiographs/{kept['id']}/").status_code == 204
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50 * 1024**2))
+    assert send(alice_api).status_code == 201

@@ -1,5 +1,7 @@
 """Model versions: what is known of each, compared, promoted through the gate, rolled back."""
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -206,6 +208,34 @@ def test_rolling_back_asks_and_then_the_version_before_is_live_again(
     assert "It was worse" in answer.text
     assert ModelVersion.objects.live() == model
     assert Promotion.objects.count() == 3
+
+
+def test_a_page_that_was_opened_before_the_live_model_changed_changes_nothing(
+    as_tess: Client, candidate: ModelVersion, model: ModelVersion, admin_client: Client
+) -> None:
+    third = make_candidate(candidate.training_run.dataset_version)
+    as_tess.post("/models/2/promote/", {"reason": "Try it"})
+    as_tess.post(f"/models/{third.number}/promote/", {"reason": "Try it"})
+    seen = {"live": hidden_live(as_tess.get("/models/roll-back/").text), "reason": "It was worse"}
+
+    assert admin_client.post("/models/roll-back/", seen).status_code == 302
+    late = as_tess.post("/models/roll-back/", seen)
+
+    assert late.status_code == 409
+    assert "Model 2 has become live since you opened this page" in late.text
+    assert "Roll back to Model 1?" in late.text
+    assert ModelVersion.objects.live() == candidate
+    late = as_tess.post("/models/1/promote/", seen)
+    assert (late.status_code, ModelVersion.objects.live()) == (409, candidate)
+    seen["live"] = hidden_live(late.text)
+    assert as_tess.post("/models/1/promote/", seen).status_code == 302
+    assert ModelVersion.objects.live() == model
+
+
+def hidden_live(page: str) -> str:
+    found = re.search(r'name="live" value="(\d+)"', page)
+    assert found
+    return found[1]
 
 
 def test_the_live_model_cannot_be_promoted(as_tess: Client, model: ModelVersion) -> None:

@@ -118,6 +118,32 @@ def test_one_account_that_sends_expensive_files_does_not_delay_another(portal: P
         assert not all(map(is_closed, first)), "the expensive files were not under way"
 
 
+def test_an_absurd_length_is_refused_without_a_traceback(portal: Portal) -> None:
+    absurd = "Content-Length: " + "9" * 5000
+    assert answer_of(connect(portal, head(portal, "POST /accounts/login/", absurd)))[0] == 400
+    assert "Exceeds the limit" not in portal.console()
+
+
+def test_an_upload_that_cannot_be_written_to_a_file_gets_a_sentence(portal: Portal, alice: Client) -> None:
+    incoming, aside = portal.data_dir / "incoming", portal.data_dir / "aside"
+
+    def storage_status() -> int:
+        return urllib3.request("GET", f"{portal.url}/readyz?part=storage", retries=False).status
+
+    incoming.rename(aside)
+    try:
+        body = part() + b"a" * 200_000
+        start = upload_head(portal, alice, f"Content-Length: {len(body)}")
+        status, content = answer_of(connect(portal, start + body))
+        assert status == 503
+        assert "nothing was stored" in content
+        wait_until(lambda: storage_status() == 503, what="the portal not to be ready", seconds=10)
+    finally:
+        aside.rename(incoming)
+    wait_until(lambda: storage_status() == 200, what="the portal to be ready", seconds=10)
+    assert "Error in ASGI application" not in portal.console()
+
+
 def test_an_address_that_is_too_long_is_refused(portal: Portal) -> None:
     assert answer_of(connect(portal, head(portal, "GET /" + "a" * 5000)))[0] == 414
 

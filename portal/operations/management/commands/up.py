@@ -8,6 +8,7 @@ import time
 import urllib.request
 from typing import IO, Any
 from urllib.error import URLError
+from urllib.request import Request
 
 from django.conf import settings
 from django.core.management import call_command
@@ -59,7 +60,9 @@ class Command(BaseCommand):
     def print_links(self, bind: str) -> None:
         """Prints the address of the portal and, if there is no admin yet, the link to create one."""
         address = f"http://{bind}"
-        if not wait_for(f"{address}/livez"):
+        # By a name that Callus accepts whatever its public address is. The address that it listens at may be 0.0.0.0.
+        livez = Request(f"{address}/livez", headers={"Host": "localhost"})  # noqa: S310 - local address
+        if not wait_for(livez):
             self.report("The web server does not respond yet. See its log messages above.")
             return
         self.report(f"Callus is ready: {settings.PUBLIC_URL or address}")
@@ -94,12 +97,12 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def wait_for(url: str) -> bool:
-    """Returns whether the URL responds within READY_TIMEOUT_SECONDS."""
+def wait_for(request: Request) -> bool:
+    """Returns whether the request is answered within READY_TIMEOUT_SECONDS."""
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - local address
+            with urllib.request.urlopen(request, timeout=2):  # noqa: S310 - local address
                 return True
         except (URLError, OSError):
             time.sleep(0.1)
