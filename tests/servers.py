@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -177,6 +178,7 @@ class Portal:
         folder: Path = ROOT,
     ) -> None:
         """`program` is run in `folder`: manage.py of this checkout, unless given."""
+        is_here = program is None and folder == ROOT
         self.program = program or [sys.executable, "manage.py"]
         self.folder = folder
         self.port = free_port()
@@ -193,7 +195,7 @@ class Portal:
             "SECRET_KEY": SECRET_KEY,
             # The other tests keep all processors busy; training would starve behind them.
             "CALLUS_TRAINING_NICENESS": "0",
-            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.portal_settings" if is_here else "portal.settings",
             **(environment or {}),
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -284,6 +286,11 @@ class Portal:
             f"[get_user_model().objects.create_user(name, password={password!r}) for name in {names!r}]"
         )
         self.manage("shell", "--no-imports", "-c", code)
+
+    def look_up(self, query: str) -> tuple[Any, ...]:
+        """The first row of a query of its SQLite file. `manage` would start Django for it, which takes a second."""
+        with closing(sqlite3.connect(self.data_dir / "callus.sqlite3")) as database:
+            return tuple(database.execute(query).fetchone())
 
     def console(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Page, Request, expect
@@ -43,12 +44,6 @@ for number, finding in enumerate(["fracture_seen"] * 8 + ["doubtful"]):
     finish(radiograph, finding=finding)
     print(radiograph.id)
 """
-BOXES = """
-import json
-from classifier.reviews.models import Review
-review = Review.objects.filter(radiograph="{id}").newest_first()[0]
-print(json.dumps([review.finding, review.class_name, review.boxes]))
-"""
 # What a finger does, which Playwright cannot.
 TOUCH = "Input.dispatchTouchEvent"
 
@@ -60,16 +55,18 @@ class World:
 
     def saved(self, radiograph: str) -> tuple[str, str, list[dict[str, float]]]:
         """The finding, the kind and the boxes of the newest review."""
-        printed = self.portal.manage("shell", "--no-imports", "-c", BOXES.format(id=radiograph))
-        finding, class_name, boxes = json.loads(printed.splitlines()[-1])
-        return finding, class_name, boxes
+        finding, class_name, boxes = self.portal.look_up(
+            "select finding, class_name, boxes from reviews_review"
+            f" where radiograph_id = '{UUID(radiograph).hex}' order by id desc"
+        )
+        return finding, class_name, json.loads(boxes)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     portal = Portal(tmp_path_factory.mktemp("boxes") / "portal")
     try:
-        portal.manage("prepare")
+        portal.prepare()
         made = portal.manage("shell", "--no-imports", "-c", MAKE_WORLD)
         portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
         portal.wait_until_live()

@@ -114,16 +114,26 @@ def test_the_x_rays_do_not_stay_on_the_worker(tara: User, live: ModelVersion, se
     assert f"{recalibration} failed." in Notification.objects.for_user(tara).get().text
 
 
-def test_the_same_reviews_make_the_same_version(tara: User, live: ModelVersion) -> None:
+def test_recalibrating_again_on_the_same_reviews_makes_no_other_version(
+    tara: User, live: ModelVersion
+) -> None:
     drawn_by_finding(owner(), live)
     for _ in range(2):
         recalibrate(Recalibration.objects.create(start_version=live, created_by=tara).pk)
 
     first, second = Recalibration.objects.order_by("id")
-    assert first.made_version == second.made_version
+    made = ModelVersion.objects.get(number=2)
+    assert (first.made_version, second.made_version) == (made, made)
+
+    third = Recalibration.objects.create(start_version=made, created_by=tara)
+    recalibrate(third.pk)
+
+    third.refresh_from_db()
+    assert (third.state, third.made_version) == ("succeeded", made)
     assert ModelVersion.objects.count() == 2
     texts = Notification.objects.for_user(tara).values_list("text", flat=True)
     assert f"{second} reproduced Model 2 exactly." in texts
+    assert f"{third} changed nothing: the weights and thresholds are those of Model 2." in texts
 
 
 def test_a_recalibration_that_is_done_is_not_done_again(live: ModelVersion) -> None:
@@ -131,18 +141,3 @@ def test_a_recalibration_that_is_done_is_not_done_again(live: ModelVersion) -> N
     recalibrate(recalibration.pk)
     recalibration.refresh_from_db()
     assert (recalibration.attempts, recalibration.made_version) == (0, None)
-
-
-def test_a_second_recalibration_on_the_same_reviews_changes_nothing(tara: User, live: ModelVersion) -> None:
-    drawn_by_finding(owner(), live)
-    recalibrate(Recalibration.objects.create(start_version=live, created_by=tara).pk)
-    made = ModelVersion.objects.get(number=2)
-
-    second = Recalibration.objects.create(start_version=made, created_by=tara)
-    recalibrate(second.pk)
-
-    second.refresh_from_db()
-    assert (second.state, second.made_version) == ("succeeded", made)
-    assert ModelVersion.objects.count() == 2
-    texts = Notification.objects.for_user(tara).values_list("text", flat=True)
-    assert f"{second} changed nothing: the weights and thresholds are those of Model 2." in texts
