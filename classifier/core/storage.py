@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 from typing import Any
@@ -41,8 +42,10 @@ def check_reserve() -> None:
     Raises:
         StorageFull: it does not.
     """
-    if shutil.disk_usage(settings.DATA_DIR).free < RESERVE_BYTES:
-        raise StorageFull()
+    # A folder that does not exist yet holds no database.
+    with contextlib.suppress(FileNotFoundError):
+        if shutil.disk_usage(settings.DATA_DIR).free < RESERVE_BYTES:
+            raise StorageFull()
 
 
 def save(path: str, content: bytes | File[Any]) -> str:
