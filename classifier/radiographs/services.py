@@ -199,13 +199,19 @@ def predict_again(*, user: User, radiographs: Iterable[Radiograph]) -> Predictio
     Raises:
         SelectionRefused, NotAllowedNow, ModelUnavailable: with a message for the user.
     """
-    chosen = {radiograph.id: radiograph.owner_id for radiograph in radiographs}
+    ids = [radiograph.id for radiograph in radiographs]
     live = ModelVersion.objects.live()
     if live is None:
         raise ModelUnavailable()
-    if not 0 < len(chosen) <= MAX_SELECTION:
+    if not 0 < len(ids) <= MAX_SELECTION:
         raise SelectionRefused()
     with transaction.atomic():
+        # Another request that asks for the same X-rays, or deletes them, waits or is waited for.
+        locked = Radiograph.objects.filter(id__in=ids).select_for_update(no_key=True).order_by("id")
+        owners = dict(locked.values_list("id", "owner_id"))
+        chosen = {radiograph_id: owners[radiograph_id] for radiograph_id in ids if radiograph_id in owners}
+        if not chosen:
+            raise NotAllowedNow("These X-rays have been deleted.")
         known = Prediction.objects.filter(model_version=live, radiograph__in=chosen)
         failed = set(known.filter(state=Prediction.State.FAILED).values_list("radiograph_id", flat=True))
         answered = set(known.values_list("radiograph_id", flat=True)) - failed

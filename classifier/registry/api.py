@@ -6,7 +6,12 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 
 from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import errors
-from classifier.core.api.serializers import NullableCharField, StrictCharField, StrictSerializer
+from classifier.core.api.serializers import (
+    NullableCharField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictSerializer,
+)
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import VIEW
 from classifier.registry.models import ModelVersion, ModelVersionQuerySet, Promotion, PromotionQuerySet
@@ -70,8 +75,13 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
         ]
 
 
-class ReasonSerializer(StrictSerializer):
+class DecisionSerializer(StrictSerializer):
     reason = StrictCharField(required=False, allow_blank=True, max_length=500, default="")
+    live = StrictIntegerField(
+        required=False,
+        min_value=1,
+        help_text="The number of the version that you believe to be live. If another one is, nothing is changed (409).",
+    )
 
 
 @extend_schema_view(

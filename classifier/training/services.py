@@ -313,8 +313,7 @@ def _check_still_live(live: ModelVersion | None, seen_live: str) -> None:
     """Raises: NotAllowedNow: someone has changed the live model since the person saw which one it is."""
     if live is not None and seen_live not in ("", str(live.number)):
         raise NotAllowedNow(
-            f"{live} has become live since you opened this page, so nothing was changed. This page now shows what "
-            "would change."
+            f"{live} has become live in the meantime, so nothing was changed. See what would change now."
         )
 
 

@@ -4,8 +4,12 @@ from typing import Any
 
 from allauth.account.forms import LoginForm, SignupForm
 from django.contrib.auth.forms import BaseUserCreationForm
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 
-from classifier.core.models import User
+from classifier.core.models import TAKEN, User
 from portal.accounts.passwords import first_password_help_text
 
 
@@ -25,6 +29,16 @@ class SignUpForm(SignupForm):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["password1"].help_text = first_password_help_text()
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """Creates the user, or answers with the page again if somebody else has taken the name since it was checked."""
+        try:
+            with transaction.atomic():
+                return super().try_save(request)  # type: ignore[no-any-return]
+        except IntegrityError:
+            self.add_error("username", TAKEN)
+            context = {"form": self, "login_url": reverse("account_login")}
+            return None, render(request, "account/signup.html", context)
 
 
 class FirstAdminForm(BaseUserCreationForm):  # type: ignore[type-arg]

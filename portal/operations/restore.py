@@ -5,7 +5,6 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,15 +18,18 @@ from django.core.management.color import no_style
 from django.core.serializers.base import DeserializationError
 from django.db import DatabaseError, connection, models, transaction
 
-from portal.operations import backup
+from portal.operations import backup, stored_files
 from portal.operations.backup import FORMAT, Manifest
 
 BATCH_SIZE = 200
 # The manifest has a line of at most 300 bytes for each entry.
 MANIFEST_BYTES, MANIFEST_BYTES_PER_ENTRY = 1024**2, 1000
 MAX_ROW_BYTES = 64 * 1024**2
+MAX_BATCH_BYTES = 8 * 1024**2
 # What zipfile raises for damaged, encrypted and unknown entries.
 UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error)
+# What Django and the databases raise for rows and paths that no portal has written.
+DAMAGED = (DeserializationError, DatabaseError, ValueError, TypeError, OverflowError, SuspiciousOperation)
 
 
 class RestoreRefused(Exception):
@@ -42,7 +44,7 @@ def restore(source: Path) -> Manifest:
     """
     try:
         archive = zipfile.ZipFile(source)
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError):
         raise RestoreRefused(f"{source} is not a backup, or it is incomplete.") from None
     with archive:
         manifest = _verify(archive)
@@ -59,7 +61,7 @@ def restore(source: Path) -> Manifest:
             _restore_files(archive, manifest, written)
             with transaction.atomic():
                 _restore_rows(archive, manifest)
-        except (DeserializationError, DatabaseError, UnicodeDecodeError, SuspiciousOperation) as error:
+        except DAMAGED as error:
             _remove(written)
             raise RestoreRefused(f"The backup is damaged, and nothing was restored: {error}") from error
         except BaseException:
@@ -102,22 +104,32 @@ def _read_manifest(archive: zipfile.ZipFile) -> Manifest:
         manifest = Manifest(**facts)
     except TypeError:
         raise RestoreRefused("This file is not a Callus backup: its manifest has other entries.") from None
-    if not isinstance(manifest.sha256, dict) or not isinstance(manifest.rows, dict):
+    if not isinstance(manifest.sha256, dict) or not _is_counts(manifest.rows):
         raise RestoreRefused("This file is not a Callus backup: its manifest has other entries.")
     return manifest
+
+
+def _is_counts(rows: object) -> bool:
+    return isinstance(rows, dict) and all(type(number) is int for number in rows.values())
 
 
 def _check_entry(archive: zipfile.ZipFile, name: str) -> None:
     """Refuses entries that no backup has, before anything is written."""
     kind, _, rest = name.partition("/")
-    parts = rest.split("/")
-    if kind == "files" and not {"", ".", ".."} & set(parts) and "\\" not in rest and "\0" not in rest:
-        # Never compressed, so that a small file cannot fill the disk.
-        if name in archive.NameToInfo and archive.getinfo(name).compress_type == zipfile.ZIP_STORED:
-            return
-    elif kind == "rows" and _label(name) in {model._meta.label_lower for model in backup.included_models()}:
+    compression = archive.getinfo(name).compress_type if name in archive.NameToInfo else None
+    tables = {model._meta.label_lower for model in backup.included_models()}
+    # Files are never compressed, so that a small backup cannot fill the disk.
+    is_file = kind == "files" and _is_inside(rest) and compression == zipfile.ZIP_STORED
+    # Tables are not in LZMA, whose header chooses how much memory it takes.
+    is_table = kind == "rows" and _label(name) in tables and compression == zipfile.ZIP_DEFLATED
+    if is_file or is_table:
         return
     raise RestoreRefused(f"The backup is damaged: {name!r:.200} does not belong in a backup.")
+
+
+def _is_inside(path: str) -> bool:
+    """Whether the path lies in the storage, whatever the storage makes of it."""
+    return not {"", ".", ".."} & set(path.split("/")) and "\\" not in path and "\0" not in path
 
 
 def _label(name: str) -> str:
@@ -178,18 +190,38 @@ def _restore_rows(archive: zipfile.ZipFile, manifest: Manifest) -> None:
     for name in manifest.sha256:
         if name.startswith("rows/"):
             model = apps.get_model(_label(name))
-            rows = _read_rows(archive, name)
-            while batch := list(islice(rows, BATCH_SIZE)):
-                _insert_raw(model, batch)
+            for lines in _batches(archive, name):
+                _insert_raw(model, _read_rows(lines, name))
+    for path in stored_files.referenced_paths():
+        if not _is_inside(path):
+            raise RestoreRefused(
+                f"The backup is damaged: a row refers to {path!r:.200}, outside the storage."
+            )
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), backup.included_models()):
             cursor.execute(statement)
 
 
-def _read_rows(archive: zipfile.ZipFile, name: str) -> Iterator[models.Model]:
+def _batches(archive: zipfile.ZipFile, name: str) -> Iterator[list[str]]:
+    """Yields the lines of a table in batches of limited memory."""
+    lines: list[str] = []
+    num_bytes = 0
     with archive.open(name) as entry:
-        for row in serializers.deserialize("jsonl", _lines(entry, name)):
-            yield row.object
+        for line in _lines(entry, name):
+            lines.append(line)
+            num_bytes += len(line)
+            if len(lines) == BATCH_SIZE or num_bytes > MAX_BATCH_BYTES:
+                yield lines
+                lines, num_bytes = [], 0
+    if lines:
+        yield lines
+
+
+def _read_rows(lines: list[str], name: str) -> list[models.Model]:
+    rows = [row.object for row in serializers.deserialize("jsonl", lines)]
+    if any(row._meta.label_lower != _label(name) for row in rows):
+        raise RestoreRefused(f"The backup is damaged: {name} has rows of another table.")
+    return rows
 
 
 def _lines(entry: IO[bytes], name: str) -> Iterator[str]:

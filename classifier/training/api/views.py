@@ -14,7 +14,7 @@ from classifier.core.api.serializers import validate
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import PROMOTE, TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion
-from classifier.registry.api import PromotionSerializer, ReasonSerializer
+from classifier.registry.api import DecisionSerializer, PromotionSerializer
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.training.api.serializers import (
     ComparisonSerializer,
@@ -172,6 +172,11 @@ class RecalibrationsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Recalibr
         return Response(self.get_serializer(recalibration).data, status=201, headers={"Location": location})
 
 
+def _decision(request: Request) -> dict[str, str]:
+    wanted = validate(DecisionSerializer, request.data)
+    return {"reason": wanted["reason"], "seen_live": str(wanted.get("live", ""))}
+
+
 # What training adds to the addresses of model versions.
 class CandidatesViewSet(ViewSet[ModelVersion]):
     queryset = ModelVersion.objects.all()
@@ -181,7 +186,7 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
 
     @extend_schema(
         operation_id="model_version_promote",
-        request=ReasonSerializer,
+        request=DecisionSerializer,
         responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
     )
     @action(detail=True, methods=["post"])
@@ -191,8 +196,8 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
         A reason is required when it is worse than the live model beyond chance, or was not evaluated on the same
         test images.
         """
-        wanted = validate(ReasonSerializer, request.data)
-        promotion = promote_version(user=self.user, version=self.get_object(), **wanted)
+        decision = _decision(request)
+        promotion = promote_version(user=self.user, version=self.get_object(), **decision)
         return Response(PromotionSerializer(promotion).data, status=201)
 
     @extend_schema(
@@ -213,10 +218,13 @@ class RollBackViewSet(ViewSet[Promotion]):
 
     @extend_schema(
         operation_id="promotion_roll_back",
-        request=ReasonSerializer,
+        request=DecisionSerializer,
         responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
     )
     def create(self, request: Request) -> Response:
-        """Makes the previous live version live again."""
-        promotion = roll_back(user=self.user, **validate(ReasonSerializer, request.data))
+        """Makes the previous live version live again.
+
+        Send `live`: without it, a request that is repeated rolls back twice.
+        """
+        promotion = roll_back(user=self.user, **_decision(request))
         return Response(PromotionSerializer(promotion).data, status=201)

@@ -18,15 +18,17 @@ from classifier.radiographs.models import Radiograph
 from classifier.radiographs.services import (
     AccountDeleted,
     delete_radiographs,
+    predict_again,
     receive_radiograph,
     restore_radiograph,
     trash_radiograph,
 )
-from classifier.registry.models import ModelVersion
+from classifier.registry.models import ModelVersion, Promotion
 from classifier.reviews.services import record_review
 from portal.accounts.services import delete_account
 from tests.conftest import xray
 from tests.people import api_client
+from tests.retraining import answered, ready_dataset, trained_version
 from tests.retraining_rows import user_who_may
 from tests.uploads import finish, send
 
@@ -125,3 +127,40 @@ def test_the_daily_limit_says_when_the_oldest_upload_no_longer_counts(
     for answer in (send(api_client(alice)), as_alice.post("/", {"file": xray()})):
         assert answer.status_code == 429
         assert 3500 < int(answer["Retry-After"]) <= 3600
+
+
+@pytest.mark.django_db(transaction=True)
+def test_x_rays_that_are_asked_again_twice_at_the_same_moment_are_asked_once(
+    alice: User, model: ModelVersion
+) -> None:
+    radiographs = [answered(alice, model).radiograph for _ in range(3)]
+    Promotion.objects.create(model_version=trained_version(ready_dataset()))
+    together = Barrier(NUM_THREADS)
+
+    def ask_again(number: int) -> str:
+        try:
+            together.wait()
+            return str(predict_again(user=alice, radiographs=radiographs[:: (-1) ** number]).num_known)
+        except NotAllowedNow as refused:
+            return str(refused)[:14]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        outcomes = Counter(threads.map(ask_again, range(NUM_THREADS)))
+    assert outcomes == {"0": 1, "The live model": NUM_THREADS - 1}
+
+
+def test_an_x_ray_that_is_deleted_at_the_last_moment_is_not_asked_again(
+    alice: User, model: ModelVersion
+) -> None:
+    radiographs = [answered(alice, model).radiograph for _ in range(2)]
+    Promotion.objects.create(model_version=trained_version(ready_dataset()))
+    seen = list(Radiograph.objects.all())
+    delete_radiographs(radiographs[:1])
+
+    batch = predict_again(user=alice, radiographs=seen)
+
+    assert [one.radiograph for one in batch.predictions.all()] == radiographs[1:]
+    with pytest.raises(NotAllowedNow, match="have been deleted"):
+        predict_again(user=alice, radiographs=[one for one in seen if one != radiographs[1]])

@@ -222,7 +222,7 @@ def test_a_page_that_was_opened_before_the_live_model_changed_changes_nothing(
     late = as_tess.post("/models/roll-back/", seen)
 
     assert late.status_code == 409
-    assert "Model 2 has become live since you opened this page" in late.text
+    assert "Model 2 has become live in the meantime, so nothing was changed." in late.text
     assert "Roll back to Model 1?" in late.text
     assert ModelVersion.objects.live() == candidate
     late = as_tess.post("/models/1/promote/", seen)

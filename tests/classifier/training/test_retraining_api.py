@@ -32,6 +32,7 @@ API = "/api/v1"
 @pytest.fixture(autouse=True)
 def _own_data_folder(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path / "var"
+    settings.DATA_DIR.mkdir()
 
 
 @pytest.fixture
@@ -259,6 +260,28 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
     assert kinds == ["roll_back", "promote", "promote"]
     actions = [row["action"] for row in as_tara.get(f"{API}/audit-entries/").json()["results"]]
     assert actions == ["rolled back", "promoted"]
+
+
+def test_a_request_that_is_repeated_changes_the_live_model_once(
+    as_tara: APIClient, model: ModelVersion
+) -> None:
+    dataset = ready_dataset()
+    second, third = trained_version(dataset), trained_version(dataset)
+    for version in (second, third):
+        as_tara.post(f"{API}/model-versions/{version.number}/promote/", {"reason": "For a study."})
+    decision = {"reason": "The study is over.", "live": third.number}
+    address = f"{API}/promotions/roll-back/"
+
+    assert as_tara.post(address, decision).status_code == 201
+    again = as_tara.post(address, decision)
+    promoted = as_tara.post(f"{API}/model-versions/{model.number}/promote/", decision)
+
+    for answer in (again, promoted):
+        assert answer.status_code == 409
+        assert f"{second} has become live in the meantime" in answer.json()["detail"]
+    assert ModelVersion.objects.live() == second
+    for live in (0, "3", True):
+        assert as_tara.post(address, {"live": live}).status_code == 400
 
 
 def test_a_comparison_is_queued(as_tara: APIClient, model: ModelVersion) -> None:

@@ -2,7 +2,10 @@
 
 import io
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,17 +14,18 @@ from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 
-from classifier.core.models import User
+from classifier.core.models import TAKEN, User
 from portal.operations.purge import purge
 from tests.conftest import PASSWORD
 from tests.people import api_client, signed_in
 from tests.retraining_rows import user_who_may
 
+NUM_THREADS = 4
 pytestmark = pytest.mark.django_db
 LOOK_ALIKES = [
     "ALICE",
@@ -183,3 +187,23 @@ def test_expired_sessions_and_tokens_are_removed(alice: User) -> None:
     assert UserSession.objects.get().session_key == current.cookies["sessionid"].value
     assert AuthToken.objects.count() == 1
     assert re.search("alice", current.get("/account/").text)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_people_who_choose_one_name_at_the_same_moment_one_gets_it() -> None:
+    together = Barrier(NUM_THREADS)
+    new = {"password1": PASSWORD, "password2": PASSWORD}
+
+    def sign_up(number: int) -> tuple[int, bool]:
+        client = Client(raise_request_exception=False)
+        try:
+            together.wait()
+            page = client.post("/accounts/signup/", {"username": ("carol", "CAROL")[number % 2], **new})
+            return page.status_code, TAKEN in page.text
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        answers = Counter(threads.map(sign_up, range(NUM_THREADS)))
+    assert answers == {(302, False): 1, (200, True): NUM_THREADS - 1}
+    assert User.objects.count() == 1
