@@ -19,9 +19,6 @@ from ml.serve.bundle import Bundle
 from ml.train.memory import keep_freed_memory
 
 Recipe = TypeVar("Recipe")
-# Keras imports them if they are installed, to plot images and to wrap models for scikit-learn. No command does that
-# through Keras, and they take a quarter of the time of its import.
-KERAS_ALSO_IMPORTS = {"matplotlib", "sklearn"}
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,23 +37,14 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras without their messages, and prepares the process for training.
+    """Imports TensorFlow without its messages, and prepares the process for training.
 
     This takes seconds, so the commands call it in `run` and not for --help or invalid arguments.
     """
     keep_freed_memory()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    hidden = KERAS_ALSO_IMPORTS - sys.modules.keys()
     with suppress_native_stderr(), garbage_collection.paused():
         import tensorflow  # noqa: F401
-
-        # An entry that is None makes an import fail, as if the package were not installed.
-        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-        try:
-            import keras  # noqa: F401
-        finally:
-            for name in hidden:
-                del sys.modules[name]
 
 
 def find_recipe(recipes: Mapping[str, Recipe], name: str) -> Recipe:
