@@ -181,20 +181,20 @@ class _Trainer:
             remaining=remaining,
             should_stop=self.run.should_stop,
         )
+        if self.recipe.l2:
+            # Only the last layer is fitted, and anew for each fold, so all folds share one network.
+            sizes = architectures.feature_sizes(self.start)
+            layers = self._trained_layers(self.start)
+            return self.start, fit_logistic_regression(
+                layers, sizes, self.recipe.l2, self.examples, train, validation, options
+            )
         with dtype_policy(self.recipe.dtype_policy):
             trained = self._build()
         if self.recipe.freeze_batch_norm:
             for layer in trained.layers:
                 layer.trainable = layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
         trained.set_weights(self.start.get_weights())
-        layers = self._trained_layers(trained)
-        if self.recipe.l2:
-            sizes = architectures.feature_sizes(trained)
-            progress = fit_logistic_regression(
-                layers, sizes, self.recipe.l2, self.examples, train, validation, options
-            )
-        else:
-            progress = fit(layers, self.recipe, self.examples, train, validation, options)
+        progress = fit(self._trained_layers(trained), self.recipe, self.examples, train, validation, options)
         model = self._build()
         model.set_weights(trained.get_weights())
         return model, progress
