@@ -123,9 +123,8 @@ def mobilenet_v2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasT
 
 
 def feature_sizes(model: keras.Model) -> list[int]:
-    """Returns the number of features of each pooled layer in "features", in their order."""
-    pooled = model.get_layer("features").input
-    return [int(output.shape[-1]) for output in (pooled if isinstance(pooled, list) else [pooled])]
+    """Returns the number of features of each pooled layer of "efficientnet_lite2_multilayer", in their order."""
+    return [int(output.shape[-1]) for output in model.get_layer("features").input]
 
 
 def efficientnet_lite2(image: keras.KerasTensor, weights: Path | None) -> keras.KerasTensor:
