@@ -171,7 +171,7 @@ def test_it_promises_tls_and_knows_no_other_host(browser: Browser, portal: Porta
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
     assert "unsafe-inline" not in answer.headers["Content-Security-Policy"]
     assert browser.send("GET", "/accounts/login/", headers={"Host": "evil.example"}).status == 400
-    direct = urllib3.request("GET", f"{portal.url}/accounts/login/", redirect=False)
+    direct = urllib3.request("GET", f"{portal.url}/accounts/login/", redirect=False, timeout=30)
     assert direct.headers["Location"].startswith("https://"), "without the proxy there is no TLS"
 
 

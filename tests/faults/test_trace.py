@@ -26,6 +26,7 @@ def test_the_answer_is_logged_with_the_id_of_the_upload_and_without_the_file_nam
         f"{portal.url}/api/v1/radiographs/",
         headers={**alice.headers, "X-Request-ID": "0123456789-upload"},
         fields={"file": ("mrs-miller-left-wrist.png", png(draw_bone(seed=1)))},
+        timeout=30,
     )
     assert (sent.status, sent.headers["X-Request-ID"]) == (201, "0123456789-upload")
     prediction_id = sent.json()["prediction"]["id"]
@@ -52,5 +53,5 @@ def test_on_the_embedded_broker_queues_show_life_and_workers_hear_themselves(por
 
 
 def test_what_is_only_read_leaves_no_line(portal: Portal) -> None:
-    urllib3.request("GET", f"{portal.url}/first-admin/a-secret-token/")
+    urllib3.request("GET", f"{portal.url}/first-admin/a-secret-token/", timeout=30)
     assert not re.search("a-secret-token", portal.console())

@@ -24,5 +24,5 @@ def test_the_api_does_what_its_schema_says_and_nothing_else(
     assert done.returncode == 0, done.stdout
     assert re.search(r"Selected: (\d+)/\1\n +Tested: \1\n", done.stdout), done.stdout
     headers = {"Authorization": f"Bearer {target.tokens[person]}"}
-    answer = urllib3.request("GET", f"{target.url}/api/v1/radiographs/", headers=headers)
+    answer = urllib3.request("GET", f"{target.url}/api/v1/radiographs/", headers=headers, timeout=30)
     assert answer.status == 200, "It asked as this person to the end."

@@ -128,7 +128,7 @@ def test_an_upload_that_cannot_be_written_to_a_file_gets_a_sentence(portal: Port
     incoming, aside = portal.data_dir / "incoming", portal.data_dir / "aside"
 
     def storage_status() -> int:
-        return urllib3.request("GET", f"{portal.url}/readyz?part=storage", retries=False).status
+        return urllib3.request("GET", f"{portal.url}/readyz?part=storage", retries=False, timeout=30).status
 
     incoming.rename(aside)
     try:
@@ -235,7 +235,9 @@ def test_an_export_is_whole(portal: Portal, alice: Client) -> None:
 
 
 def test_a_header_with_underscores_is_not_taken_for_the_proxys(portal: Portal) -> None:
-    answer = urllib3.request("GET", f"{portal.url}/livez", headers={"X_Request_ID": "a-planted-trace-id"})
+    answer = urllib3.request(
+        "GET", f"{portal.url}/livez", headers={"X_Request_ID": "a-planted-trace-id"}, timeout=30
+    )
     assert answer.headers["X-Request-ID"] != "a-planted-trace-id"
 
 
