@@ -27,18 +27,24 @@ PASSWORD = "correct-horse-battery"
 
 
 # Marked `slow`: folders and files whose tests start processes, train a model, drive a browser, ask every address, or
-# take more than five seconds of processor time.
+# take more than a quarter of a second of processor time each.
 SLOW = (
     "benchmarks",
     "browser",
+    "classifier/core/test_api_schema.py",
     "classifier/core/test_ml_process.py",
     "classifier/datasets/test_datasets.py",
     "classifier/datasets/test_dicom_in_zips.py",
     "classifier/datasets/test_zip_attacks.py",
     "classifier/radiographs/test_broker_down.py",
+    "classifier/radiographs/test_fairness.py",
     "classifier/radiographs/test_many_rows.py",
     "classifier/radiographs/test_patient_data.py",
     "classifier/radiographs/test_races.py",
+    "classifier/radiographs/test_run_prediction.py",
+    "classifier/radiographs/test_storage_full.py",
+    "classifier/radiographs/test_text_in_images.py",
+    "classifier/reviews/test_worklist_rank.py",
     "classifier/test_api_docs.py",
     "classifier/training/test_finding_run.py",
     "classifier/training/test_recalibration_run.py",
@@ -47,21 +53,27 @@ SLOW = (
     "fuzz",
     "ml/cli",
     "ml/data/test_audit.py",
+    "ml/data/test_audit_with_findings.py",
     "ml/data/test_burned_in_text.py",
-    "ml/data/test_intake_cases.py",
     "ml/data/test_duplicates.py",
+    "ml/data/test_intake_cases.py",
+    "ml/data/test_jpeg_scans.py",
     "ml/data/test_sandbox.py",
     "ml/evaluate/test_evaluation.py",
+    "ml/evaluate/test_finding.py",
     "ml/serve/test_export.py",
+    "ml/serve/test_finding.py",
     "ml/serve/test_finding_of_real_x_rays.py",
     "ml/serve/test_import_h5.py",
     "ml/serve/test_inference.py",
     "ml/train",
     "portal/operations/test_backup.py",
+    "portal/operations/test_damaged_backups.py",
     "portal/server/test_slow_clients.py",
     "portal/test_damaged_database.py",
     "portal/test_data_folder.py",
     "portal/test_embedded_broker.py",
+    "portal/test_faults_on_pages.py",
     "security",
     "test_architecture.py",
     "test_compose.py",
@@ -83,11 +95,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def prepared_portal(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where the first portal that a test starts leaves its database for the others, also of other processes."""
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share."""
     folder = tmp_path_factory.getbasetemp()
-    Portal.prepared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prepared"
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_portal(run_folder: Path) -> None:
+    """Where the first portal that a test starts leaves its database for the others, also of other processes."""
+    Portal.prepared = run_folder / "prepared"
 
 
 @pytest.hookimpl(wrapper=True)

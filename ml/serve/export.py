@@ -84,7 +84,8 @@ def export_litert(model: keras.Model, ood_layers: Sequence[str], flip: bool) -> 
     keras.utils.clear_session()
     outputs = {"logits": model.output, "features": _pool_layers(model, ood_layers)}
     network = keras.Model(model.input, outputs, name="serving")
-    return _litert(_average_over_flip(network) if flip else network, tuple(model.input.shape[1:]))
+    served = _average_over_flip(network) if flip else network
+    return _pack(convert_to_litert(served, tuple(model.input.shape[1:]), float16=True))
 
 
 def export_finding(model: keras.Model, size: int, described_by: Sequence[str]) -> bytes:
@@ -94,7 +95,8 @@ def export_finding(model: keras.Model, size: int, described_by: Sequence[str]) -
     """
     keras.utils.clear_session()
     outputs = {**model.output, "features": _pool_layers(model, described_by)}
-    return _litert(keras.Model(model.input, outputs, name="serving"), (size, size, 3))
+    network = keras.Model(model.input, outputs, name="serving")
+    return _pack(convert_to_litert(network, (size, size, 3), float16=True))
 
 
 def _average_over_flip(network: keras.Model) -> keras.Model:
@@ -105,10 +107,16 @@ def _average_over_flip(network: keras.Model) -> keras.Model:
     return keras.Model(image, means)
 
 
-def _litert(network: keras.Model, shape: tuple[int, ...]) -> bytes:
-    """Returns a network with named outputs as a gzipped LiteRT graph for one image of this shape."""
-    # Weights as constants: to write and read them as the variables of a SavedModel takes four times as long as all the
-    # rest of the conversion.
+def convert_to_litert(network: keras.Model, shape: tuple[int, ...], *, float16: bool) -> bytes:
+    """Converts a network to a LiteRT graph with the input "image", float32 (1, *shape), and the network's outputs.
+
+    Args:
+        network: Model with one input, whose outputs have names.
+        shape: Height, width and channels of an image.
+        float16: Stores the weights as float16, in half the space, instead of float32.
+    """
+    # Weights as constants: to write and read them as the variables of a SavedModel takes three times as long as all
+    # the rest of the conversion.
     trainable = [variable.numpy() for variable in network.trainable_variables]
     others = [variable.numpy() for variable in network.non_trainable_variables]
 
@@ -118,13 +126,18 @@ def _litert(network: keras.Model, shape: tuple[int, ...]) -> bytes:
     image = tf.TensorSpec((1, *shape), tf.float32, name="image")
     module = tf.Module()
     module.serve = tf.function(serve, input_signature=[image])
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [module.serve.get_concrete_function()], module
-    )
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    # Without a timestamp, the same model gives the same bytes. Level 9 takes three times as long for 2 %.
-    return gzip.compress(bytes(converter.convert()), 6, mtime=0)
+    functions = [module.serve.get_concrete_function()]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, module)
+    if float16:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def _pack(graph: bytes) -> bytes:
+    """Returns a graph compressed. The same graph always gives the same bytes, because there is no timestamp."""
+    # Level 9 takes three times as long for 2 %.
+    return gzip.compress(graph, 6, mtime=0)
 
 
 def _drop_volatile_keys(value: Any) -> Any:

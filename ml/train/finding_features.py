@@ -11,7 +11,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from ml.networks.finding import FROZEN
 from ml.networks.finding_recipes import FindingRecipe
 from ml.networks.recipes import Augmentation
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
+from ml.serve.export import convert_to_litert
 from ml.serve.inference import num_threads
 from ml.serve.preprocessing import InputSpec, find_placement, rescale, trim_and_resize
 from ml.train.fitting import TrainingStopped
@@ -203,13 +203,12 @@ def _litert(frozen: keras.Model, size: int) -> Callable[[NDArray[np.float32]], l
     """Returns a LiteRT function of the frozen backbone for one image, which is several times faster than Keras."""
     image = keras.Input((size, size, 3), batch_size=1)
     named = keras.Model(image, dict(zip(FROZEN, frozen(image), strict=True)))
-    content = tf.lite.TFLiteConverter.from_keras_model(named).convert()
+    content = convert_to_litert(named, (size, size, 3), float16=False)
     interpreter = Interpreter(model_content=content, num_threads=num_threads())
     runner = interpreter.get_signature_runner()
-    name = next(iter(runner.get_input_details()))
 
     def run(value: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        found = runner(**{name: value[np.newaxis]})
+        found = runner(image=value[np.newaxis])
         return [found[block][0] for block in FROZEN]
 
     return run

@@ -12,7 +12,6 @@ from tests.client import FINISHED, Client, png
 from tests.ml.drawings import draw_bone
 from tests.servers import wait_until
 
-PACE_SECONDS = 0.25
 # How often the answers that are owed are looked for; looking more often would be most of the load.
 LOOK_SECONDS = 0.2
 
@@ -54,6 +53,7 @@ class Load:
     """One person uploading and looking for answers; a refused or cut connection is tried again with a new file."""
 
     client: Client
+    pace_seconds: float = 0.25
     sent: list[Sent] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Load:
 
     def _upload(self) -> None:
         seed = 0
-        while not self.ending.wait(PACE_SECONDS):
+        while not self.ending.wait(self.pace_seconds):
             seed += 1
             self.upload(png(draw_bone(seed=seed)))
 

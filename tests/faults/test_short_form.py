@@ -25,6 +25,8 @@ def test_what_was_acknowledged_is_answered_once_whatever_breaks(
     tmp_path: Path, embedded: bool, chosen: list[Callable[[faults.Running], None]]
 ) -> None:
     with running(tmp_path, embedded=embedded) as set_:
+        # Two processors share the load with other tests.
+        set_.load.pace_seconds = 0.5
         set_.load.start()
         for fault in chosen:
             fault(set_)

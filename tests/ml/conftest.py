@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ml.data.manifests import Item, Manifest, Split
-from ml.serve.bundle import Bundle
+from ml.serve.bundle import Bundle, open_bundle
 from tests.ml.drawings import write_data_set
 
 
@@ -32,14 +34,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(drawn: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The bundle of the recipe "tiny", trained on the drawn X-rays."""
+def tiny_bundle(drawn: Manifest, run_folder: Path) -> Bundle:
+    """The bundle of the recipe "tiny", trained on the drawn X-rays by the first process that needs it."""
     from ml.networks.recipes import RECIPES
     from ml.train.cross_validation import RunOptions
     from ml.train.release import train
 
-    folder = tmp_path_factory.mktemp("tiny")
-    return train(RECIPES["tiny"], drawn, folder / "bundle", RunOptions(folder / "work"))
+    folder = run_folder / "tiny"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "bundle").exists():
+            return open_bundle(folder / "bundle")
+        return train(RECIPES["tiny"], drawn, folder / "bundle", RunOptions(folder / "work"))
 
 
 @pytest.fixture(scope="session")
