@@ -1,7 +1,7 @@
-"""Fit again which images a finding bundle recognises as bone X-rays. Its network and its findings do not change.
+"""Fit again which images a finding bundle recognizes as bone X-rays. Its network and its findings do not change.
 
 --fractures adds X-rays of fractures from other sources, for which it also sets the lower threshold of the finding.
---other-images adds medical images that should not be recognised, such as slices of CT.
+--other-images adds medical images that should not be recognized, such as slices of CT.
 """
 
 from __future__ import annotations

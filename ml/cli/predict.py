@@ -82,7 +82,7 @@ def as_text(path: Path, answer: Answer) -> str:
     if finding is None:
         text = f"{path}: no finding, because the model answers the kind of fracture only"
     elif finding.finding is None or finding.probability is None:
-        return f"{path}: not recognised as an X-ray of a hand, leg, hip or shoulder; no finding."
+        return f"{path}: not recognized as an X-ray of a hand, leg, hip or shoulder; no finding."
     else:
         part = f" ({finding.body_part})" if finding.body_part else ""
         text = f"{path}: {finding.finding}{part}, probability of a fracture {finding.probability:.0%}"

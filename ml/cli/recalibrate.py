@@ -87,7 +87,7 @@ def _text(measured: dict[str, Any]) -> str:
     left_out = measured["left_out"]
     lines.append(
         f"Left out: {left_out['trained_on']} that the network was trained on, {left_out['contradicted']} with copies "
-        f"under the opposite label, {left_out['not_recognised']} that it does not recognise."
+        f"under the opposite label, {left_out['not_recognised']} that it does not recognize."
     )
     if measured["known_to_old_calibration"]:
         lines.append(

@@ -91,7 +91,7 @@ def _check_numbers(xrays: Sequence[Xray]) -> None:
             f"There are too few X-rays to recalibrate on: {len(fractured)} with a fracture and {len(unfractured)} "
             f"without one, in {len(groups)} groups. At least {MIN_XRAYS} of each, in at least "
             f"{MIN_GROUPS} groups, are needed that the network was not trained on and that it "
-            "recognises as X-rays."
+            "recognizes as X-rays."
         )
     for kind, of_kind in (("with", fractured), ("without", unfractured)):
         # The figures after are cross-fitted by group, so each fold needs both kinds in the other folds.

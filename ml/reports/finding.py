@@ -93,7 +93,7 @@ def _metrics_table(found: dict[str, Any], names: list[str]) -> str:
     rows: list[list[object]] = [
         ["X-rays", *(part["n"] for part in parts)],
         ["fractured", *(part["fractured"] for part in parts)],
-        ["not recognised", *(part["refused"] for part in parts)],
+        ["not recognized", *(part["refused"] for part in parts)],
     ]
     rows += [[title, *(interval(part[name], 2) for part in parts)] for name, title in METRICS.items()]
     return table(["", *(name.replace("_", " ") for name in names)], rows)
