@@ -275,7 +275,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
         "data_folder_in": str(BROKER_DIR / "messages"),
         "data_folder_out": str(BROKER_DIR / "messages"),
         "control_folder": str(BROKER_DIR / "control"),
-        "polling_interval": 0.05,
+        # Half of it is added to the time of an answer. An idle worker uses 1.5% of a processor to look this often.
+        "polling_interval": 0.02,
     }
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
