@@ -10,6 +10,7 @@ import knox.admin  # noqa: F401 - registers its page before ours replaces it
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from knox.models import AuthToken
 
@@ -28,6 +29,30 @@ class BaseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not self.has_view_permission(request):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
+
+
+class AuditedAdmin(BaseAdmin):
+    """Records in the audit log who sets one of these fields, and to what."""
+
+    audited: tuple[str, ...] = ()
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        detail = {
+            name: _in_words(form.cleaned_data[name]) for name in form.changed_data if name in self.audited
+        }
+        if detail or not change:
+            kind = form.instance._meta.verbose_name
+            action = f"{kind} changed" if change else f"{kind} added"
+            AuditEntry.objects.record(actor=request.user, action=action, about=form.instance, **detail)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, QuerySet):
+        return ", ".join(sorted(map(str, value))) or "none"
+    return str(value or "none")
 
 
 class ReadOnlyAdmin(BaseAdmin):
@@ -74,12 +99,13 @@ def may_act_as(request: HttpRequest, user: User) -> bool:
 
 
 @admin.register(User)
-class UserAdmin(BaseAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(AuditedAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ["username", "email", "site", "is_active", "is_staff", "date_joined", "last_login"]
     list_select_related = ["site"]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups", "site"]
     # What makes a user more powerful: only admins decide it.
     powers = ("is_staff", "is_superuser", "groups", "user_permissions")
+    audited = ("username", "email", "is_active", *powers, "site")
     fieldsets = [*(DjangoUserAdmin.fieldsets or []), ("Place of work", {"fields": ["site"]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -115,7 +141,8 @@ class TokenAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Site)
-class SiteAdmin(BaseAdmin):
+class SiteAdmin(AuditedAdmin):
+    audited = ("name", "allows_training")
     list_display = ["name", "allows_training"]
     list_filter = ["allows_training"]
     search_fields = ["name"]

@@ -138,6 +138,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["subject_id"], name="audit_entry_subject")]
 
     def __str__(self) -> str:
         return f"{self.actor_name or 'Callus'}: {self.action}, {self.subject_name}"

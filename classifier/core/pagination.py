@@ -1,6 +1,6 @@
 """Pagination of long lists: numbered pages, a cap on what is counted, and keyset pages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,15 @@ def keyset_page(rows: QuerySet[Any], size: int, query: Mapping[str, str]) -> Key
         newer=shown[0].pk if shown and before is not None else None,
         older=shown[-1].pk if len(found) > size else None,
     )
+
+
+def in_batches(rows: QuerySet[Any], size: int = 1000) -> Iterator[Any]:
+    """Yields all rows by descending id, without a cursor that stays open: each chunk of a response that streams may
+    come from another thread."""
+    batch = list(rows.order_by("-id")[:size])
+    while batch:
+        yield from batch
+        batch = list(rows.filter(id__lt=batch[-1].pk).order_by("-id")[:size])
 
 
 def _number(text: str | None) -> int | None:

@@ -8,6 +8,14 @@ REVIEW = "radiographs.review_radiograph"
 TRAIN = "registry.train_model"
 PROMOTE = "registry.promote_model"
 
+# What each of them lets people do, for the page that gives roles to people.
+SENTENCES = {
+    VIEW: "Sees data sets, training runs, models, promotions and the audit log.",
+    REVIEW: "Sees the X-rays of everyone, without their file names, and reviews the answers.",
+    TRAIN: "Makes data sets, starts training runs and compares models.",
+    PROMOTE: "Decides which model is live.",
+}
+
 DEFAULT_GROUPS = {
     "Reviewers": (REVIEW,),
     "Trainers": (VIEW, REVIEW, TRAIN, PROMOTE),

@@ -49,6 +49,7 @@ from ml.data import images, sandbox
 
 MAX_NAME = 200
 DAY = timedelta(days=1)
+VIEWED = "viewed"
 
 
 def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
@@ -256,6 +257,17 @@ class AccountDeleted(CallusError):
 
     status = 401
     message = "This account has been deleted, so the X-ray was not stored."
+
+
+def record_view(*, user: User, radiograph: Radiograph) -> None:
+    """Records in the audit log, once a day, that somebody looked at another person's X-ray."""
+    if radiograph.owner_id == user.id:
+        return
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    earlier = AuditEntry.objects.about(radiograph).filter(actor=user, action=VIEWED, created_at__gte=today)
+    if not earlier.exists():
+        owner = radiograph.owner.get_username()
+        AuditEntry.objects.record(actor=user, action=VIEWED, about=radiograph, owner=owner)
 
 
 def trash_radiograph(*, radiograph: Radiograph) -> None:

@@ -74,7 +74,7 @@ def record_review(
             action="reviewed",
             about=prediction.radiograph,
             finding=review.summary,
-            predicted=prediction.finding or prediction.class_name,
+            predicted=prediction.get_finding_display() or prediction.class_name,
             model_version=prediction.model_version.number,
         )
     return review

@@ -19,7 +19,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from classifier.core.admin import BaseAdmin, is_admin
+from classifier.core.admin import AuditedAdmin, BaseAdmin, is_admin
 
 
 def sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
@@ -76,8 +76,10 @@ class EmailAddressAdmin(BaseAdmin, account.EmailAddressAdmin):  # type: ignore[m
         return is_admin(request) and super().has_change_permission(request, obj)
 
 
-class GroupAdmin(BaseAdmin, auth.GroupAdmin):
+class GroupAdmin(AuditedAdmin, auth.GroupAdmin):
     """Groups hold permissions, so only admins change them."""
+
+    audited = ("name", "permissions")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return is_admin(request) and super().has_add_permission(request)

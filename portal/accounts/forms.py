@@ -3,13 +3,15 @@
 from typing import Any
 
 from allauth.account.forms import LoginForm, SignupForm
+from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from classifier.core.models import TAKEN, User
+from classifier.core.models import TAKEN, Site, User
 from portal.accounts.passwords import first_password_help_text
 
 
@@ -51,3 +53,23 @@ class FirstAdminForm(BaseUserCreationForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["password1"].help_text = first_password_help_text()
+
+
+class PeopleForm(forms.Form):
+    """Searches people."""
+
+    q = forms.CharField(label="Name or email", required=False, max_length=150, widget=forms.SearchInput())
+
+
+class PersonForm(forms.Form):
+    """The roles and the site of one person."""
+
+    roles = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    site = forms.ModelChoiceField(
+        Site.objects.order_by("name"),
+        required=False,
+        empty_label="None",
+        help_text="Reviewed X-rays of people at a site that allows it become training data.",
+    )

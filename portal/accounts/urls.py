@@ -8,5 +8,7 @@ urlpatterns = [
     path("account/tokens/<slug:token_key>/revoke/", views.revoke_token, name="revoke_token"),
     path("account/export/", views.export_own_data, name="export_account"),
     path("account/delete/", views.delete_own_account, name="delete_account"),
+    path("people/", views.people, name="people"),
+    path("people/<int:user_id>/", views.person, name="person"),
     path("first-admin/<str:token>/", views.first_admin, name="first_admin"),
 ]

@@ -1,9 +1,19 @@
-"""Account pages: profile and API tokens, the export and deletion of own data, and the first admin."""
+"""Account pages: profile and API tokens, the export and deletion of own data, and the first admin.
+
+For admins: the roles and sites of people.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.forms import Form
+from django.forms.boundfield import BoundWidget
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,9 +25,13 @@ from knox.settings import knox_settings
 
 from classifier.core.api.authentication import usable_tokens
 from classifier.core.errors import NotAllowedNow
+from classifier.core.models import User
+from classifier.core.pages import form_page
+from classifier.core.pagination import numbered_page
 from classifier.core.requests import UserRequest, signed_in
 from portal.accounts import first_admin as service
-from portal.accounts.forms import FirstAdminForm
+from portal.accounts.forms import FirstAdminForm, PeopleForm, PersonForm
+from portal.accounts.people import change_person, describe_role, search_people
 from portal.accounts.services import delete_account, export_account
 
 
@@ -106,3 +120,48 @@ def first_admin(request: HttpRequest, token: str) -> HttpResponse:
         raise Http404
     messages.success(request, "Your account is ready. Sign in to begin.")
     return redirect("account_login")
+
+
+@signed_in
+@never_cache
+@require_safe
+def people(request: UserRequest) -> HttpResponse:
+    _check_admin(request)
+    form = PeopleForm(request.GET)
+    found = search_people(form.cleaned_data["q"]) if form.is_valid() else User.objects.none()
+    context = {"form": form, **numbered_page(request, found, filters=form.fields)}
+    return render(request, "accounts/people.html", context, status=200 if form.is_valid() else 400)
+
+
+@signed_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def person(request: UserRequest, user_id: int) -> HttpResponse:
+    _check_admin(request)
+    found = get_object_or_404(User, id=user_id)
+
+    def make_form(data: Any = None, files: Any = None) -> PersonForm:
+        return PersonForm(data, initial={"roles": found.groups.all(), "site": found.site})
+
+    def done(_: None) -> HttpResponse:
+        messages.success(request, f"The changes to {found} have been saved.")
+        return redirect("people")
+
+    return form_page(
+        request,
+        make_form,
+        partial(change_person, admin=request.user, person=found),
+        done,
+        "accounts/person.html",
+        lambda form: {"person": found, "roles": [(box, describe_role(role)) for box, role in _roles(form)]},
+    )
+
+
+def _roles(form: Form) -> Iterator[tuple[BoundWidget, Group]]:
+    """Yields the check box of each role, and the role."""
+    return zip(form["roles"], form.fields["roles"].queryset, strict=True)  # type: ignore[attr-defined]
+
+
+def _check_admin(request: UserRequest) -> None:
+    if not request.user.is_superuser:
+        raise Http404

@@ -160,12 +160,13 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
         "comparison_id": compare(candidate, live).pk,
         "recalibration_id": Recalibration.objects.create(start_version=live).pk,
         "token_key": AuthToken.objects.create(user=owner)[0].token_key,
+        "user_id": owner.pk,
         **PLAIN,
     }
 
 
 def _nothing() -> Ids:
-    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id", "recalibration_id")
+    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id", "recalibration_id", "user_id")
     things = ("radiograph_id", "failed_id", "trashed_id", "prediction_id")
     return {
         **dict.fromkeys(rows, 7_000_000),

@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'audit entries',
+                'indexes': [models.Index(fields=['subject_id'], name='audit_entry_subject')],
             },
         ),
         migrations.CreateModel(

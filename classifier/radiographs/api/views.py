@@ -41,6 +41,7 @@ from classifier.radiographs.services import (
     check_one_file,
     predict_again,
     receive_radiograph,
+    record_view,
     trash_radiograph,
 )
 
@@ -107,6 +108,7 @@ class RadiographsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Radiograph]
     def image(self, request: Request, id: UUID) -> HttpResponseBase:
         """Returns the X-ray as a PNG: upright, without EXIF data and without DICOM header."""
         radiograph = self._visible(Radiograph.objects.all())
+        record_view(user=self.user, radiograph=radiograph)
         return self._picture(radiograph, radiograph.image, "image/png")
 
     @extend_schema(

@@ -7,12 +7,14 @@ from django.views.decorators.http import require_safe
 from classifier.core.pictures import picture
 from classifier.core.requests import UserRequest, signed_in
 from classifier.radiographs.models import Radiograph
+from classifier.radiographs.services import record_view
 
 
 @signed_in
 @require_safe
 def image(request: UserRequest, radiograph_id: UUID) -> HttpResponseBase:
     radiograph = _visible(request, radiograph_id)
+    record_view(user=request.user, radiograph=radiograph)
     name = f"{_stem(request, radiograph)}.png"
     return picture(request, radiograph.image.open, f"image-{radiograph.id}", name, "image/png")
 
