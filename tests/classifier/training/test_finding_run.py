@@ -26,7 +26,7 @@ from tests.conftest import xray
 from tests.data_sets import draw_distinct
 from tests.ml.recalibration import recognising_bundle
 from tests.people import api_client, signed_in
-from tests.retraining import CLASSES, ONE, answered, person, stored_dataset
+from tests.retraining import CLASSES, ONE, answered, confirm_as_second_person, person, stored_dataset
 from tests.retraining_rows import report
 
 # A data set's upload is removed when the transaction is through.
@@ -149,6 +149,7 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     comparison = Comparison.objects.get()
     assert (comparison.candidate, comparison.live, comparison.verdict) == (version, live, "")
     assert (comparison.finding["n"], comparison.finding["with_boxes"]) == (4, 2)
+    assert comparison.finding["dataset_version"] == comparison.dataset_version_id == dataset.pk
     assert set(comparison.finding["differences"]) == {
         *("auroc", "calibration_error", "missed", "false_alarms", "first_mark_in_a_box")
     }
@@ -157,7 +158,10 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     asked = as_tara.get("/models/2/promote/").content.decode()
     assert "it changes <strong>the finding</strong>" in asked
     assert "Finding, on 4 test X-rays" in asked
+    assert "There are too few test X-rays to say whether Model 2 is worse than Model 1" in asked
     as_tara.post("/models/2/promote/", {"reason": "It was trained on our X-rays."})
+    assert ModelVersion.objects.live() == live
+    confirm_as_second_person()
     assert ModelVersion.objects.live() == version
 
     alice = User.objects.create_user("alice")
