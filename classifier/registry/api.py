@@ -1,5 +1,7 @@
 """The API of model versions and promotions, read-only; see classifier.training.api for promoting."""
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -69,7 +71,9 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
         allow_null=True,
         help_text="The second person, if the promotion gate had an objection.",
     )
-    comparison = serializers.IntegerField(source="comparison_id", allow_null=True)
+    comparison = serializers.IntegerField(
+        source="comparison_id", allow_null=True, help_text="The comparison that the gate decided on."
+    )
     objection = NullableCharField(help_text="The objection of the promotion gate, if it had one.")
     reason = NullableCharField(help_text="The reason that was given.")
 
@@ -86,6 +90,11 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
             "reason",
             "created_at",
         ]
+
+
+def promotion_data(promotion: Promotion) -> dict[str, Any]:
+    """Returns the answer to a request that made a promotion."""
+    return dict(PromotionSerializer(Promotion.objects.with_comparison().get(pk=promotion.pk)).data)
 
 
 class PromotionRequestSerializer(serializers.ModelSerializer[PromotionRequest]):
@@ -161,4 +170,5 @@ class PromotionsViewSet(ListModelMixin, ViewSet[Promotion]):
 
     def get_queryset(self) -> PromotionQuerySet:
         related = Promotion.objects.select_related("model_version", "promoted_by", "confirmed_by")
-        return related.defer("model_version__report", "model_version__card").newest_first()
+        slim = related.defer("model_version__report", "model_version__card")
+        return slim.with_comparison().newest_first()

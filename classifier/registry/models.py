@@ -90,6 +90,10 @@ class PromotionQuerySet(models.QuerySet["Promotion"]):
     def newest_first(self) -> Self:
         return self.order_by("-id")
 
+    def with_comparison(self) -> Self:
+        """Annotates each promotion with `comparison_id`, the comparison that the gate decided on, or None."""
+        return self.annotate(comparison_id=Max("comparisons"))
+
     def before_live(self) -> "ModelVersion | None":
         """Returns the version that a rollback makes live, or None. Versions that were rolled back are skipped."""
         stack: list[ModelVersion] = []

@@ -143,7 +143,7 @@ class Judgement:
         ]
         if not known:
             return ""
-        return f"They were compared on the classes that both know: {' and '.join(known)}."
+        return f"They were compared on the classes that both know: {'; '.join(known)}."
 
 
 def missing_images(needed: Mapping[str, tuple[int, int]]) -> str:

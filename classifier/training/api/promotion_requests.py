@@ -10,7 +10,7 @@ from classifier.core.api.permissions import HasPermission
 from classifier.core.api.schema import errors
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import PROMOTE, VIEW
-from classifier.registry.api import PromotionRequestSerializer, PromotionSerializer
+from classifier.registry.api import PromotionRequestSerializer, PromotionSerializer, promotion_data
 from classifier.registry.models import PromotionRequest
 from classifier.training.promotions import confirm_promotion, decline_promotion
 
@@ -48,7 +48,7 @@ class PromotionRequestsViewSet(ListModelMixin, RetrieveModelMixin, ViewSet[Promo
     def confirm(self, request: Request, id: int) -> Response:
         """Makes the requested version live. The person who asked for it cannot confirm it (409)."""
         promotion = confirm_promotion(user=self.user, request=self.get_object())
-        return Response(PromotionSerializer(promotion).data, status=201)
+        return Response(promotion_data(promotion), status=201)
 
     @extend_schema(
         operation_id="promotion_request_decline",

@@ -14,7 +14,12 @@ from classifier.core.api.serializers import validate
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import PROMOTE, TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion
-from classifier.registry.api import DecisionSerializer, PromotionRequestSerializer, PromotionSerializer
+from classifier.registry.api import (
+    DecisionSerializer,
+    PromotionRequestSerializer,
+    PromotionSerializer,
+    promotion_data,
+)
 from classifier.registry.models import ModelVersion, Promotion, PromotionRequest
 from classifier.training.api.serializers import (
     ComparisonSerializer,
@@ -202,7 +207,7 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
             location = reverse("api_promotion_requests_detail", args=[result.pk])
             answer = PromotionRequestSerializer(result).data
             return Response(answer, status=202, headers={"Location": location})
-        return Response(PromotionSerializer(result).data, status=201)
+        return Response(promotion_data(result), status=201)
 
     @extend_schema(
         operation_id="model_version_compare",
@@ -231,4 +236,4 @@ class RollBackViewSet(ViewSet[Promotion]):
         Send `live`: without it, a request that is repeated rolls back twice.
         """
         promotion = roll_back(user=self.user, **_decision(request))
-        return Response(PromotionSerializer(promotion).data, status=201)
+        return Response(promotion_data(promotion), status=201)

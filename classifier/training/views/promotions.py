@@ -30,7 +30,7 @@ def overview(request: UserRequest) -> HttpResponse:
     related = Promotion.objects.select_related("model_version", "promoted_by", "confirmed_by")
     slim = related.defer("model_version__report", "model_version__card")
     context = {
-        **numbered_page(request, slim.newest_first()),
+        **numbered_page(request, slim.with_comparison().newest_first()),
         "before": Promotion.objects.before_live(),
         "waiting": _requests().waiting().newest_first(),
     }

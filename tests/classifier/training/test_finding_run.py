@@ -200,6 +200,11 @@ def test_a_run_of_the_kind_uses_the_images_with_a_kind_and_keeps_the_live_findin
     comparison = Comparison.objects.get()
     assert (comparison.state, comparison.error, comparison.finding) == ("succeeded", "", {})
     assert (comparison.num_images, comparison.result["n"]) == (30, 30)
+    assert (comparison.dataset_version, comparison.verdict) == (dataset, "too few")
+    refused = as_tara.post("/models/2/promote/", {"reason": ""})
+    assert refused.status_code == 409
+    assert "missing: 70 images and 30 groups" in refused.content.decode()
+    assert ModelVersion.objects.live() == live
 
 
 def test_a_data_set_with_too_few_x_rays_fails_the_run_with_the_numbers(

@@ -99,6 +99,7 @@ def test_a_second_person_confirms_on_the_page_and_both_stay_on_record(
 
     assert live() == candidate
     assert "by tara, confirmed by theo" in history
+    assert f'href="/comparisons/{candidate.comparisons.get().pk}/"' in history
     promotion = Promotion.objects.newest_first()[0]
     assert (promotion.promoted_by, promotion.confirmed_by, promotion.reason) == (tara, theo, REASON)
     assert promotion.objection == request.objection

@@ -266,6 +266,8 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
     )
     assert (made["promoted_by"], made["confirmed_by"]) == ("tara", "thea")
     assert as_tara.get(request).json()["promotion"] == made["id"]
+    assert made["comparison"] == as_tara.get(f"{API}/promotions/").json()["results"][0]["comparison"]
+    assert made["comparison"] == version.comparisons.get().pk
     assert [row["state"] for row in as_tara.get(f"{API}/promotion-requests/").json()["results"]] == [
         "confirmed"
     ]

@@ -158,9 +158,7 @@ def test_models_of_different_classes_are_compared_on_those_that_both_know(data, 
     assert facts["n"] == len(labels) - labels.count(renamed)
     assert set(facts["classes"]) == set(known) - {renamed}
     assert facts["disagreements"] == []
-    assert (
-        f"on the classes that both know: only A knows {renamed} and only B knows Stress." in facts["sentence"]
-    )
+    assert f"on the classes that both know: only A knows {renamed}; only B knows Stress." in facts["sentence"]
 
 
 def test_models_that_share_one_class_are_not_compared(data, tmp_path, capsys):
