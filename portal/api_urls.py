@@ -8,6 +8,7 @@ from classifier.datasets.api import DatasetVersionsViewSet
 from classifier.radiographs.api.views import PredictionBatchesViewSet, PredictionsViewSet, RadiographsViewSet
 from classifier.registry.api import ModelVersionsViewSet, PromotionsViewSet
 from classifier.reviews.api import ReviewsViewSet, WorklistViewSet
+from classifier.training.api.promotion_requests import PromotionRequestsViewSet
 from classifier.training.api.views import (
     CandidatesViewSet,
     ComparisonsViewSet,
@@ -35,6 +36,7 @@ router.register("model-versions", CandidatesViewSet, "api_candidates")
 router.register("comparisons", ComparisonsViewSet, "api_comparisons")
 router.register("recalibrations", RecalibrationsViewSet, "api_recalibrations")
 router.register("promotions", PromotionsViewSet, "api_promotions")
+router.register("promotion-requests", PromotionRequestsViewSet, "api_promotion_requests")
 router.register("promotions/roll-back", RollBackViewSet, "api_roll_back")
 router.register("audit-entries", AuditEntriesViewSet, "api_audit_entries")
 

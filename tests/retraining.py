@@ -15,16 +15,19 @@ from classifier.core.models import Site, User
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.radiographs.models import Prediction, Radiograph
-from classifier.registry.models import ModelVersion
+from classifier.registry.models import ModelVersion, Promotion, PromotionRequest
 from classifier.reviews.models import Review
 from classifier.reviews.services import record_review
 from classifier.training.models import Comparison, TrainingRun
+from classifier.training.promotions import promote_version
 from ml.classes import FRACTURE_CLASSES
 from ml.data.finding_labels import FindingLabels
 from ml.data.manifests import Item, Manifest
+from ml.evaluate.non_inferiority import Judgement
 from portal.accounts.services import create_default_groups
 from tests.client import png
 from tests.data_sets import draw_distinct
+from tests.people import signed_in
 
 CLASSES = list(FRACTURE_CLASSES)
 ONE, OTHER = CLASSES[:2]
@@ -152,8 +155,48 @@ def trained_version(dataset: DatasetVersion, **fields: Any) -> ModelVersion:
     return version
 
 
-def compared(candidate: ModelVersion, live: ModelVersion, verdict: str = "same", **fields: Any) -> Comparison:
+# By verdict, the interval of the difference and what is missing.
+INTERVALS: dict[str, tuple[float, float, str]] = {
+    "better": (0.01, 0.09, ""),
+    "not inferior": (-0.04, 0.06, ""),
+    "inconclusive": (-0.11, 0.02, ""),
+    "worse": (-0.2, -0.1, ""),
+    "guessing": (-0.04, 0.06, ""),
+    "too few": (-0.04, 0.06, "91 images and 51 groups"),
+}
+
+
+def judgement(verdict: str, *, check: bool = True, **fields: Any) -> Judgement:
+    """What ml says of the kind of fracture with this verdict, unless `fields` say otherwise."""
+    low, high, missing = INTERVALS[verdict]
+    value = (low + high) / 2
+    second = 0.05 if verdict == "guessing" else 0.31 + value
+    figures = {"first": second - value, "second": second, "value": value, "low": low, "high": high}
+    of_kind = {"figure": "balanced accuracy", "unit": "test images", "margin": 0.05, "chance": 0.1}
+    found = Judgement(**{**of_kind, **figures, "n": 132, "groups": 92, "missing": missing, **fields})
+    assert not check or found.verdict == verdict
+    return found
+
+
+def compared(
+    candidate: ModelVersion, live: ModelVersion, verdict: str = "not inferior", **fields: Any
+) -> Comparison:
     run = getattr(candidate, "training_run", None)
     dataset = run.dataset_version if run else ready_dataset()
-    wanted = {"state": "succeeded", "verdict": verdict, "num_images": 10, **fields}
+    result = {"judgement": judgement(verdict).to_json()} if verdict else {}
+    wanted = {"state": "succeeded", "verdict": verdict, "num_images": 132, "result": result, **fields}
     return Comparison.objects.create(candidate=candidate, live=live, dataset_version=dataset, **wanted)
+
+
+def promoted(user: User, version: ModelVersion, reason: str = "It is needed for this test.") -> Promotion:
+    """Makes a version live, with a second person if the gate objects."""
+    made = promote_version(user=user, version=version, reason=reason)
+    return made if isinstance(made, Promotion) else confirm_as_second_person()
+
+
+def confirm_as_second_person() -> Promotion:
+    """Another trainer confirms the request that waits."""
+    second = User.objects.filter(username="second").first() or person("second", "Trainers")
+    request = PromotionRequest.objects.waiting().get()
+    assert signed_in(second).post(f"/promotion-requests/{request.pk}/confirm/").status_code == 302
+    return Promotion.objects.get(request=request)

@@ -22,6 +22,7 @@ from tests.client import png
 from tests.data_sets import draw_distinct
 from tests.ml.drawings import BREAKS
 from tests.people import signed_in
+from tests.retraining import judgement
 
 CLASSES = list(FRACTURE_CLASSES)
 PATH = "Spiral Fracture/Train/07 & more.png"
@@ -118,7 +119,9 @@ def make_candidate(dataset: DatasetVersion | None = None, **fields: Any) -> Mode
     return version
 
 
-def compare(candidate: ModelVersion, live: ModelVersion, verdict: str = "same", **fields: Any) -> Comparison:
+def compare(
+    candidate: ModelVersion, live: ModelVersion, verdict: str = "not inferior", **fields: Any
+) -> Comparison:
     difference = {"value": -0.05, "low": -0.11, "high": 0.02, "n": 132, "groups": 92}
     made: dict[str, Any] = {
         "candidate": candidate,
@@ -129,6 +132,7 @@ def compare(candidate: ModelVersion, live: ModelVersion, verdict: str = "same", 
         "num_images": 132,
         "result": {
             "groups": 92,
+            "judgement": judgement(verdict).to_json(),
             "differences": {"balanced_accuracy": {"a": 0.31, "b": 0.26, **difference}},
             "mcnemar": {"only_a_right": 9, "only_b_right": 4, "p_value": 0.267},
             "per_class": {

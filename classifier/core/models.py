@@ -168,6 +168,7 @@ class Notification(models.Model):
         TRAINING_RUN = "training_run", "training run"
         COMPARISON = "comparison", "comparison"
         RECALIBRATION = "recalibration", "recalibration"
+        PROMOTION_REQUEST = "promotion_request", "promotion request"
 
     # db_index=False, because the index notification_newest starts with this column.
     user = models.ForeignKey(

@@ -1,5 +1,7 @@
 """The API of model versions and promotions, read-only; see classifier.training.api for promoting."""
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -14,7 +16,13 @@ from classifier.core.api.serializers import (
 )
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import VIEW
-from classifier.registry.models import ModelVersion, ModelVersionQuerySet, Promotion, PromotionQuerySet
+from classifier.registry.models import (
+    ModelVersion,
+    ModelVersionQuerySet,
+    Promotion,
+    PromotionQuerySet,
+    PromotionRequest,
+)
 
 
 class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
@@ -57,7 +65,15 @@ class OneModelVersionSerializer(ModelVersionSerializer):
 class PromotionSerializer(serializers.ModelSerializer[Promotion]):
     model_version = serializers.IntegerField(source="model_version.number")
     promoted_by = serializers.CharField(source="promoted_by.username", default=None, allow_null=True)
-    comparison = serializers.IntegerField(source="comparison_id", allow_null=True)
+    confirmed_by = serializers.CharField(
+        source="confirmed_by.username",
+        default=None,
+        allow_null=True,
+        help_text="The second person, if the promotion gate had an objection.",
+    )
+    comparison = serializers.IntegerField(
+        source="comparison_id", allow_null=True, help_text="The comparison that the gate decided on."
+    )
     objection = NullableCharField(help_text="The objection of the promotion gate, if it had one.")
     reason = NullableCharField(help_text="The reason that was given.")
 
@@ -68,11 +84,40 @@ class PromotionSerializer(serializers.ModelSerializer[Promotion]):
             "kind",
             "model_version",
             "promoted_by",
+            "confirmed_by",
             "comparison",
             "objection",
             "reason",
             "created_at",
         ]
+
+
+def promotion_data(promotion: Promotion) -> dict[str, Any]:
+    """Returns the answer to a request that made a promotion."""
+    return dict(PromotionSerializer(Promotion.objects.with_comparison().get(pk=promotion.pk)).data)
+
+
+class PromotionRequestSerializer(serializers.ModelSerializer[PromotionRequest]):
+    model_version = serializers.IntegerField(source="model_version.number")
+    live = serializers.IntegerField(
+        source="live.number", help_text="The version that was live when it was requested."
+    )
+    requested_by = serializers.CharField(source="requested_by.username")
+    decided_by = serializers.CharField(
+        source="decided_by.username",
+        default=None,
+        allow_null=True,
+        help_text="Who confirmed, declined or withdrew it.",
+    )
+    lapsed_because = NullableCharField()
+    promotion = serializers.IntegerField(source="promotion_id", allow_null=True)
+
+    class Meta:
+        model = PromotionRequest
+        fields = [
+            "id", "state", "model_version", "live", "requested_by", "objection", "reason", "decided_by", "decided_at",
+            "lapsed_because", "promotion", "created_at",
+        ]  # fmt: skip
 
 
 class DecisionSerializer(StrictSerializer):
@@ -124,5 +169,6 @@ class PromotionsViewSet(ListModelMixin, ViewSet[Promotion]):
     needs = {"list": VIEW}
 
     def get_queryset(self) -> PromotionQuerySet:
-        related = Promotion.objects.select_related("model_version", "promoted_by")
-        return related.defer("model_version__report", "model_version__card").newest_first()
+        related = Promotion.objects.select_related("model_version", "promoted_by", "confirmed_by")
+        slim = related.defer("model_version__report", "model_version__card")
+        return slim.with_comparison().newest_first()

@@ -1,4 +1,4 @@
-"""Model versions and promotions."""
+"""Model versions, promotions and requests for promotions."""
 
 from typing import Any, Self
 
@@ -90,6 +90,10 @@ class PromotionQuerySet(models.QuerySet["Promotion"]):
     def newest_first(self) -> Self:
         return self.order_by("-id")
 
+    def with_comparison(self) -> Self:
+        """Annotates each promotion with `comparison_id`, the comparison that the gate decided on, or None."""
+        return self.annotate(comparison_id=Max("comparisons"))
+
     def before_live(self) -> "ModelVersion | None":
         """Returns the version that a rollback makes live, or None. Versions that were rolled back are skipped."""
         stack: list[ModelVersion] = []
@@ -114,8 +118,11 @@ class Promotion(models.Model):
     promoted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
-    # The objection of the promotion gate, if the version was promoted despite it.
-    objection = models.CharField(max_length=500, blank=True)
+    # The objection of the promotion gate, and the second person who confirmed the promotion despite it.
+    objection = models.TextField(blank=True)
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -123,3 +130,61 @@ class Promotion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_version} live from {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class PromotionRequestQuerySet(models.QuerySet["PromotionRequest"]):
+    """Selects requests for promotions."""
+
+    def waiting(self) -> Self:
+        """Filters requests that wait for a second person."""
+        return self.filter(state=PromotionRequest.State.WAITING)
+
+    def newest_first(self) -> Self:
+        return self.order_by("-id")
+
+
+class PromotionRequest(models.Model):
+    """A row asks a second person to confirm the promotion of a version to which the promotion gate objects.
+
+    States: waiting -> confirmed | declined | withdrawn | lapsed. It lapses when another version becomes live.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting for a second person"
+        CONFIRMED = "confirmed", "confirmed"
+        DECLINED = "declined", "declined"
+        WITHDRAWN = "withdrawn", "withdrawn"
+        LAPSED = "lapsed", "lapsed"
+
+    model_version = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, related_name="promotion_requests"
+    )
+    # The version that was live when it was requested.
+    live = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    objection = models.TextField()
+    reason = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    # Who confirmed, declined or withdrew it; None if it lapsed.
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True)
+    # Why it lapsed, in a sentence.
+    lapsed_because = models.CharField(max_length=300, blank=True)
+    promotion = models.OneToOneField(Promotion, null=True, on_delete=models.PROTECT, related_name="request")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PromotionRequestQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model_version"],
+                condition=Q(state="waiting"),
+                name="one_waiting_promotion_request",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Promotion request {self.pk}"

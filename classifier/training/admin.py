@@ -10,7 +10,8 @@ from classifier.core.admin import ReadOnlyAdmin
 from classifier.registry.admin import ModelVersionAdmin
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison, Recalibration, RetrainingSchedule, TrainingRun
-from classifier.training.services import cancel_training, promote_version, request_comparison
+from classifier.training.promotions import promote_version
+from classifier.training.services import cancel_training, request_comparison
 
 # Columns of model versions that lists do not show.
 LONG = ("report", "card")
@@ -83,7 +84,7 @@ class ModelVersionWithActionsAdmin(ModelVersionAdmin):
 
     @admin.action(description="Promote (one version)", permissions=["promote"])
     def promote(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
-        """Promotes a version that the gate accepts. Others need a reason, which only the portal's page asks for."""
+        """Promotes a version that the gate accepts. Others need a second person, whom only the portal's page asks."""
         if len(queryset) != 1:
             self.message_user(request, "Choose one model version to promote.", messages.ERROR)
             return

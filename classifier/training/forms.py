@@ -14,6 +14,7 @@ from classifier.training.models import (
     RetrainingSchedule,
     TrainingRun,
 )
+from classifier.training.promotions import REASON_RULE
 from ml.networks.finding_recipes import RETRAINING_RECIPES, FindingRecipe
 from ml.networks.recipes import DEFAULT_RECIPE, MIN_CALIBRATION_IMAGES, RECIPES, Recipe
 
@@ -115,7 +116,7 @@ class ScheduleForm(forms.Form):
     recipe = forms.ChoiceField(label="Recipe", choices=_recipes, required=False)
 
 
-class PromotionForm(forms.Form):
+class RollBackForm(forms.Form):
     reason = forms.CharField(
         label="Reason",
         required=False,
@@ -124,8 +125,16 @@ class PromotionForm(forms.Form):
         help_text="Shown with your name on the Promotions page.",
     )
 
+
+class PromotionForm(RollBackForm):
+    """Asks for a reason if the gate objects; promote_version checks it."""
+
     def __init__(self, *args: Any, is_reason_needed: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # What the browser asks for; whether it is needed is settled by the gate when it is sent.
         if is_reason_needed:
-            self.fields["reason"].widget.attrs["required"] = True
+            field = self.fields["reason"]
+            field.widget.attrs["required"] = True
+            field.help_text = (
+                f"Write {REASON_RULE}. The second person and the Promotions page show it with your name."
+            )

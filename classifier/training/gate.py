@@ -1,19 +1,20 @@
 """The promotion gate: what speaks against making a candidate the live model.
 
-services.promote_version refuses a candidate with an objection unless a reason is given.
+promotions.promote_version asks a second person to confirm the promotion of a candidate with an objection.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from classifier.registry.models import ModelVersion
-from classifier.training.models import BeforeAndAfter, Comparison, Recalibration
+from classifier.training.finding_figures import BeforeAndAfter
+from classifier.training.models import Comparison, Recalibration
 from ml.serve.bundle import FINDING
 
-# Figures of a finding that must not become worse at all, and those that must not beyond chance, in words.
+# Figures of a finding that must not become worse at all, and those that must not beyond chance, in words. The AUROC
+# must not become worse by the margin of ml.evaluate.non_inferiority.
 WORSE = {"calibration_error": "a larger calibration error", "missed": "more missed fractures"}
 SIGNIFICANTLY_WORSE = {
-    "auroc": "a significantly lower AUROC",
     "false_alarms": "significantly more false alarms",
     "first_mark_in_a_box": "significantly fewer first marks in a box",
 }
@@ -25,7 +26,8 @@ class GateResult:
 
     Attributes:
         comparison: the newest comparison of the candidate with the live model.
-        objection: why the candidate should not be promoted. If it is not empty, promoting requires a written reason.
+        objection: why the candidate should not be promoted. If it is not empty, promoting requires a written reason and
+            a second person.
         recalibration: the recalibration that made the candidate from the live model. Their networks are the same, so
             there is no comparison.
     """
@@ -92,6 +94,9 @@ def _objection_to_finding(candidate: ModelVersion, live: ModelVersion, compariso
 def _objection_to_retraining(candidate: ModelVersion, live: ModelVersion, comparison: Comparison) -> str:
     objections = _worse_figures(comparison.finding_figures, WORSE, SIGNIFICANTLY_WORSE)
     found = []
+    judgement = comparison.finding_judgement
+    if judgement is not None and not judgement.passes:
+        found.append(f"Finding: {comparison.sentence_on(judgement)}")
     if objections:
         found.append(
             f"On {comparison.finding['n']} test X-rays, {candidate} has {_join(objections)} than {live}."
@@ -108,8 +113,9 @@ def _objection(candidate: ModelVersion, live: ModelVersion, comparison: Comparis
         return f"The comparison of {candidate} with {live} is not finished."
     if comparison.state != Comparison.State.SUCCEEDED:
         return f"{candidate} could not be compared with {live}: {comparison.error}"
-    if comparison.verdict == Comparison.Verdict.WORSE:
-        return f"{candidate} is significantly worse than {live} on {comparison.num_images} test images."
+    judgement = comparison.kind_judgement
+    if judgement is not None and not judgement.passes:
+        return f"Kind of fracture: {comparison.sentence_on(judgement)}"
     if not comparison.is_origin_known and not hasattr(candidate, "training_run"):
         return f"It is unknown whether {candidate} was trained on the images that it was tested on."
     return ""

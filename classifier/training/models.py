@@ -1,6 +1,5 @@
 """Training runs, comparisons, recalibrations and the retraining schedule."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,8 @@ from classifier.core.notifications import notify
 from classifier.core.queued_work import MAX_ATTEMPTS, QueuedWork, QueuedWorkQuerySet
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion, Promotion
+from classifier.training.finding_figures import FINDING_FIGURES, BeforeAndAfter, before_and_after
+from ml.evaluate.non_inferiority import Judgement
 from ml.networks.finding_recipes import RETRAINING_RECIPES
 
 MAX_EPOCHS = 500
@@ -124,65 +125,6 @@ class TrainingRun(QueuedWork):
         return curves
 
 
-@dataclass(frozen=True)
-class BeforeAndAfter:
-    """A figure of a finding before and after a change of it. Estimates have "value", "low" and "high".
-
-    Attributes:
-        name: name of the figure in the differences of a result.
-        title: name of the figure on pages.
-        before: estimate with the old finding.
-        after: estimate with the new finding. That of a recalibration is cross-fitted by group.
-        difference: estimate of the paired difference, after minus before.
-        is_higher_better: whether a higher figure is better.
-    """
-
-    name: str
-    title: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    difference: dict[str, Any]
-    is_higher_better: bool = False
-
-    @property
-    def is_worse(self) -> bool:
-        """Returns whether the figure is worse after, at the precision that pages show."""
-        if self.before["value"] is None or self.after["value"] is None:
-            return False
-        before, after = round(self.before["value"], 3), round(self.after["value"], 3)
-        return bool(after < before if self.is_higher_better else after > before)
-
-    @property
-    def is_significantly_worse(self) -> bool:
-        """Returns whether the 95% interval of the difference is on the worse side of 0."""
-        low, high = self.difference["low"], self.difference["high"]
-        if low is None or high is None:
-            return False
-        return bool(high < 0 if self.is_higher_better else low > 0)
-
-
-# Figures of a finding: name in the differences, title on pages, name in the figures, whether higher is better.
-FINDING_FIGURES = (
-    ("auroc", "AUROC", "auroc", True),
-    ("calibration_error", "Calibration error", "calibration_error", False),
-    ("missed", "Missed fractures", "no_fracture_seen_among_fractured", False),
-    ("false_alarms", "False alarms", "fracture_seen_among_unfractured", False),
-    ("first_mark_in_a_box", "First mark in a box", "first_mark_in_a_box", True),
-)
-
-
-def _before_and_after(result: dict[str, Any], *names: str) -> list[BeforeAndAfter]:
-    """Lists these figures of a result of ml, with "before", "after" and "differences"; empty without one."""
-    if "differences" not in result:
-        return []
-    before, after = result["before"]["all"], result["after"]["all"]
-    return [
-        BeforeAndAfter(name, title, before[key], after[key], result["differences"][name], is_higher_better)
-        for name, title, key, is_higher_better in FINDING_FIGURES
-        if name in names
-    ]
-
-
 class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):
     """Selects comparisons."""
 
@@ -199,9 +141,14 @@ class Comparison(QueuedWork):
     """
 
     class Verdict(models.TextChoices):
+        """The verdicts of ml.evaluate.non_inferiority."""
+
         BETTER = "better", "significantly better"
-        SAME = "same", "no significant difference"
+        NOT_INFERIOR = "not inferior", "not worse by more than the margin"
+        INCONCLUSIVE = "inconclusive", "not shown to be within the margin"
         WORSE = "worse", "significantly worse"
+        GUESSING = "guessing", "no better than guessing"
+        TOO_FEW = "too few", "too few test images to say"
 
     queue = "train"
 
@@ -209,7 +156,10 @@ class Comparison(QueuedWork):
     promotions = models.ManyToManyField(Promotion, related_name="comparisons")
     candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comparisons")
     live = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
-    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="comparisons")
+    # The largest frozen test set that both can be judged on; None until a worker has chosen it.
+    dataset_version = models.ForeignKey(
+        DatasetVersion, null=True, on_delete=models.PROTECT, related_name="comparisons"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -223,11 +173,11 @@ class Comparison(QueuedWork):
     num_left_out = models.PositiveIntegerField(default=0)
     # False if the training images of one of the two models are unknown.
     is_origin_known = models.BooleanField(default=True)
-    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     # Output of `python -m ml compare --json`: a is the live model, b the candidate. Empty if the kind is the same.
     result = models.JSONField(default=dict)
-    # Output of `python -m ml compare-finding`: before is the live model, after the candidate; or {"error": sentence} if
-    # the findings could not be compared. Empty if the finding is the same.
+    # Output of `python -m ml compare-finding`: before is the live model, after the candidate, and "dataset_version" has
+    # the test X-rays; or {"error": sentence} if the findings could not be compared. Empty if the finding is the same.
     finding = models.JSONField(default=dict)
 
     objects = ComparisonQuerySet.as_manager()
@@ -235,9 +185,7 @@ class Comparison(QueuedWork):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["candidate", "live", "dataset_version"],
-                condition=UNFINISHED,
-                name="one_unfinished_comparison",
+                fields=["candidate", "live"], condition=UNFINISHED, name="one_unfinished_comparison"
             )
         ]
 
@@ -247,23 +195,30 @@ class Comparison(QueuedWork):
     @property
     def finding_figures(self) -> list[BeforeAndAfter]:
         """Lists the figures of the two findings on the test X-rays; empty if they were not compared."""
-        return _before_and_after(self.finding, *(name for name, *_ in FINDING_FIGURES))
+        return before_and_after(self.finding, *(name for name, *_ in FINDING_FIGURES))
+
+    @property
+    def kind_judgement(self) -> Judgement | None:
+        """Returns the judgement on the kind of fracture; None if it was not compared."""
+        return Judgement.from_json(self.result["judgement"]) if self.result else None
+
+    @property
+    def finding_judgement(self) -> Judgement | None:
+        """Returns the judgement on the finding; None if it was not compared."""
+        return Judgement.from_json(self.finding["judgement"]) if self.finding_figures else None
+
+    def sentence_on(self, judgement: Judgement) -> str:
+        """Returns the verdict with its figures, and how large a difference could be seen."""
+        return judgement.sentence(str(self.live), str(self.candidate))
 
     @property
     def outcome(self) -> str:
         """Returns the outcome for each compared part in words."""
-        parts = []
-        if self.verdict:
-            parts.append(f"kind of fracture: {self.get_verdict_display()}, n = {self.num_images} test images")
-        if self.finding_figures:
-            auroc = self.finding_figures[0]
-            parts.append(
-                f"finding: AUROC {auroc.after['value']:.3f} compared with {auroc.before['value']:.3f}, "
-                f"n = {self.finding['n']} test X-rays"
-            )
-        elif self.finding:
-            parts.append("finding: could not be compared")
-        return "; ".join(parts)
+        judged = (("Kind of fracture", self.kind_judgement), ("Finding", self.finding_judgement))
+        parts = [f"{part}: {self.sentence_on(judgement)}" for part, judgement in judged if judgement]
+        if self.finding and not self.finding_figures:
+            parts.append("Finding: it could not be compared.")
+        return " ".join(parts)
 
     def conclude(self, state: str, error: str = "") -> None:
         self.report(f"{self}: the comparison failed. {error}")
@@ -346,7 +301,7 @@ class Recalibration(QueuedWork):
     @property
     def figures(self) -> list[BeforeAndAfter]:
         """Lists the figures before and after; empty while there is no result."""
-        return _before_and_after(self.result, "calibration_error", "missed", "false_alarms")
+        return before_and_after(self.result, "calibration_error", "missed", "false_alarms")
 
 
 MAX_REVIEWS = 1_000_000

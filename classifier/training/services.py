@@ -1,4 +1,4 @@
-"""Requests training runs, comparisons and recalibrations, cancels runs, promotes, rolls back, and sets the schedule."""
+"""Requests training runs, comparisons and recalibrations, cancels runs, and sets the schedule."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,8 @@ from classifier.core.broker_messages import send_on_commit
 from classifier.core.errors import CallusError, ModelUnavailable, NotAllowedNow
 from classifier.core.models import AuditEntry, User
 from classifier.datasets.models import DatasetVersion
-from classifier.registry.models import ModelVersion, Promotion
+from classifier.registry.models import ModelVersion
 from classifier.reviews.models import Review
-from classifier.training import gate
 from classifier.training.models import (
     MAX_BATCH_SIZE,
     MAX_EPOCHS,
@@ -179,12 +178,10 @@ def cancel_training(*, user: User, run: TrainingRun) -> None:
         AuditEntry.objects.record(actor=user, action="training canceled", about=run)
 
 
-def request_comparison(
-    *, user: User, candidate: ModelVersion, dataset_version: DatasetVersion | None = None
-) -> Comparison:
-    """Ask for a comparison with the live model, on the test images of the candidate's data set version.
+def request_comparison(*, user: User, candidate: ModelVersion) -> Comparison:
+    """Ask for a comparison with the live model, on the largest frozen test set that both can be judged on.
 
-    A model that was not trained here is measured on the newest version. One that is under way is not started twice.
+    One that is under way is not started twice.
 
     Raises:
         NotAllowedNow, ModelUnavailable: with a sentence for the person.
@@ -194,23 +191,15 @@ def request_comparison(
         raise ModelUnavailable()
     if candidate == live:
         raise NotAllowedNow(f"{candidate} is live; there is nothing to compare it with.")
-    run = getattr(candidate, "training_run", None)
-    dataset = dataset_version or (run.dataset_version if run else DatasetVersion.objects.newest())
-    if dataset is None or dataset.state != DatasetVersion.State.SUCCEEDED:
+    if not DatasetVersion.objects.succeeded().exists():
         raise NotAllowedNow("There is no data set with test images for the comparison. Create one first.")
-    under_way = Comparison.objects.unfinished().filter(
-        candidate=candidate, live=live, dataset_version=dataset
-    )
+    under_way = Comparison.objects.unfinished().filter(candidate=candidate, live=live)
     if known := under_way.first():
         return known
     try:
         with transaction.atomic():
-            comparison = Comparison.objects.create(
-                candidate=candidate, live=live, dataset_version=dataset, created_by=user
-            )
-            AuditEntry.objects.record(
-                actor=user, action="comparison requested", about=comparison, data_set=dataset.pk
-            )
+            comparison = Comparison.objects.create(candidate=candidate, live=live, created_by=user)
+            AuditEntry.objects.record(actor=user, action="comparison requested", about=comparison)
             send_on_commit(compare, comparison.pk)
     except IntegrityError:
         # Another request was first.
@@ -255,91 +244,6 @@ def request_recalibration(*, user: User) -> Recalibration:
             return known
         raise
     return recalibration
-
-
-class PromotionRefused(CallusError):
-    status = 409
-    message = "This model cannot be promoted."
-
-
-def promote_version(*, user: User, version: ModelVersion, reason: str = "", seen_live: str = "") -> Promotion:
-    """Make a version live: it answers what is uploaded from now on. What is under way keeps its version.
-
-    Args:
-        seen_live: the number of the version that was live when the person decided, where this is known.
-
-    Raises:
-        PromotionRefused: something speaks against it, and no reason is written. Both are kept.
-        NotAllowedNow: it is live already, or another version than `seen_live` is.
-    """
-    reason = reason.strip()
-    with transaction.atomic():
-        lock_promotions()
-        live = ModelVersion.objects.live()
-        _check_still_live(live, seen_live)
-        if version == live:
-            raise NotAllowedNow(f"{version} is live already.")
-        result = gate.check(version, live)
-        if result.objection and not reason:
-            raise PromotionRefused(
-                f"{result.objection} To promote it anyway, give a reason. The reason is recorded."
-            )
-        promotion = Promotion.objects.create(
-            kind=Promotion.Kind.PROMOTE,
-            model_version=version,
-            promoted_by=user,
-            objection=result.objection[:500],
-            reason=reason,
-        )
-        if result.comparison is not None:
-            result.comparison.promotions.add(promotion)
-        AuditEntry.objects.record(
-            actor=user,
-            action="promoted",
-            about=version,
-            before=live.number if live else None,
-            objection=result.objection,
-            reason=reason,
-        )
-    return promotion
-
-
-def lock_promotions() -> None:
-    """Of two people who change the live model at once, the second sees what the first did."""
-    Promotion.objects.select_for_update().order_by("id").first()
-
-
-def _check_still_live(live: ModelVersion | None, seen_live: str) -> None:
-    """Raises: NotAllowedNow: someone has changed the live model since the person saw which one it is."""
-    if live is not None and seen_live not in ("", str(live.number)):
-        raise NotAllowedNow(
-            f"{live} has become live in the meantime, so nothing was changed. See what would change now."
-        )
-
-
-def roll_back(*, user: User, reason: str = "", seen_live: str = "") -> Promotion:
-    """Make the version live again that was live before. It was judged when it was promoted, so no gate asks.
-
-    Args:
-        seen_live: the number of the version that was live when the person decided, where this is known. Two people
-            who roll back the same version at once would otherwise go back twice.
-
-    Raises:
-        NotAllowedNow: no other version was live before, or another version than `seen_live` is live.
-    """
-    with transaction.atomic():
-        lock_promotions()
-        live, before = ModelVersion.objects.live(), Promotion.objects.before_live()
-        _check_still_live(live, seen_live)
-        if live is None or before is None:
-            raise NotAllowedNow("No other model was live before this one.")
-        promotion = Promotion.objects.create(
-            kind=Promotion.Kind.ROLL_BACK, model_version=before, promoted_by=user, reason=reason.strip()
-        )
-        AuditEntry.objects.record(
-            actor=user, action="rolled back", about=before, before=live.number, reason=reason.strip()
-        )
-    return promotion
 
 
 class ScheduleRefused(CallusError):

@@ -1,7 +1,7 @@
-"""Compare two models on the same frozen test images: is B better than A?
+"""Compare two models on the same frozen test images: is B worse than A by more than a margin?
 
 A and B are bundles, or answers.npz files that `evaluate` wrote. The manifest says which test images count;
-without it, those of the answers do.
+without it, those of the answers do. Models with different classes are compared on the classes that both know.
 """
 
 from __future__ import annotations
@@ -26,25 +26,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ml.data.manifests import DatasetRefused, Manifest
+    from ml.data.manifests import DatasetRefused, Manifest, shared_classes
     from ml.evaluate.answers import Answers, predict_test_images
     from ml.evaluate.comparison import compare
     from ml.reports.comparison import comparison_text
-    from ml.serve.bundle import BundleError, open_bundle
+    from ml.serve.bundle import Bundle, BundleError, open_bundle
 
-    def answers_of(path: Path) -> Answers:
+    def source(path: Path) -> Bundle | Answers:
         if not path.is_dir():
-            answers = Answers.load(path)
-            return answers.select(manifest.subset("test")) if manifest else answers
-        if manifest is None or options.images is None:
+            return Answers.load(path)
+        if options.manifest is None or options.images is None:
             raise DatasetRefused(f"{path} is a bundle: give the manifest and --images to predict with it.")
-        return predict_test_images(open_bundle(path), manifest)
+        return open_bundle(path)
+
+    def answers_of(model: Bundle | Answers) -> Answers:
+        if isinstance(model, Bundle):
+            assert manifest is not None  # noqa: S101 - source() refuses a bundle without it
+            return predict_test_images(model, manifest)
+        return model.select(manifest.subset("test")) if manifest else model
 
     try:
+        models = [source(options.a), source(options.b)]
+        classes = shared_classes(models[0].classes, models[1].classes)
         manifest = None
         if options.manifest:
-            manifest = Manifest.read(options.manifest, options.images or Path()).with_kinds()
-        facts = compare(answers_of(options.a), answers_of(options.b))
+            manifest = (
+                Manifest.read(options.manifest, options.images or Path()).with_kinds().of_classes(classes)
+            )
+        facts = compare(*map(answers_of, models))
     except (BundleError, DatasetRefused, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
 """Compare the findings of two models on the test X-rays of a manifest.
 
-Writes JSON with the figures of A ("before") and of B ("after"), and their paired differences. Groups with an X-ray that
+Writes JSON with the figures of A ("before") and of B ("after"), their paired differences, and whether B is worse than A
+by more than a margin ("judgement"). Groups with an X-ray that
 one of the models was trained or calibrated on are left out.
 """
 

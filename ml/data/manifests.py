@@ -8,7 +8,7 @@ import io
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -139,6 +139,10 @@ class Manifest:
             raise DatasetRefused("This data set has no images with a kind of fracture.")
         return Manifest.of(self.root, items)
 
+    def of_classes(self, classes: Collection[str]) -> Manifest:
+        """Returns the manifest of the images of these classes."""
+        return Manifest.of(self.root, [item for item in self.items if item.label in classes])
+
     def subset(self, split: Split) -> list[Item]:
         """Returns the items of one split, ordered by path."""
         return [item for item in self.items if item.split == split]
@@ -162,6 +166,19 @@ class Manifest:
                 row += item.finding.row() if item.finding else [""] * len(finding_labels.COLUMNS)
             writer.writerow(row)
         return buffer.getvalue()
+
+
+def shared_classes(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Returns the classes that two models share, in the order of the first.
+
+    Raises:
+        DatasetRefused: they share fewer than two, so neither could be wrong.
+    """
+    shared = [name for name in first if name in second]
+    if len(shared) < 2:
+        names = f"only {shared[0]!r}" if shared else "no class"
+        raise DatasetRefused(f"The models cannot be compared: they share {names}.")
+    return shared
 
 
 def _parse_row(row: list[str], num_columns: int, where: str) -> Item:

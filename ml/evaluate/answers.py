@@ -109,6 +109,25 @@ class Answers:
             milliseconds=self.milliseconds[rows],
         )
 
+    def restricted_to(self, classes: Sequence[str]) -> Answers:
+        """Returns the answers for the images of these classes, with probabilities among these that sum to 1.
+
+        An image for which the model gives none of these classes a probability gets equal ones.
+        """
+        if list(classes) == self.classes:
+            return self
+        kept = self.select([item for item in self.items if item.label in classes])
+        columns = [self.classes.index(name) for name in classes]
+        chosen = kept.probabilities[:, columns]
+        total = chosen.sum(axis=1, keepdims=True)
+        equal = np.full_like(chosen, 1 / len(classes))
+        return replace(
+            kept,
+            card={**self.card, "classes": list(classes)},
+            probabilities=np.divide(chosen, total, out=equal, where=total > 0),
+            sets=kept.sets[:, columns],
+        )
+
     def save(self, path: Path) -> None:
         """Writes the answers to a NumPy archive, which `load` reads.
 

@@ -5,27 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.data.manifests import DatasetRefused, Manifest
+from ml.data.manifests import DatasetRefused, Manifest, shared_classes
 from ml.evaluate import metrics
 from ml.evaluate.answers import Answers
 from ml.evaluate.evaluation import plain
-
-Verdict = Literal["better", "worse", "no difference shown"]
+from ml.evaluate.non_inferiority import KIND_MARGIN, MIN_GROUPS, MIN_IMAGES, Judgement, missing_images
 
 
 def compare(first: Answers, second: Answers) -> dict[str, Any]:
     """Compares the answers of two models; differences are second minus first.
 
     Intervals are those of a paired bootstrap: each resample holds the same groups for both models.
-    McNemar's test takes images as independent. The verdict depends on the 95 % intervals of two
-    differences. It is "worse" if balanced accuracy is lower or negative log-likelihood higher beyond
-    chance, because overconfident probabilities mislead even where the named classes are right; "better"
-    if balanced accuracy is higher beyond chance and the verdict is not "worse".
+    McNemar's test takes images as independent.
+
+    Models with different classes are compared on the images of the classes that they share, with the
+    probabilities of these classes, which are made to sum to 1.
+
+    The verdict is on balanced accuracy and not on accuracy, because the classes are unequally frequent and
+    each of them matters: a model could win accuracy by naming the frequent ones. The candidate passes only
+    if the lower bound of the interval lies above minus KIND_MARGIN. It is called worse as well if its
+    negative log-likelihood is higher beyond chance, because overconfident probabilities mislead even where
+    the named classes are right.
 
     Args:
         first: the answers of model A.
@@ -35,11 +40,14 @@ def compare(first: Answers, second: Answers) -> dict[str, Any]:
         JSON data; each difference is {"a", "b", "value", "low", "high", "n", "groups"}.
 
     Raises:
-        DatasetRefused: the models have different classes, or the answers are not for the same images.
+        DatasetRefused: the models share fewer than two classes or no image of these, or the answers are
+            not for the same images.
     """
-    if set(first.classes) != set(second.classes):
-        odd = sorted(set(first.classes) ^ set(second.classes))
-        raise DatasetRefused(f"The two models have different classes: only one of them knows {odd[0]!r}.")
+    classes = shared_classes(first.classes, second.classes)
+    only_in = [sorted({*one.classes} - {*classes}) for one in (first, second)]
+    first, second = first.restricted_to(classes), second.restricted_to(classes)
+    if not first.items:
+        raise DatasetRefused("The models cannot be compared: no test image shows a class that both know.")
     if first.items != second.items:
         raise DatasetRefused("The two models did not answer for the same images.")
     right_first, right_second = first.predicted == first.labels, second.predicted == second.labels
@@ -48,17 +56,18 @@ def compare(first: Answers, second: Answers) -> dict[str, Any]:
         int(np.sum(right_second & ~right_first)),
     )
     differences = _differences(first, second)
-    verdict = _verdict(differences["balanced_accuracy"], differences["negative_log_likelihood"])
+    judgement = _judge(differences, classes, only_in)
     return {
         "format": "callus-comparison",
-        "version": 1,
+        "version": 2,
         "a": {"checksum": first.checksum, "trained_on": first.num_trained_on},
         "b": {"checksum": second.checksum, "trained_on": second.num_trained_on},
         "manifest_checksum": Manifest.of(Path(), first.items).checksum(),
         "n": len(first.items),
         "groups": len(set(first.groups)),
-        "verdict": verdict,
-        "sentence": _sentence(verdict, differences, first, second),
+        "classes": classes,
+        "judgement": judgement.to_json(),
+        "sentence": judgement.sentence("A", "B") + _trained_on(first, second),
         "differences": differences,
         "mcnemar": {
             "only_a_right": only_first,
@@ -91,37 +100,33 @@ def _differences(first: Answers, second: Answers) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _verdict(balanced_accuracy: dict[str, Any], negative_log_likelihood: dict[str, Any]) -> Verdict:
-    if balanced_accuracy["high"] < 0 or negative_log_likelihood["low"] > 0:
-        return "worse"
-    return "better" if balanced_accuracy["low"] > 0 else "no difference shown"
-
-
-def _sentence(
-    verdict: Verdict, differences: dict[str, dict[str, Any]], first: Answers, second: Answers
-) -> str:
+def _judge(differences: dict[str, dict[str, Any]], classes: list[str], only_in: list[list[str]]) -> Judgement:
     figure = differences["balanced_accuracy"]
-    numbers = f"{_in_numbers('balanced accuracy', figure)}; {figure['n']} images in {figure['groups']} groups"
-    doubt = differences["negative_log_likelihood"]
-    if doubt["low"] > 0:
-        numbers += (
-            f". Its confidences are worse beyond chance: {_in_numbers('negative log-likelihood', doubt)}"
-        )
-    text = {
-        "better": f"B is better than A beyond chance: {numbers}.",
-        "worse": f"B is worse than A beyond chance: {numbers}.",
-        "no difference shown": f"No difference between A and B is shown: {numbers}.",
-    }[verdict]
-    for name, answers in (("A", first), ("B", second)):
-        if answers.num_trained_on:
-            text += f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too high."
-    return text
+    enough = {"images": (figure["n"], MIN_IMAGES), "groups": (figure["groups"], MIN_GROUPS)}
+    return Judgement(
+        figure="balanced accuracy",
+        unit="test images",
+        first=figure["a"],
+        second=figure["b"],
+        value=figure["value"],
+        low=figure["low"],
+        high=figure["high"],
+        margin=KIND_MARGIN,
+        chance=1 / len(classes),
+        n=figure["n"],
+        groups=figure["groups"],
+        missing=missing_images(enough),
+        has_worse_confidences=differences["negative_log_likelihood"]["low"] > 0,
+        only_first=only_in[0],
+        only_second=only_in[1],
+    )
 
 
-def _in_numbers(name: str, figure: dict[str, Any]) -> str:
-    return (
-        f"{name} {figure['b']:.3f} against {figure['a']:.3f}, a difference of {figure['value']:+.3f} "
-        f"(95 % interval {figure['low']:+.3f} to {figure['high']:+.3f})"
+def _trained_on(first: Answers, second: Answers) -> str:
+    return "".join(
+        f" But {name} was trained on {answers.num_trained_on} of these images, so its figures are too high."
+        for name, answers in (("A", first), ("B", second))
+        if answers.num_trained_on
     )
 
 

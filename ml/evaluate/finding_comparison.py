@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ml.data.findings import Xray
 from ml.data.manifests import DatasetRefused
 from ml.evaluate.finding import Answered, answer, auroc, calibration_error, figures
+from ml.evaluate.finding_aims import MIN_XRAYS
 from ml.evaluate.metrics import estimate
+from ml.evaluate.non_inferiority import FINDING_MARGIN, MIN_GROUPS, Judgement, missing_images
 from ml.progress import ProgressCallback
 from ml.serve.bundle import CALIBRATION_IMAGES, TRAINING_IMAGES, Bundle
 from ml.serve.finding import FindingPredictor
@@ -50,6 +52,7 @@ def compare_findings(
             f"fracture and {len(held_out) - fractured} without one are new to both models."
         )
     first, second = (answer(FindingPredictor(bundle), held_out, on_progress) for bundle in (before, after))
+    paired = differences(first, second)
     return {
         "n": len(held_out),
         "fractured": fractured,
@@ -58,8 +61,44 @@ def compare_findings(
         "left_out": len(xrays) - len(held_out),
         "before": figures(first),
         "after": figures(second),
-        "differences": differences(first, second),
+        "differences": paired,
+        "judgement": judge(first, second, paired["auroc"]).to_json(),
     }
+
+
+def judge(before: Answered, after: Answered, difference: Mapping[str, Any]) -> Judgement:
+    """Returns whether a finding is worse than another by more than FINDING_MARGIN of AUROC.
+
+    The AUROC does not depend on the thresholds, which can be set again without training.
+
+    Args:
+        before: The answers of the finding that is compared with.
+        after: The answers of the candidate for the same X-rays.
+        difference: Their paired difference in AUROC, with its interval.
+    """
+    scored = before.recognised & after.recognised
+    labels = before.labels[scored]
+    groups = len({xray.group for xray, is_scored in zip(before.xrays, scored, strict=True) if is_scored})
+    first, second = (auroc(labels, answered.probabilities[scored]) for answered in (before, after))
+    enough = {
+        "X-rays with a fracture": (int(labels.sum()), MIN_XRAYS),
+        "X-rays without a fracture": (int((~labels).sum()), MIN_XRAYS),
+        "groups": (groups, MIN_GROUPS),
+    }
+    return Judgement(
+        figure="AUROC",
+        unit="test X-rays",
+        first=None if math.isnan(first) else first,
+        second=None if math.isnan(second) else second,
+        value=difference["value"],
+        low=difference["low"],
+        high=difference["high"],
+        margin=FINDING_MARGIN,
+        chance=0.5,
+        n=len(labels),
+        groups=groups,
+        missing=missing_images(enough),
+    )
 
 
 def leave_out_known(xrays: Sequence[Xray], *known: frozenset[str]) -> list[Xray]:

@@ -62,6 +62,16 @@ def admin_of(portal: Portal) -> Client:
     return Client(portal.url, "ada", password)
 
 
+@pytest.fixture(scope="module")
+def eve(portal: Portal, ada: Client) -> Client:
+    """A second person who may promote."""
+    portal.manage(
+        *("createsuperuser", "--noinput", "--username", "eve", "--email", "eve@example.org"),
+        extra={"DJANGO_SUPERUSER_PASSWORD": "correct-horse-battery"},
+    )
+    return Client(portal.url, "eve")
+
+
 def wait_for(client: Client, path: str, *states: str) -> Any:
     def reached() -> Any:
         found = client.get(path)
@@ -128,7 +138,9 @@ def wait_for_epochs(client: Client, run: int, number: int) -> None:
     )
 
 
-def test_from_a_zip_to_a_model_that_is_live_and_back(portal: Portal, ada: Client, dataset: int) -> None:
+def test_from_a_zip_to_a_model_that_is_live_and_back(
+    portal: Portal, ada: Client, eve: Client, dataset: int
+) -> None:
     portal.add_users("alice")
     alice = Client(portal.url, "alice")
     first = alice.wait_for_answer(alice.upload(png(draw_distinct("Oblique", 90)))["prediction"]["id"])
@@ -157,10 +169,13 @@ def test_from_a_zip_to_a_model_that_is_live_and_back(portal: Portal, ada: Client
     load = Load(alice)
     load.start()
     wait_until(lambda: len(load.sent) >= 3, what="uploads before the promotion")
-    is_worse = comparison["verdict"] == "worse"
-    ada.post(f"model-versions/{new}/promote/", json={}, status=409 if is_worse else 201)
-    if is_worse:
-        ada.post(f"model-versions/{new}/promote/", json={"reason": "It is a test."})
+    assert comparison["verdict"] == "too few"
+    ada.post(f"model-versions/{new}/promote/", json={}, status=409)
+    asked = ada.post(
+        f"model-versions/{new}/promote/", json={"reason": "It is needed for a test."}, status=202
+    )
+    ada.post(f"promotion-requests/{asked['id']}/confirm/", status=409)
+    eve.post(f"promotion-requests/{asked['id']}/confirm/")
     promoted = datetime.fromisoformat(ada.get("promotions/")["results"][0]["created_at"])
     before = len(load.sent)
     wait_until(lambda: len(load.sent) >= before + 5, what="uploads after the promotion")

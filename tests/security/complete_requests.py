@@ -30,6 +30,7 @@ KINDS = {
     "/training-runs/<id>/": "run_id",
     "/comparisons/<id>/": "comparison_id",
     "/recalibrations/<id>/": "recalibration_id",
+    "/promotion-requests/<id>/": "request_id",
 }
 
 

@@ -18,8 +18,9 @@ from classifier.core.models import AuditEntry, Notification, Site, User
 from classifier.core.permissions import PROMOTE, REVIEW, TRAIN, VIEW
 from classifier.radiographs.models import PredictionBatch
 from classifier.radiographs.services import trash_radiograph
-from classifier.registry.models import ModelVersion, Promotion
+from classifier.registry.models import ModelVersion, Promotion, PromotionRequest
 from classifier.reviews.models import Review
+from classifier.training import gate
 from classifier.training.models import Recalibration, RetrainingSchedule
 from portal.accounts.services import create_default_groups
 from portal.operations.models import QUEUES, Canary
@@ -158,6 +159,7 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
         "run_id": run.pk,
         "number": candidate.number,
         "comparison_id": compare(candidate, live).pk,
+        "request_id": _asked_for(make_candidate(dataset, card=live.card), live).pk,
         "recalibration_id": Recalibration.objects.create(start_version=live).pk,
         "token_key": AuthToken.objects.create(user=owner)[0].token_key,
         "user_id": owner.pk,
@@ -165,8 +167,22 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
     }
 
 
+def _asked_for(version: ModelVersion, live: ModelVersion) -> PromotionRequest:
+    """A request of somebody who is none of the people of the tables."""
+    return PromotionRequest.objects.create(
+        model_version=version,
+        live=live,
+        requested_by=User.objects.get(username="root"),
+        objection=gate.check(version, live).objection,
+        reason="The live one fails on our films.",
+    )
+
+
 def _nothing() -> Ids:
-    rows = ("batch_id", "dataset_id", "run_id", "number", "comparison_id", "recalibration_id", "user_id")
+    rows = (
+        *("batch_id", "dataset_id", "run_id", "number", "comparison_id", "recalibration_id"),
+        *("request_id", "user_id"),
+    )
     things = ("radiograph_id", "failed_id", "trashed_id", "prediction_id")
     return {
         **dict.fromkeys(rows, 7_000_000),

@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('text', models.CharField(max_length=700)),
-                ('subject', models.CharField(choices=[('dataset_version', 'data set version'), ('training_run', 'training run'), ('comparison', 'comparison'), ('recalibration', 'recalibration')], max_length=20)),
+                ('subject', models.CharField(choices=[('dataset_version', 'data set version'), ('training_run', 'training run'), ('comparison', 'comparison'), ('recalibration', 'recalibration'), ('promotion_request', 'promotion request')], max_length=20)),
                 ('subject_id', models.PositiveBigIntegerField()),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('read_at', models.DateTimeField(null=True)),

@@ -102,8 +102,19 @@ class NewScheduleSerializer(StrictSerializer):
 class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
     candidate = serializers.IntegerField(source="candidate.number")
     live = serializers.IntegerField(source="live.number")
-    dataset_version = serializers.IntegerField(source="dataset_version_id")
-    verdict = NullableCharField(help_text="On the kind of fracture; null if it is the same in both.")
+    dataset_version = serializers.IntegerField(
+        source="dataset_version_id",
+        allow_null=True,
+        help_text="The data set version with the most test images that both models can be judged on.",
+    )
+    verdict = NullableCharField(
+        help_text=(
+            "On the kind of fracture; null if it is the same in both. The promotion gate accepts `better` and `not "
+            "inferior`. `judgement` in `result` has its figures, the margin, and the `detectable` difference, which "
+            "80% of such comparisons would find. `finding` has the same for the finding."
+        )
+    )
+    outcome = serializers.CharField(help_text="The outcome of each compared part in words.")
     finding = serializers.JSONField(
         help_text=(
             "The figures of the two findings on the same test X-rays, and their paired differences; or the error if "
@@ -116,7 +127,7 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
     class Meta:
         model = Comparison
         fields = [
-            "id", "state", "candidate", "live", "dataset_version", "verdict", "num_images", "num_left_out",
+            "id", "state", "candidate", "live", "dataset_version", "verdict", "outcome", "num_images", "num_left_out",
             "is_origin_known", "test_checksum", "result", "finding", "created_at", "finished_at", "error",
         ]  # fmt: skip
 

@@ -14,8 +14,13 @@ from classifier.core.api.serializers import validate
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.permissions import PROMOTE, TRAIN, VIEW
 from classifier.datasets.models import DatasetVersion
-from classifier.registry.api import DecisionSerializer, PromotionSerializer
-from classifier.registry.models import ModelVersion, Promotion
+from classifier.registry.api import (
+    DecisionSerializer,
+    PromotionRequestSerializer,
+    PromotionSerializer,
+    promotion_data,
+)
+from classifier.registry.models import ModelVersion, Promotion, PromotionRequest
 from classifier.training.api.serializers import (
     ComparisonSerializer,
     NewScheduleSerializer,
@@ -32,13 +37,12 @@ from classifier.training.models import (
     TrainingRun,
     TrainingRunQuerySet,
 )
+from classifier.training.promotions import promote_version, roll_back
 from classifier.training.services import (
     cancel_training,
-    promote_version,
     request_comparison,
     request_recalibration,
     request_training,
-    roll_back,
     set_schedule,
 )
 
@@ -187,18 +191,23 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
     @extend_schema(
         operation_id="model_version_promote",
         request=DecisionSerializer,
-        responses={201: PromotionSerializer, **errors(*BODY, 404, 409)},
+        responses={201: PromotionSerializer, 202: PromotionRequestSerializer, **errors(*BODY, 404, 409)},
     )
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, number: int) -> Response:
-        """Makes a model version live.
+        """Makes a model version live (201), or asks a second person to confirm that (202).
 
-        A reason is required when it is worse than the live model beyond chance, or was not evaluated on the same
-        test images.
+        The gate objects unless a comparison on the same test images rules out that a part of the answer is worse than
+        that of the live model by more than a margin. Then a reason is required: at least 20 characters in at least 4
+        words.
         """
         decision = _decision(request)
-        promotion = promote_version(user=self.user, version=self.get_object(), **decision)
-        return Response(PromotionSerializer(promotion).data, status=201)
+        result = promote_version(user=self.user, version=self.get_object(), **decision)
+        if isinstance(result, PromotionRequest):
+            location = reverse("api_promotion_requests_detail", args=[result.pk])
+            answer = PromotionRequestSerializer(result).data
+            return Response(answer, status=202, headers={"Location": location})
+        return Response(promotion_data(result), status=201)
 
     @extend_schema(
         operation_id="model_version_compare",
@@ -207,7 +216,7 @@ class CandidatesViewSet(ViewSet[ModelVersion]):
     )
     @action(detail=True, methods=["post"])
     def compare(self, request: Request, number: int) -> Response:
-        """Queues a comparison with the live model on the same frozen test images."""
+        """Queues a comparison with the live model on the largest frozen test set that both can be judged on."""
         comparison = request_comparison(user=self.user, candidate=self.get_object())
         return Response(ComparisonSerializer(comparison).data, status=201)
 
@@ -227,4 +236,4 @@ class RollBackViewSet(ViewSet[Promotion]):
         Send `live`: without it, a request that is repeated rolls back twice.
         """
         promotion = roll_back(user=self.user, **_decision(request))
-        return Response(PromotionSerializer(promotion).data, status=201)
+        return Response(promotion_data(promotion), status=201)

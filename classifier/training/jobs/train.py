@@ -19,7 +19,8 @@ from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry import bundles
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.paired_comparison import Candidate, TrainingImages, compare
+from classifier.training.jobs.paired_comparison import Candidate, compare
+from classifier.training.jobs.test_sets import TrainingImages
 from classifier.training.models import Comparison, TrainingRun
 from ml.data.manifests import DatasetRefused, Manifest
 from ml.serve.bundle import Bundle, BundleError, combine_bundles, open_bundle
@@ -92,11 +93,12 @@ def _run(run: TrainingRun, lease: Lease, folder: Path) -> None:
             _with_finding_of(live_bundle, kind, folder / "version"),
             TrainingImages.of_run(run),
             folder / "report" / "answers.npz",
+            run.dataset_version,
         )
     bundle = candidate.bundle
     comparison = None
     if live and live_bundle:
-        comparison = _compare_with_live(run, lease, folder, manifest, candidate, live, live_bundle)
+        comparison = _compare_with_live(run, lease, folder, candidate, live, live_bundle)
     lease.renew_for_storing(phase="store")
     archive = bundles.store(bundle)
     with transaction.atomic():
@@ -174,17 +176,14 @@ def _compare_with_live(
     run: TrainingRun,
     lease: Lease,
     folder: Path,
-    manifest: Manifest,
     candidate: Candidate,
     live: ModelVersion,
     live_bundle: Bundle,
 ) -> Comparison:
     """Returns a comparison that is not saved yet, because its candidate is not a version yet."""
-    comparison = Comparison(
-        live=live, dataset_version=run.dataset_version, created_by=run.created_by, finished_at=timezone.now()
-    )
+    comparison = Comparison(live=live, created_by=run.created_by, finished_at=timezone.now())
     try:
-        fields = compare(candidate, live_bundle, live, manifest, work=folder, lease=lease)
+        fields = compare(candidate, live_bundle, live, work=folder, lease=lease)
     except (DatasetRefused, CommandFailed, BundleError) as refused:
         # The model version is still created. Its promotion page shows why the comparison failed.
         fields = {"state": Comparison.State.FAILED, "error": str(refused)[:500]}

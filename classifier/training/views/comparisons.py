@@ -57,8 +57,11 @@ def _facts(comparison_id: int) -> dict[str, Any]:
     )
     comparison = get_object_or_404(slim, id=comparison_id)
     live = ModelVersion.objects.live()
+    kind, finding = comparison.kind_judgement, comparison.finding_judgement
     return {
         "comparison": comparison,
+        "kind_sentence": comparison.sentence_on(kind) if kind else "",
+        "finding_sentence": comparison.sentence_on(finding) if finding else "",
         "result": comparison.result,
         "is_about_live": live is not None and comparison.live_id == live.pk,
         "candidate_is_live": live is not None and comparison.candidate_id == live.pk,

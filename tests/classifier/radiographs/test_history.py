@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -142,3 +143,32 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     assert count_queries() == with_one
     # Two of them ask what the person may do, for the navigation.
     assert with_one <= 8
+
+
+def test_answers_of_a_model_with_other_classes_stay_readable(
+    as_alice: Client, alice_api: APIClient, alice: User, model: ModelVersion
+) -> None:
+    """The model that is live now shares none of its classes."""
+    prediction = finish(receive(alice))
+    other = ModelVersion.objects.create(
+        number=2, checksum="2" * 64, card={"classes": ["Stress fracture", "Torus fracture"]}, source="trained"
+    )
+    other.promotions.create()
+    again = receive(alice, xray("again.png"))
+    assert again.predictions.get().model_version == other
+    names = ["Torus fracture", "Stress fracture"]
+    probabilities = [{"class": name, "probability": p} for name, p in zip(names, (0.7, 0.3), strict=True)]
+    finish(again, class_name=names[0], probabilities=probabilities, prediction_set=names)
+
+    history = as_alice.get("/radiographs/").text
+    assert "Avulsion fracture" in history
+    assert "Torus fracture" in history
+    old, new = (as_alice.get(f"/radiographs/{each.id}/").text for each in (prediction.radiograph, again))
+    assert "Avulsion fracture" in old
+    assert "Torus fracture" not in old
+    assert "Torus fracture" in new
+    for name, number in ((prediction.class_name, 1), (names[0], 2)):
+        assert len(names_on(as_alice, f"?class_name={quote(name)}")) == 1
+        (found,) = alice_api.get("/api/v1/radiographs/", {"class": name}).json()["results"]
+        answer = alice_api.get(f"/api/v1/predictions/{found['prediction']['id']}/").json()
+        assert (answer["class"], answer["model_version"]) == (name, number)

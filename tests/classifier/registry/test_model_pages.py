@@ -5,10 +5,12 @@ import re
 import pytest
 from django.test import Client
 
+from classifier.core.models import User
 from classifier.core.permissions import VIEW
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.training.models import Comparison
 from tests.people import signed_in
+from tests.retraining import confirm_as_second_person, promoted
 from tests.retraining_rows import compare, make_candidate, make_dataset, num_queries, trainer, user_who_may
 
 
@@ -117,9 +119,10 @@ def test_a_comparison_shows_the_paired_difference_and_where_they_disagree(
     comparison = compare(candidate, model, num_left_out=2)
     page = " ".join(as_tess.get(f"/comparisons/{comparison.pk}/").text.split())
     for words in (
-        "No significant difference",
-        "\N{MINUS SIGN}0.050 (\N{MINUS SIGN}0.110 to +0.020)",
-        "the same 132 test images in 92 groups",
+        "Not worse by more than the margin",
+        "Model 2 is at most 0.05 worse than Model 1: balanced accuracy 0.320 compared with 0.310, difference +0.010 "
+        "(95% CI \N{MINUS SIGN}0.040 to +0.060), n = 132 test images in 92 groups.",
+        "The comparison could find a difference of 0.071 or more (with 80% power).",
         "Exact McNemar test: p&nbsp;= 0.267",
         "2 test images were excluded",
         "The models disagree on 1 image",
@@ -149,7 +152,7 @@ def test_what_stands_the_comparison_is_promoted_without_a_reason(
 ) -> None:
     compare(candidate, model)
     page = as_tess.get("/models/2/promote/").text
-    assert "no significant difference" in page
+    assert "Model 2 is at most 0.05 worse than Model 1" in page
     assert " required" not in page[page.index('name="reason"') :].split(">")[0]
     answer = as_tess.post("/models/2/promote/", follow=True)
     assert "Model 2 is live" in answer.text
@@ -169,11 +172,20 @@ def test_who_promotes_a_trained_model_reads_that_its_finding_is_not_new(
 @pytest.mark.parametrize(
     ("verdict", "objection"),
     [
-        ("worse", "Model 2 is significantly worse than Model 1 on 132 test images."),
+        ("worse", "Kind of fracture: Model 2 is significantly worse than Model 1: balanced accuracy 0.160"),
+        (
+            "inconclusive",
+            "It is not shown that Model 2 is at most 0.05 worse than Model 1: balanced accuracy",
+        ),
+        (
+            "too few",
+            "too few test images to say whether Model 2 is worse than Model 1 (missing: 91 images and",
+        ),
+        ("guessing", "Model 2 is no better than guessing"),
         ("", "Model 2 has not been compared with the live model (Model 1) on the same test images."),
     ],
 )
-def test_the_gate_refuses_with_a_sentence_until_a_reason_is_written(
+def test_the_gate_refuses_with_a_sentence_until_a_second_person_confirms_the_reason(
     as_tess: Client, candidate: ModelVersion, model: ModelVersion, verdict: str, objection: str
 ) -> None:
     if verdict:
@@ -185,12 +197,15 @@ def test_the_gate_refuses_with_a_sentence_until_a_reason_is_written(
     assert refused.status_code == 409
     assert objection in refused.text
     assert ModelVersion.objects.live() == model
-    as_tess.post("/models/2/promote/", {"reason": "Faster, and the ward wants it"})
+    asked = as_tess.post("/models/2/promote/", {"reason": "Faster, and the ward wants it"}, follow=True)
+    assert "Model 2 is not live yet" in asked.text
+    assert ModelVersion.objects.live() == model
+    confirm_as_second_person()
     assert ModelVersion.objects.live() == candidate
     page = as_tess.get("/models/promotions/").text
     assert objection in page
     assert "Faster, and the ward wants it" in page
-    assert "by tess" in page
+    assert "by tess, confirmed by second" in page
 
 
 def test_rolling_back_asks_and_then_the_version_before_is_live_again(
@@ -199,7 +214,7 @@ def test_rolling_back_asks_and_then_the_version_before_is_live_again(
     assert "Roll back" not in as_tess.get("/models/").text
     assert "No earlier model" in as_tess.get("/models/roll-back/").text
     assert "No other model was live before" in as_tess.post("/models/roll-back/", follow=True).text
-    as_tess.post("/models/2/promote/", {"reason": "Try it"})
+    promoted(User.objects.get(username="tess"), candidate)
     assert "Roll back to Model 1" in as_tess.get("/models/").text
     assert "Roll back to Model 1?" in as_tess.get("/models/roll-back/").text
     assert ModelVersion.objects.live() == candidate
@@ -214,8 +229,8 @@ def test_a_page_that_was_opened_before_the_live_model_changed_changes_nothing(
     as_tess: Client, candidate: ModelVersion, model: ModelVersion, admin_client: Client
 ) -> None:
     third = make_candidate(candidate.training_run.dataset_version)
-    as_tess.post("/models/2/promote/", {"reason": "Try it"})
-    as_tess.post(f"/models/{third.number}/promote/", {"reason": "Try it"})
+    for version in (candidate, third):
+        promoted(User.objects.get(username="tess"), version)
     seen = {"live": hidden_live(as_tess.get("/models/roll-back/").text), "reason": "It was worse"}
 
     assert admin_client.post("/models/roll-back/", seen).status_code == 302
@@ -228,7 +243,9 @@ def test_a_page_that_was_opened_before_the_live_model_changed_changes_nothing(
     late = as_tess.post("/models/1/promote/", seen)
     assert (late.status_code, ModelVersion.objects.live()) == (409, candidate)
     seen["live"] = hidden_live(late.text)
+    seen["reason"] = "It was worse on the ward."
     assert as_tess.post("/models/1/promote/", seen).status_code == 302
+    confirm_as_second_person()
     assert ModelVersion.objects.live() == model
 
 

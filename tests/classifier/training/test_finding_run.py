@@ -26,7 +26,7 @@ from tests.conftest import xray
 from tests.data_sets import draw_distinct
 from tests.ml.recalibration import recognising_bundle
 from tests.people import api_client, signed_in
-from tests.retraining import CLASSES, ONE, answered, person, stored_dataset
+from tests.retraining import CLASSES, ONE, answered, confirm_as_second_person, person, stored_dataset
 from tests.retraining_rows import report
 
 # A data set's upload is removed when the transaction is through.
@@ -149,6 +149,7 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     comparison = Comparison.objects.get()
     assert (comparison.candidate, comparison.live, comparison.verdict) == (version, live, "")
     assert (comparison.finding["n"], comparison.finding["with_boxes"]) == (4, 2)
+    assert comparison.finding["dataset_version"] == comparison.dataset_version_id == dataset.pk
     assert set(comparison.finding["differences"]) == {
         *("auroc", "calibration_error", "missed", "false_alarms", "first_mark_in_a_box")
     }
@@ -157,7 +158,10 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     asked = as_tara.get("/models/2/promote/").content.decode()
     assert "it changes <strong>the finding</strong>" in asked
     assert "Finding, on 4 test X-rays" in asked
+    assert "There are too few test X-rays to say whether Model 2 is worse than Model 1" in asked
     as_tara.post("/models/2/promote/", {"reason": "It was trained on our X-rays."})
+    assert ModelVersion.objects.live() == live
+    confirm_as_second_person()
     assert ModelVersion.objects.live() == version
 
     alice = User.objects.create_user("alice")
@@ -196,6 +200,11 @@ def test_a_run_of_the_kind_uses_the_images_with_a_kind_and_keeps_the_live_findin
     comparison = Comparison.objects.get()
     assert (comparison.state, comparison.error, comparison.finding) == ("succeeded", "", {})
     assert (comparison.num_images, comparison.result["n"]) == (30, 30)
+    assert (comparison.dataset_version, comparison.verdict) == (dataset, "too few")
+    refused = as_tara.post("/models/2/promote/", {"reason": ""})
+    assert refused.status_code == 409
+    assert "missing: 70 images and 30 groups" in refused.content.decode()
+    assert ModelVersion.objects.live() == live
 
 
 def test_a_data_set_with_too_few_x_rays_fails_the_run_with_the_numbers(

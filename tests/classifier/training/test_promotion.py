@@ -1,4 +1,4 @@
-"""Which model is live, who decided, and what has to be said against a gate that objects."""
+"""Which model is live, who decided, and what the gate objects to."""
 
 import threading
 from typing import Any
@@ -10,9 +10,10 @@ from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, User
 from classifier.registry.models import ModelVersion, Promotion
 from classifier.training import gate
-from classifier.training.services import PromotionRefused, promote_version, request_comparison, roll_back
+from classifier.training.promotions import PromotionRefused, promote_version, roll_back
+from classifier.training.services import request_comparison
 from tests.people import signed_in
-from tests.retraining import compared, person, ready_dataset, trained_version
+from tests.retraining import compared, judgement, person, promoted, ready_dataset, trained_version
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def live() -> ModelVersion | None:
     return ModelVersion.objects.live()
 
 
-@pytest.mark.parametrize("verdict", ["better", "same"])
+@pytest.mark.parametrize("verdict", ["better", "not inferior"])
 def test_a_candidate_that_is_not_worse_on_the_same_images_goes_live(
     tara: User, model: ModelVersion, candidate: ModelVersion, verdict: str
 ) -> None:
@@ -37,8 +38,10 @@ def test_a_candidate_that_is_not_worse_on_the_same_images_goes_live(
 
     promotion = promote_version(user=tara, version=candidate)
 
+    assert isinstance(promotion, Promotion)
     assert live() == candidate
-    assert (promotion.promoted_by, promotion.comparisons.get(), promotion.objection) == (tara, comparison, "")
+    assert (promotion.promoted_by, promotion.confirmed_by) == (tara, None)
+    assert (promotion.comparisons.get(), promotion.objection) == (comparison, "")
     assert AuditEntry.objects.about(candidate).get().action == "promoted"
 
 
@@ -46,12 +49,15 @@ def test_a_candidate_that_is_not_worse_on_the_same_images_goes_live(
     ("comparison", "error"),
     [
         (None, "has not been compared with the live model"),
-        ({"verdict": "worse"}, "significantly worse than Model 1 on 10 test images"),
+        ({"verdict": "worse"}, "Model 2 is significantly worse than Model 1: balanced accuracy 0.160"),
+        ({"verdict": "inconclusive"}, "It is not shown that Model 2 is at most 0.05 worse than Model 1"),
+        ({"verdict": "guessing"}, "Model 2 is no better than guessing: balanced accuracy 0.050"),
+        ({"verdict": "too few"}, "too few test images to say whether Model 2 is worse than Model 1"),
         ({"state": "running"}, "is not finished"),
         ({"state": "failed", "error": "They differ."}, "could not be compared with Model 1: They differ."),
     ],
 )
-def test_what_the_gate_objects_to_needs_a_reason_which_is_kept(
+def test_what_the_gate_objects_to_needs_a_reason_and_a_second_person_who_are_kept(
     tara: User,
     model: ModelVersion,
     candidate: ModelVersion,
@@ -66,9 +72,14 @@ def test_what_the_gate_objects_to_needs_a_reason_which_is_kept(
             promote_version(user=tara, version=candidate, reason=reason)
     assert live() == model
 
-    promotion = promote_version(user=tara, version=candidate, reason="The live one fails on our films.")
+    promotion = promoted(tara, candidate, "The live one fails on our films.")
     assert live() == candidate
     assert error in promotion.objection
+    assert promotion.promoted_by == tara
+    assert promotion.confirmed_by is not None
+    assert promotion.confirmed_by.username == "second"
+    audited = AuditEntry.objects.about(candidate).get()
+    assert (audited.actor, audited.detail["confirmed_by"]) == (tara, "second")
     assert promotion.reason == "The live one fails on our films."
 
 
@@ -94,7 +105,7 @@ def test_the_newest_comparison_counts(model: ModelVersion, candidate: ModelVersi
 def test_a_model_of_unknown_origin_is_not_taken_at_its_figures(
     tara: User, model: ModelVersion, candidate: ModelVersion
 ) -> None:
-    promote_version(user=tara, version=candidate, reason="A test.")
+    promoted(tara, candidate)
     compared(model, candidate, "better", is_origin_known=False)
 
     with pytest.raises(PromotionRefused, match="was trained on the images that it was tested on"):
@@ -110,7 +121,7 @@ def compared_finding(**changes: dict[str, float]) -> dict[str, Any]:
         "false_alarms": "fracture_seen_among_unfractured",
         "first_mark_in_a_box": "first_mark_in_a_box",
     }
-    same = {"before": 0.5, "after": 0.5, "low": -0.1, "high": 0.1}
+    same = {"before": 0.8, "after": 0.8, "low": -0.02, "high": 0.02}
     figures = {name: {**same, **changes.get(name, {})} for name in titles}
 
     def side(of: str) -> dict[str, Any]:
@@ -120,8 +131,25 @@ def compared_finding(**changes: dict[str, float]) -> dict[str, Any]:
         }
         return {"all": {"n": 90, "fractured": 40, **estimates}}
 
+    auroc = figures["auroc"]
+    of_finding = judgement(
+        "better",
+        figure="AUROC",
+        unit="test X-rays",
+        first=auroc["before"],
+        second=auroc["after"],
+        value=auroc["after"] - auroc["before"],
+        low=auroc["low"],
+        high=auroc["high"],
+        margin=0.03,
+        chance=0.5,
+        n=90,
+        groups=62,
+        check=False,
+    )
     return {
         "n": 90,
+        "judgement": of_finding.to_json(),
         "fractured": 40,
         "with_boxes": 40,
         "groups": 12,
@@ -139,18 +167,26 @@ def compared_finding(**changes: dict[str, float]) -> dict[str, Any]:
     ("finding", "said"),
     [
         (compared_finding(), ""),
-        (compared_finding(auroc={"after": 0.4}), ""),
+        (compared_finding(auroc={"after": 0.79, "low": -0.029, "high": 0.009}), ""),
         (
-            compared_finding(auroc={"after": 0.4, "high": -0.01}),
-            "On 90 test X-rays, Model 2 has a significantly lower AUROC (0.400 compared with 0.500) than Model 1.",
+            compared_finding(auroc={"after": 0.79, "low": -0.031, "high": 0.009}),
+            "Finding: It is not shown that Model 2 is at most 0.03 worse than Model 1: AUROC 0.790 compared with 0.800",
         ),
-        (compared_finding(missed={"after": 0.51}), "more missed fractures (0.510 compared with 0.500)"),
-        (compared_finding(calibration_error={"after": 0.51}), "a larger calibration error (0.510 compared"),
-        (compared_finding(false_alarms={"after": 0.6}), ""),
-        (compared_finding(false_alarms={"after": 0.6, "low": 0.01}), "significantly more false alarms"),
         (
-            compared_finding(missed={"after": 0.6}, first_mark_in_a_box={"after": 0.3, "high": -0.1}),
-            "more missed fractures (0.600 compared with 0.500) and significantly fewer first marks in a box",
+            compared_finding(auroc={"after": 0.785, "low": -0.02, "high": -0.01}),
+            "Finding: Model 2 is significantly worse than Model 1: AUROC 0.785 compared with 0.800",
+        ),
+        (
+            compared_finding(auroc={"before": 0.5, "after": 0.5}),
+            "Finding: Model 2 is no better than guessing: AUROC 0.500",
+        ),
+        (compared_finding(missed={"after": 0.81}), "more missed fractures (0.810 compared with 0.800)"),
+        (compared_finding(calibration_error={"after": 0.81}), "a larger calibration error (0.810 compared"),
+        (compared_finding(false_alarms={"after": 0.9}), ""),
+        (compared_finding(false_alarms={"after": 0.9, "low": 0.01}), "significantly more false alarms"),
+        (
+            compared_finding(missed={"after": 0.9}, first_mark_in_a_box={"after": 0.3, "high": -0.1}),
+            "more missed fractures (0.900 compared with 0.800) and significantly fewer first marks in a box",
         ),
         ({**compared_finding(), "with_boxes": 0}, "No test X-ray has boxes"),
         ({"error": "There are no test X-rays."}, "figures that compare the two. There are no test X-rays."),
@@ -189,13 +225,13 @@ def test_rolling_back_goes_back_one_by_one_and_never_forth(
 ) -> None:
     third = trained_version(ready_dataset())
     for version in (candidate, third):
-        promote_version(user=tara, version=version, reason="A test.")
+        promoted(tara, version)
 
     assert roll_back(user=tara, reason="Too unsure.").model_version == candidate
     assert roll_back(user=tara).model_version == model
     with pytest.raises(NotAllowedNow, match="No other model was live"):
         roll_back(user=tara)
-    promote_version(user=tara, version=third, reason="It was not its fault.")
+    promoted(tara, third, "It was not its fault at all.")
     assert roll_back(user=tara).model_version == model
     assert [promotion.kind for promotion in Promotion.objects.order_by("id")] == [
         *("promote", "promote", "promote", "roll_back", "roll_back", "promote", "roll_back")
@@ -228,12 +264,10 @@ def test_of_two_who_promote_at_once_the_second_sees_what_the_first_did(model: Mo
     assert sorted(outcomes) == ["promoted", "refused"]
 
 
-def test_a_comparison_is_asked_for_once_and_on_the_candidates_own_test_images(
-    tara: User, model: ModelVersion, candidate: ModelVersion
-) -> None:
+def test_a_comparison_is_asked_for_once(tara: User, model: ModelVersion, candidate: ModelVersion) -> None:
     first = request_comparison(user=tara, candidate=candidate)
 
-    assert first.dataset_version == candidate.training_run.dataset_version
+    assert first.dataset_version is None, "a worker chooses the largest test set"
     assert request_comparison(user=tara, candidate=candidate) == first
     with pytest.raises(NotAllowedNow, match="nothing to compare it with"):
         request_comparison(user=tara, candidate=model)

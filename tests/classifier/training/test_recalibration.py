@@ -17,7 +17,14 @@ from classifier.training.reviewed_findings import count_reviewed_findings, revie
 from classifier.training.services import request_comparison, request_recalibration
 from portal.operations.sweep import sweep
 from tests.people import api_client, signed_in
-from tests.retraining import CLASSES, compared, person, ready_dataset, trained_version
+from tests.retraining import (
+    CLASSES,
+    compared,
+    confirm_as_second_person,
+    person,
+    ready_dataset,
+    trained_version,
+)
 from tests.retraining_rows import recalibrate, user_who_may
 from tests.reviewed_xrays import enough, owner, reviewed
 
@@ -209,7 +216,8 @@ def test_the_gate_objects_where_the_finding_became_worse(
         assert answer.status_code == 409
         assert said in words(answer.content)
         assert "On 90 reviewed X-rays" in words(answer.content)
-        as_tara.post("/models/2/promote/", {"reason": "Too many false alarms."})
+        as_tara.post("/models/2/promote/", {"reason": "It gives too many false alarms."})
+        confirm_as_second_person()
     assert ModelVersion.objects.live() == made
 
 
@@ -315,7 +323,9 @@ def test_the_gate_objects_where_the_finding_is_lost_or_replaced(
     assert f"Compared with Model 1, it changes {changed} ." in page
     assert said in page
     assert as_tara.post("/models/2/promote/", {"reason": ""}).status_code == (409 if said else 302)
-    as_tara.post("/models/2/promote/", {"reason": "We want that."})
+    if said:
+        as_tara.post("/models/2/promote/", {"reason": "We want that for a study."})
+        confirm_as_second_person()
     assert ModelVersion.objects.live() == candidate
 
 

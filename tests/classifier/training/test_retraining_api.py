@@ -19,6 +19,7 @@ from tests.retraining import (
     answered,
     compared,
     person,
+    promoted,
     ready_dataset,
     say,
     trained_version,
@@ -243,12 +244,33 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
     refused = as_tara.post(address, {})
     assert refused.status_code == 409
     assert "significantly worse than Model 1" in refused.json()["detail"]
-    made = as_tara.post(address, {"reason": "For a study."}).json()
+    short = as_tara.post(address, {"reason": "For a study."})
+    rule = "Write a reason of at least 20 characters in at least 4 words."
+    assert (short.status_code, short.json()) == (400, {"detail": rule, "fields": {"reason": [rule]}})
+    asked = as_tara.post(address, {"reason": "It is for a study."})
+    assert asked.status_code == 400
+    asked = as_tara.post(address, {"reason": "It is for a study of ours."})
+    assert (asked.status_code, asked.json()["state"]) == (202, "waiting")
+    assert ModelVersion.objects.live() == model
+    request = asked.headers["Location"]
+    own = as_tara.post(f"{request}confirm/")
+    assert own.status_code == 409
+    assert "Another person with the permission" in own.json()["detail"]
+    confirmed = api_client(person("thea", "Trainers")).post(f"{request}confirm/")
+    made = confirmed.json()
+    assert confirmed.status_code == 201
     assert (made["model_version"], made["kind"], made["reason"]) == (
         version.number,
         "promote",
-        "For a study.",
+        "It is for a study of ours.",
     )
+    assert (made["promoted_by"], made["confirmed_by"]) == ("tara", "thea")
+    assert as_tara.get(request).json()["promotion"] == made["id"]
+    assert made["comparison"] == as_tara.get(f"{API}/promotions/").json()["results"][0]["comparison"]
+    assert made["comparison"] == version.comparisons.get().pk
+    assert [row["state"] for row in as_tara.get(f"{API}/promotion-requests/").json()["results"]] == [
+        "confirmed"
+    ]
     assert [row["is_live"] for row in as_tara.get(f"{API}/model-versions/").json()["results"]] == [
         True,
         False,
@@ -259,7 +281,7 @@ def test_a_version_is_promoted_against_an_objection_with_a_reason_and_rolled_bac
     kinds = [row["kind"] for row in as_tara.get(f"{API}/promotions/").json()["results"]]
     assert kinds == ["roll_back", "promote", "promote"]
     actions = [row["action"] for row in as_tara.get(f"{API}/audit-entries/").json()["results"]]
-    assert actions == ["rolled back", "promoted"]
+    assert actions == ["rolled back", "promoted", "promotion requested"]
 
 
 def test_a_request_that_is_repeated_changes_the_live_model_once(
@@ -268,15 +290,15 @@ def test_a_request_that_is_repeated_changes_the_live_model_once(
     dataset = ready_dataset()
     second, third = trained_version(dataset), trained_version(dataset)
     for version in (second, third):
-        as_tara.post(f"{API}/model-versions/{version.number}/promote/", {"reason": "For a study."})
+        promoted(User.objects.get(username="tara"), version)
     decision = {"reason": "The study is over.", "live": third.number}
     address = f"{API}/promotions/roll-back/"
 
     assert as_tara.post(address, decision).status_code == 201
     again = as_tara.post(address, decision)
-    promoted = as_tara.post(f"{API}/model-versions/{model.number}/promote/", decision)
+    late = as_tara.post(f"{API}/model-versions/{model.number}/promote/", decision)
 
-    for answer in (again, promoted):
+    for answer in (again, late):
         assert answer.status_code == 409
         assert f"{second} has become live in the meantime" in answer.json()["detail"]
     assert ModelVersion.objects.live() == second
@@ -340,7 +362,10 @@ def test_all_pages_of_the_audit_log_can_be_read_while_it_grows(
 
 @pytest.mark.parametrize(
     "path",
-    ["reviews", "reviews/worklist", "dataset-versions", "training-runs", "model-versions", "promotions"],
+    [
+        *("reviews", "reviews/worklist", "dataset-versions", "training-runs", "model-versions", "promotions"),
+        "promotion-requests",
+    ],
 )
 def test_a_longer_list_takes_no_more_queries(
     as_tara: APIClient,

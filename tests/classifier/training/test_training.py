@@ -17,11 +17,11 @@ from classifier.core.queued_work import ahead_of
 from classifier.datasets import archives
 from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
-from classifier.training.jobs.paired_comparison import HeldOutTestSet, TrainingImages
+from classifier.training.jobs.test_sets import HeldOutTestSet, TrainingImages, largest_test_set
 from classifier.training.jobs.train import run_training
 from classifier.training.models import TrainingRun
 from classifier.training.services import TrainingRefused, cancel_training, request_training
-from ml.data.manifests import DatasetRefused, Manifest
+from ml.data.manifests import Manifest
 from portal.operations.sweep import sweep
 from tests.retraining import CLASSES, person, ready_dataset, stored_dataset, trained_version
 
@@ -257,13 +257,13 @@ class TestHeldOutTestSet:
         dataset = stored_dataset(tmp_path / "a")
         version = trained_version(dataset)
         training_images = TrainingImages.of(version)
-        manifest = HeldOutTestSet.make(_manifest(dataset), [training_images]).manifest
+        manifest = HeldOutTestSet.make(_manifest(dataset), [training_images], CLASSES).manifest
         assert len(manifest.subset("test")) == 10
         assert training_images.is_known
         assert not training_images.checksums & {item.sha256 for item in manifest.subset("test")}
 
         seen = {manifest.subset("test")[0].sha256, manifest.subset("test")[1].sha256}
-        held_out = HeldOutTestSet.make(manifest, [TrainingImages(frozenset(seen), True)])
+        held_out = HeldOutTestSet.make(manifest, [TrainingImages(frozenset(seen), True)], CLASSES)
         assert (len(held_out.manifest.subset("test")), held_out.num_left_out) == (8, 2)
 
     def test_also_what_a_model_learned_before_it_was_trained_on(self, tmp_path: Path, files: Path) -> None:
@@ -280,8 +280,32 @@ class TestHeldOutTestSet:
         manifest = _manifest(stored_dataset(tmp_path / "a"))
         everything = frozenset(item.sha256 for item in manifest.items)
 
-        with pytest.raises(DatasetRefused, match="was trained on all of these test images"):
-            HeldOutTestSet.make(manifest, [TrainingImages(everything, True)])
+        assert num_held_out(manifest, everything) == 0
+        assert largest_test_set(lambda each: num_held_out(each, everything)) is None
+
+    def test_the_largest_set_of_images_that_are_new_to_both_is_taken(
+        self, tmp_path: Path, files: Path
+    ) -> None:
+        small = stored_dataset(tmp_path / "a", classes=CLASSES[:2], first=5000)
+        large = stored_dataset(tmp_path / "b")
+        known = frozenset(item.sha256 for item in _manifest(large).items)
+
+        assert largest_test_set(lambda each: num_held_out(each, frozenset())) == large
+        assert largest_test_set(lambda each: num_held_out(each, known)) == small
+
+    def test_images_of_classes_that_one_of_them_does_not_know_are_not_counted(
+        self, tmp_path: Path, files: Path
+    ) -> None:
+        other = stored_dataset(tmp_path / "a", classes=[f"New {number}" for number in range(5)])
+        shared = stored_dataset(tmp_path / "b", classes=CLASSES[:3], first=5000)
+        assert len(_manifest(other).subset("test")) > len(_manifest(shared).subset("test"))
+
+        assert largest_test_set(lambda each: num_held_out(each, frozenset())) == shared
+
+
+def num_held_out(manifest: Manifest, known: frozenset[str]) -> int:
+    held_out = HeldOutTestSet.make(manifest, [TrainingImages(known, True)], CLASSES)
+    return len(held_out.manifest.subset("test"))
 
 
 def _manifest(dataset: DatasetVersion) -> Manifest:
