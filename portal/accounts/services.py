@@ -66,7 +66,10 @@ PREDICTION_FIELDS = (
     "finished_at", "error",
 )  # fmt: skip
 
-REVIEW_FIELDS = ("id", "radiograph_id", "finding", "class_name", "boxes", "comment", "created_at")
+REVIEW_FIELDS = (
+    "id", "radiograph_id", "finding", "class_name", "boxes", "comment", "is_adjudication", "is_superseded",
+    "created_at",
+)  # fmt: skip
 
 
 def export_account(*, user: User) -> Iterator[bytes]:
