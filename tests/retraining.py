@@ -60,7 +60,11 @@ def answered(
 ) -> Prediction:
     """A radiograph of this owner, with its file, and the version's answer."""
     radiograph = Radiograph.objects.create(
-        owner=owner, _file_name=f"{seed}.png", sha256="0" * 64, width=112, height=112
+        owner=owner,
+        _file_name=f"{seed}.png",
+        sha256=hashlib.sha256(_drawn(seed)).hexdigest(),
+        width=112,
+        height=112,
     )
     radiograph.image = default_storage.save(f"radiographs/{radiograph.id}.png", ContentFile(_drawn(seed)))
     radiograph.save()

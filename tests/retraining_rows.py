@@ -1,5 +1,6 @@
 """Rows of the retraining loop as its workers would write them, for tests in which nothing is trained."""
 
+import hashlib
 import zipfile
 from io import BytesIO
 from typing import Any
@@ -18,6 +19,7 @@ from classifier.datasets.models import DatasetVersion
 from classifier.registry.models import ModelVersion
 from classifier.training.models import Comparison, Recalibration, TrainingRun
 from ml.classes import FRACTURE_CLASSES
+from ml.data.manifests import COLUMNS
 from tests.client import png
 from tests.data_sets import draw_distinct
 from tests.ml.drawings import BREAKS
@@ -60,6 +62,7 @@ def make_dataset(**fields: Any) -> DatasetVersion:
         "checksum": f"{number:064}",
         "test_checksum": "7" * 64,
         "archive": default_storage.save(f"datasets/{number}.zip", ContentFile(content.getvalue())),
+        "manifest": default_storage.save(f"datasets/{number}.csv", ContentFile(manifest())),
         "classes": CLASSES,
         "counts": {split: dict.fromkeys(CLASSES, images) for split, images in sizes.items()},
         "samples": {"Spiral Fracture": [PATH]},
@@ -73,6 +76,13 @@ def make_dataset(**fields: Any) -> DatasetVersion:
         **fields,
     }
     return DatasetVersion.objects.create(**made)
+
+
+def manifest() -> bytes:
+    """The table of the image at PATH."""
+    image = png(draw_distinct(BREAKS[0], 7))
+    row = [PATH, hashlib.sha256(image).hexdigest(), "112", "112", PATH.partition("/")[0], "g-1", "test"]
+    return f"{','.join(COLUMNS)}\n{','.join(row)}\n".encode()
 
 
 def make_run(dataset: DatasetVersion, **fields: Any) -> TrainingRun:

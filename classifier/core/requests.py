@@ -35,13 +35,13 @@ def signed_in(page: Page) -> Page:
     return guarded
 
 
-def may(permission: str) -> Callable[[Page], Page]:
-    """The page for those who hold this permission; others get 404."""
+def may(*permissions: str) -> Callable[[Page], Page]:
+    """The page for those who hold all of these permissions; others get 404."""
 
     def guard(page: Page) -> Page:
         @wraps(page)
         def page_or_404(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-            if not request.user.has_perm(permission):
+            if not request.user.has_perms(permissions):
                 raise Http404
             return page(request, *args, **kwargs)
 

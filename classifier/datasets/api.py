@@ -38,6 +38,12 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     findings = serializers.JSONField(
         help_text="Number of images by split that are known to be fractured or not; empty if none are."
     )
+    reviewed_splits = serializers.JSONField(
+        help_text="Number of used reviewed radiographs by split; empty without reviews."
+    )
+    frozen_test = serializers.JSONField(
+        help_text="Test images of the parent: how many are `kept`, and how many are `gone`, by reason."
+    )
     checksum = NullableCharField(help_text="Checksum of the manifest; null until succeeded.")
     error = NullableCharField()
 
@@ -46,6 +52,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
         fields = [
             "id", "state", "source", "parent", "note", "created_by", "created_at", "finished_at", "error",
             "phase", "step", "steps", "checksum", "classes", "counts", "findings", "reviewed",
+            "reviewed_splits", "frozen_test",
         ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django import forms
+from django.urls import reverse_lazy
 
 from classifier.datasets.models import DatasetVersion
 
@@ -29,5 +30,15 @@ class DatasetFromReviewsForm(forms.Form):
         label="Earlier data set",
         queryset=DatasetVersion.objects.succeeded().newest_first().defer("report", "samples"),
         empty_label=None,
+        # Another choice shows the split that it leads to.
+        widget=forms.Select(
+            {
+                "hx-get": reverse_lazy("dataset_from_reviews"),
+                "hx-trigger": "change",
+                "hx-select": "#preview",
+                "hx-target": "#preview",
+                "hx-swap": "outerHTML",
+            }
+        ),
     )
     note = forms.CharField(label="Note", required=False, max_length=500)

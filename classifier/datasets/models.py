@@ -85,6 +85,10 @@ class DatasetVersion(QueuedWork):
     report = models.JSONField(default=dict)
     # Number of reviewed radiographs by outcome: {"used": n, "reviewers_disagree": n, ...}
     reviewed = models.JSONField(default=dict)
+    # Number of used reviewed radiographs by split; empty without reviews.
+    reviewed_splits = models.JSONField(default=dict)
+    # Test images of the parent: {"kept": n, "gone": {reason: n}}; empty without a parent.
+    frozen_test = models.JSONField(default=dict)
 
     objects = DatasetVersionQuerySet.as_manager()
 

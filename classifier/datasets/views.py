@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,15 +23,16 @@ from classifier.core.requests import UserRequest, may, wants_json
 from classifier.datasets import archives
 from classifier.datasets.forms import DatasetFromReviewsForm, DatasetUploadForm
 from classifier.datasets.models import DatasetVersion
-from classifier.datasets.reviewed_images import WITHOUT_KIND, count_reviewed_images
+from classifier.datasets.reviewed_images import USED, WITHOUT_KIND
 from classifier.datasets.services import (
-    expected_classes,
     request_dataset_from_reviews,
     request_dataset_from_zip,
 )
+from classifier.datasets.split_preview import SplitPreview, preview_split
 from ml.data import images, sandbox
 from ml.data.manifests import SPLITS
 
+log = logging.getLogger(__name__)
 MOST_LISTED = 50
 THUMBNAIL_SIDE = 192
 
@@ -40,7 +42,7 @@ FINDINGS = (
     (
         "conflicts",
         "Copies under different labels",
-        "All are left out, because the correct label is unknown.",
+        "All are left out, because the correct label is unknown. Test images of the earlier data set stay.",
     ),
     ("exact_duplicates", "Exact copies", "They are kept in the same part of the split."),
     (
@@ -115,23 +117,34 @@ def upload(request: UserRequest) -> HttpResponse:
 def from_reviews(request: UserRequest) -> HttpResponse:
     return form_page(
         request,
-        DatasetFromReviewsForm,
+        partial(DatasetFromReviewsForm, initial={"parent": request.GET.get("parent")}),
         partial(request_dataset_from_reviews, user=request.user),
         lambda dataset: redirect("dataset_version", dataset.pk),
         "datasets/dataset_from_reviews.html",
-        lambda form: _reviewed_facts(),
+        lambda form: _preview_facts(request),
     )
 
 
-def _reviewed_facts() -> dict[str, Any]:
-    newest = DatasetVersion.objects.with_classes().newest()
-    counts = count_reviewed_images(expected_classes())
+def _preview_facts(request: UserRequest) -> dict[str, Any]:
+    """Returns the preview for the chosen data set, or for the newest one."""
+    chosen = (request.POST or request.GET).get("parent", "")
+    ready = DatasetVersion.objects.succeeded().defer("report", "samples")
+    parent = ready.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) < 10 else None
+    parent = parent or ready.newest()
+    if parent is None:
+        return {"preview": None}
+    try:
+        preview: SplitPreview = preview_split(parent)
+    except OSError:
+        log.exception("The manifest of a data set cannot be read")
+        return {"preview": None}
+    counts = preview.counts
     return {
-        "newest": newest,
+        "preview": preview,
         "num_reviewed": sum(counts.values()),
-        "num_used": counts["used"],
+        "num_with_kind": counts[USED],
         "num_without_kind": counts.get(WITHOUT_KIND, 0),
-        "left_out": [(name, number) for name, number in counts.items() if name not in ("used", WITHOUT_KIND)],
+        "left_out": [(name, number) for name, number in counts.items() if name not in (USED, WITHOUT_KIND)],
     }
 
 

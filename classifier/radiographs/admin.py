@@ -19,8 +19,9 @@ class RadiographAdmin(ReadOnlyAdmin):
     list_filter = ["created_at", ("deleted_at", admin.EmptyFieldListFilter), "predictions__state"]
     search_fields = ["=id", "owner__username", "=sha256"]
     ordering = ["-created_at"]
-    # Only owners see file names, and the files have no URL: the portal serves them.
-    exclude = ["_file_name", "image", "thumbnail"]
+    # Only owners see file names, and the files have no URL: the portal serves them. The hashes are
+    # for grouping only.
+    exclude = ["_file_name", "image", "thumbnail", "patient_hash", "study_hash"]
     actions = ["predict_again"]
 
     @admin.action(description="Predict again with the live model", permissions=["train"])

@@ -28,11 +28,6 @@ def thumbnail_path(radiograph: "Radiograph", name: str = "") -> str:
     return f"thumbnails/{radiograph.id.hex[:2]}/{radiograph.id}.jpg"
 
 
-def upload_group(owner_id: int, created_at: datetime) -> str:
-    """Returns the group of a radiograph: X-rays that one user uploads on one day, because they may show one patient."""
-    return f"sent-{owner_id}-{created_at:%Y-%m-%d}"
-
-
 class RadiographQuerySet(RadiographVisibilityQuerySet["Radiograph"]):
     """Selects radiographs by search terms; the base class selects them by owner and visibility."""
 
@@ -99,6 +94,10 @@ class Radiograph(models.Model):
     height = models.PositiveIntegerField()
     # Whether text seems to be drawn into the image, which may name the patient.
     shows_text = models.BooleanField(db_default=False, default=False)
+    # Keyed hashes of the Patient ID and the Study Instance UID of a DICOM file (groups.keyed_hash); None if it has
+    # none, and for other files.
+    patient_hash = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 - None is unknown
+    study_hash = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 - None is unknown
     image = models.FileField(upload_to=image_path, max_length=200)
     thumbnail = models.FileField(upload_to=thumbnail_path, max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)

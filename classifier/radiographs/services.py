@@ -34,6 +34,7 @@ from classifier.core.errors import (
 )
 from classifier.core.models import AuditEntry, User
 from classifier.core.queued_work import first_resend_time
+from classifier.radiographs.groups import keyed_hash
 from classifier.radiographs.models import (
     BACKGROUND_TURN,
     Prediction,
@@ -88,6 +89,8 @@ def receive_radiograph(*, owner: User, upload: UploadedFile[Any]) -> Radiograph:
         width=decoded.width,
         height=decoded.height,
         shows_text=decoded.shows_text,
+        patient_hash=keyed_hash("patient", decoded.patient_digest),
+        study_hash=keyed_hash("study", decoded.study_digest),
     )
     image, thumbnail = image_path(radiograph), thumbnail_path(radiograph)
     try:

@@ -5,6 +5,7 @@ from typing import Any
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,10 +23,10 @@ from classifier.core.api.serializers import (
     validate,
 )
 from classifier.core.api.viewsets import ViewSet
-from classifier.core.permissions import REVIEW
+from classifier.core.permissions import ADJUDICATE, REVIEW
 from classifier.radiographs.models import Prediction, PredictionQuerySet
 from classifier.reviews.models import Review, ReviewQuerySet
-from classifier.reviews.services import MAX_BOXES, record_review
+from classifier.reviews.services import MAX_BOXES, adjudicate, record_review
 
 
 class BoxSerializer(StrictSerializer):
@@ -44,13 +45,19 @@ class ReviewSerializer(ClassFieldMixin, serializers.ModelSerializer[Review]):
     reviewer = serializers.CharField(source="reviewer.username", default=None, allow_null=True)
     class_ = NullableCharField(source="class_name", help_text="The kind of fracture; null if none is named.")
     boxes = BoxSerializer(many=True)
+    is_adjudication = serializers.BooleanField(
+        help_text="Whether it decides for all reviewers, who disagreed. Then only this review counts."
+    )
+    is_superseded = serializers.BooleanField(
+        help_text="Whether the same reviewer reviewed the radiograph later, or a later adjudication decided it."
+    )
     confirms = serializers.BooleanField(help_text="Whether the review agrees with the prediction.")
 
     class Meta:
         model = Review
         fields = [
             "id", "radiograph", "prediction", "model_version", "reviewer", "finding", "class_", "boxes",
-            "comment", "confirms", "created_at",
+            "comment", "confirms", "is_adjudication", "is_superseded", "created_at",
         ]  # fmt: skip
 
 
@@ -104,7 +111,8 @@ class WorklistSerializer(ClassFieldMixin, serializers.ModelSerializer[Prediction
 @extend_schema_view(
     list=extend_schema(
         operation_id="review_list",
-        description="Lists all reviews, newest first. Of each reviewer, the latest review of a radiograph counts.",
+        description="Lists all reviews, newest first. Of each reviewer, the latest review of a radiograph counts, "
+        "or, where the reviewers disagreed, its adjudication.",
         parameters=[ReviewFilterSerializer],
         responses={200: ReviewSerializer(many=True), **errors(400, 404)},
     )
@@ -114,7 +122,7 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
     filter_serializer_class = ReviewFilterSerializer
     pagination_class = NewestFirstPagination
     permission_classes = [HasPermission]
-    needs = {"list": REVIEW, "create": REVIEW}
+    needs = {"list": REVIEW, "create": REVIEW, "adjudicate": (REVIEW, ADJUDICATE)}
 
     def get_queryset(self) -> ReviewQuerySet:
         reviews = Review.objects.visible_to(self.user).filter(**self.filters())
@@ -128,11 +136,24 @@ class ReviewsViewSet(ListModelMixin, ViewSet[Review]):
     )
     def create(self, request: Request) -> Response:
         """Records what you see on a radiograph. To change your finding, send another review."""
+        review = record_review(reviewer=self.user, **self._read(request))
+        return Response(ReviewSerializer(review).data, status=201)
+
+    @extend_schema(
+        operation_id="review_adjudicate",
+        request=NewReviewSerializer,
+        responses={201: ReviewSerializer, **errors(*BODY, 404, 409)},
+    )
+    @action(detail=False, methods=["post"])
+    def adjudicate(self, request: Request) -> Response:
+        """Decides a disagreement of the reviewers. From then on, only the decision counts."""
+        decision = adjudicate(adjudicator=self.user, **self._read(request))
+        return Response(ReviewSerializer(decision).data, status=201)
+
+    def _read(self, request: Request) -> dict[str, Any]:
         said = validate(NewReviewSerializer, request.data)
         visible = Prediction.objects.visible_to(self.user).select_related("radiograph", "model_version")
-        prediction = get_object_or_404(visible, id=said.pop("prediction"))
-        review = record_review(reviewer=self.user, prediction=prediction, **said)
-        return Response(ReviewSerializer(review).data, status=201)
+        return {**said, "prediction": get_object_or_404(visible, id=said["prediction"])}
 
 
 @extend_schema_view(

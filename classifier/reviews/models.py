@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.radiographs.visibility import can_view_all
@@ -27,27 +27,20 @@ class ReviewQuerySet(models.QuerySet["Review"]):
     def newest_first(self) -> Self:
         return self.order_by("-id")
 
-    def latest(self) -> Self:  # type: ignore[override]
-        """Filters the reviews that count: the latest of each reviewer for each radiograph.
-
-        Of a reviewer whose account was deleted, only these exist.
-        """
-        return self.filter(~Exists(self._later()))
-
-    def superseded(self) -> Self:
-        """Filters the reviews that do not count, because their reviewer changed their finding later."""
-        return self.filter(Exists(self._later()))
-
-    def _later(self) -> "ReviewQuerySet":
-        return Review.objects.filter(
-            radiograph=OuterRef("radiograph"), reviewer=OuterRef("reviewer"), id__gt=OuterRef("id")
+    def counted(self) -> Self:
+        """Filters the reviews that count: the adjudication of a radiograph, or else the latest of each reviewer."""
+        adjudications = Review.objects.filter(
+            radiograph=OuterRef("radiograph"), is_adjudication=True, is_superseded=False
         )
+        standing = self.filter(is_superseded=False)
+        return standing.filter(Q(is_adjudication=True) | ~Exists(adjudications))
 
 
 class Review(models.Model):
     """A row is a clinician's finding on a radiograph, with the prediction that they saw.
 
-    Append-only: a reviewer who changes their finding adds a review, and the latest one counts.
+    A reviewer who changes their finding adds a review, and the latest one counts. An adjudication decides for all
+    reviewers, until the next adjudication.
     """
 
     class Finding(models.TextChoices):
@@ -69,11 +62,24 @@ class Review(models.Model):
     # [{"x": ..., "y": ..., "width": ..., "height": ...}] in pixels of the image
     boxes = models.JSONField(default=list)
     comment = models.CharField(max_length=2000, blank=True)
+    # Whether it decides a disagreement.
+    is_adjudication = models.BooleanField(default=False)
+    # Whether the same reviewer reviewed the radiograph later, or a later adjudication decided it. Stored, because a
+    # deleted account leaves reviews without a reviewer.
+    is_superseded = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ReviewQuerySet.as_manager()
 
     class Meta:
+        permissions = [("adjudicate_review", "Can decide for all reviewers where they disagree")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["radiograph"],
+                condition=Q(is_adjudication=True, is_superseded=False),
+                name="one_adjudication_counts",
+            )
+        ]
         indexes = [models.Index(fields=["radiograph", "reviewer", "-id"], name="review_latest")]
 
     def __str__(self) -> str:
@@ -126,7 +132,7 @@ class Review(models.Model):
 
 @dataclass(frozen=True)
 class Consensus:
-    """The latest reviews of one radiograph, and whether they agree."""
+    """The reviews of one radiograph that count, and whether they agree."""
 
     reviews: list[Review]
 
@@ -144,9 +150,9 @@ class Consensus:
         return next((review for review in self.reviews if review.class_name), self.reviews[0])
 
     @classmethod
-    def by_radiograph(cls, latest: Iterable[Review]) -> "dict[Any, Consensus]":
-        """Groups the latest reviews of any number of radiographs into a consensus per radiograph id."""
+    def by_radiograph(cls, counted: Iterable[Review]) -> "dict[Any, Consensus]":
+        """Groups the counted reviews of any number of radiographs into a consensus per radiograph id."""
         reviews: dict[Any, list[Review]] = defaultdict(list)
-        for review in latest:
+        for review in counted:
             reviews[review.radiograph_id].append(review)
         return {radiograph_id: cls(group) for radiograph_id, group in reviews.items()}

@@ -1,4 +1,4 @@
-"""Records reviews."""
+"""Records reviews and adjudications."""
 
 import math
 from typing import Any
@@ -44,6 +44,54 @@ def record_review(
     Raises:
         ReviewRefused, NotAllowedNow: with a message for the user.
     """
+    _check_review(prediction, finding, class_name, boxes)
+    with transaction.atomic():
+        _lock_radiograph(prediction)
+        reviews = Review.objects.filter(radiograph=prediction.radiograph_id)
+        reviews.filter(reviewer=reviewer, is_adjudication=False).update(is_superseded=True)
+        review = Review(reviewer=reviewer, prediction=prediction, finding=finding, class_name=class_name)
+        _save(review, boxes, comment, action="reviewed")
+    return review
+
+
+def adjudicate(
+    *,
+    adjudicator: User,
+    prediction: Prediction,
+    finding: str,
+    class_name: str = "",
+    boxes: Any = None,
+    comment: str = "",
+) -> Review:
+    """Decides a disagreement of the reviewers of a radiograph: from then on, only the decision counts.
+
+    Args:
+        adjudicator: who decides.
+        prediction, finding, class_name, boxes, comment: as in record_review.
+
+    Raises:
+        ReviewRefused, NotAllowedNow: with a message for the user.
+    """
+    _check_review(prediction, finding, class_name, boxes)
+    with transaction.atomic():
+        _lock_radiograph(prediction)
+        reviews = Review.objects.filter(radiograph=prediction.radiograph_id)
+        decided = reviews.filter(is_adjudication=True)
+        if not Consensus(list(reviews.counted())).is_disagreement and not decided.exists():
+            raise NotAllowedNow("The reviewers do not disagree, so there is nothing to decide.")
+        decided.update(is_superseded=True)
+        decision = Review(
+            reviewer=adjudicator,
+            prediction=prediction,
+            finding=finding,
+            class_name=class_name,
+            is_adjudication=True,
+        )
+        _save(decision, boxes, comment, action="adjudicated")
+    return decision
+
+
+def _check_review(prediction: Prediction, finding: str, class_name: str, boxes: Any) -> None:
     if prediction.state != Prediction.State.SUCCEEDED:
         raise NotAllowedNow("There is no answer to review yet.")
     if finding not in Review.Finding:
@@ -54,30 +102,30 @@ def record_review(
         raise ReviewRefused("A kind of fracture and boxes can only be given with the finding “fracture”.")
     if class_name and class_name not in reviewable_classes(prediction):
         raise ReviewRefused("Choose one of the kinds of fracture.")
-    with transaction.atomic():
-        # Otherwise two reviewers at the same time would not see each other's review, nor that they disagree.
-        is_there = Radiograph.objects.not_in_trash().lock(prediction.radiograph_id)
-        if not is_there or not Prediction.objects.filter(id=prediction.id).exists():
-            raise NotAllowedNow("This X-ray has been deleted, so the review was not saved.")
-        review = Review.objects.create(
-            radiograph=prediction.radiograph,
-            prediction=prediction,
-            reviewer=reviewer,
-            finding=finding,
-            class_name=class_name,
-            boxes=_checked_boxes(boxes or [], prediction.radiograph),
-            comment=comment.strip(),
-        )
-        _set_rank(review)
-        AuditEntry.objects.record(
-            actor=reviewer,
-            action="reviewed",
-            about=prediction.radiograph,
-            finding=review.summary,
-            predicted=prediction.get_finding_display() or prediction.class_name,
-            model_version=prediction.model_version.number,
-        )
-    return review
+
+
+def _lock_radiograph(prediction: Prediction) -> None:
+    """Lets two reviewers at the same time wait for each other, so that each sees whether they disagree."""
+    is_there = Radiograph.objects.not_in_trash().lock(prediction.radiograph_id)
+    if not is_there or not Prediction.objects.filter(id=prediction.id).exists():
+        raise NotAllowedNow("This X-ray has been deleted, so the review was not saved.")
+
+
+def _save(review: Review, boxes: Any, comment: str, *, action: str) -> None:
+    prediction = review.prediction
+    review.radiograph = prediction.radiograph
+    review.boxes = _checked_boxes(boxes or [], prediction.radiograph)
+    review.comment = comment.strip()
+    review.save(force_insert=True)
+    _set_rank(review)
+    AuditEntry.objects.record(
+        actor=review.reviewer,
+        action=action,
+        about=prediction.radiograph,
+        finding=review.summary,
+        predicted=prediction.get_finding_display() or prediction.class_name,
+        model_version=prediction.model_version.number,
+    )
 
 
 def _checked_boxes(boxes: Any, radiograph: Radiograph) -> list[dict[str, float]]:
@@ -108,7 +156,7 @@ def _set_rank(review: Review) -> None:
     The disagreement is about the radiograph, so its newest answer is listed, not the one that the review judged.
     """
     predictions = Prediction.objects.filter(radiograph=review.radiograph_id)
-    consensus = Consensus(list(Review.objects.latest().filter(radiograph=review.radiograph_id)))
+    consensus = Consensus(list(Review.objects.counted().filter(radiograph=review.radiograph_id)))
     predictions.filter(review_rank__isnull=False).update(review_rank=None)
     if consensus.is_disagreement:
         answered = predictions.filter(state=Prediction.State.SUCCEEDED).newest_first()

@@ -10,5 +10,10 @@ urlpatterns = [
         views.review,
         name="review_radiograph",
     ),
+    path(
+        "radiographs/<uuid:radiograph_id>/adjudicate/<uuid:prediction_id>/",
+        views.decide,
+        name="adjudicate_radiograph",
+    ),
     path("reviews/", views.worklist, name="worklist"),
 ]

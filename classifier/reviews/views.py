@@ -1,5 +1,6 @@
 """What clinicians say of the answers: on each X-ray, and what is most worth a review."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,14 +14,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from classifier.core.pages import form_page, poll
 from classifier.core.pagination import CappedPaginator, numbered_page
-from classifier.core.permissions import REVIEW
+from classifier.core.permissions import ADJUDICATE, REVIEW
 from classifier.core.requests import UserRequest, may, signed_in
 from classifier.radiographs.models import Prediction, Radiograph
 from classifier.registry.models import ModelVersion
 from classifier.reviews.forms import ReviewForm, WorklistForm
 from classifier.reviews.limits import kind_limits_of, limits_of, missed_in_other_sources, never_tested_on
 from classifier.reviews.models import Consensus, Review
-from classifier.reviews.services import record_review
+from classifier.reviews.services import adjudicate, record_review
 
 
 @signed_in
@@ -66,16 +67,20 @@ def _judgement(request: UserRequest, radiograph: Radiograph, answered: Predictio
     related = radiograph.reviews.select_related("reviewer", "prediction__model_version")
     slim = related.defer("prediction__model_version__report")
     reviews = list(slim.visible_to(request.user).newest_first())
-    latest: dict[Any, Review] = {}
-    for review in reviews:
-        latest.setdefault(review.reviewer_id or f"gone {review.pk}", review)
+    standing = [review for review in reviews if not review.is_superseded]
+    decision = next((review for review in standing if review.is_adjudication), None)
+    latest = [review for review in standing if not review.is_adjudication]
+    counted = [decision] if decision else latest
+    is_disagreement = Consensus(counted).is_disagreement
     prediction, live = radiograph.prediction, ModelVersion.objects.live()
     known = {other.model_version_id for other in radiograph.predictions.all()}
     return {
-        "reviews": reviews,
-        "latest": list(latest.values()),
-        "reviewer_boxes": [box for review in latest.values() for box in review.boxes],
-        "is_disagreement": Consensus(list(latest.values())).is_disagreement,
+        "reviews": [review for review in reviews if review != decision],
+        "decision": decision,
+        "latest": latest,
+        "reviewer_boxes": [box for review in counted for box in review.boxes],
+        "is_disagreement": is_disagreement,
+        "may_adjudicate": (is_disagreement or decision) and request.user.has_perms((REVIEW, ADJUDICATE)),
         "review_form": (
             ReviewForm(prediction=answered) if answered and request.user.has_perm(REVIEW) else None
         ),
@@ -118,7 +123,7 @@ def worklist(request: UserRequest) -> HttpResponse:
     numbered = numbered_page(request, slim, CappedPaginator, filters=form.fields)
     page = numbered["page"]
     on_page = [prediction.radiograph_id for prediction in page]
-    latest = Review.objects.latest().filter(radiograph__in=on_page).select_related("reviewer")
+    latest = Review.objects.counted().filter(radiograph__in=on_page).select_related("reviewer")
     said = Consensus.by_radiograph(latest)
     context = {
         "rows": [(prediction, said.get(prediction.radiograph_id)) for prediction in page],
@@ -135,17 +140,38 @@ def worklist(request: UserRequest) -> HttpResponse:
 @require_POST
 def review(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> HttpResponse:
     """The address names the prediction, so that a review never judges one that came in the meantime."""
+    prediction = _get_prediction(request, radiograph_id, prediction_id)
+    act = partial(record_review, reviewer=request.user, prediction=prediction)
+    return _review_page(request, prediction, act, "Review")
+
+
+@may(REVIEW, ADJUDICATE)
+@require_POST
+def decide(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> HttpResponse:
+    """Decides a disagreement. The address names the prediction, as that of a review does."""
+    prediction = _get_prediction(request, radiograph_id, prediction_id)
+    act = partial(adjudicate, adjudicator=request.user, prediction=prediction)
+    return _review_page(request, prediction, act, "Decision")
+
+
+def _get_prediction(request: UserRequest, radiograph_id: UUID, prediction_id: UUID) -> Prediction:
     known = Prediction.objects.visible_to(request.user).select_related("radiograph", "model_version")
-    prediction = get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
+    return get_object_or_404(known, id=prediction_id, radiograph=radiograph_id)
+
+
+def _review_page(
+    request: UserRequest, prediction: Prediction, act: Callable[..., Review], kind: str
+) -> HttpResponse:
+    radiograph_id = prediction.radiograph_id
 
     def done(said: Review) -> HttpResponse:
-        messages.success(request, f"Review saved: {said.summary[:1].upper()}{said.summary[1:]}.")
+        messages.success(request, f"{kind} saved: {said.summary[:1].upper()}{said.summary[1:]}.")
         return redirect("radiograph", radiograph_id)
 
     return form_page(
         request,
         partial(ReviewForm, prediction=prediction),
-        partial(record_review, reviewer=request.user, prediction=prediction),
+        act,
         done,
         "reviews/radiograph_detail.html",
         lambda form: {**with_answer(request, radiograph_id), "review_form": form},

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.models import F, Max, Min
 
-from classifier.radiographs.models import Radiograph, upload_group
+from classifier.radiographs.models import Radiograph
+from classifier.reviews.groups import reviewed_groups
 from classifier.reviews.models import Review, ReviewQuerySet
 from ml.evaluate.finding_aims import MIN_GROUPS, MIN_XRAYS
 
@@ -31,15 +32,13 @@ class ReviewedFinding:
         radiograph: the radiograph.
         is_fractured: whether they see a fracture.
         boxes: (x, y, width, height) of the fractures that one of them marked, in pixels of the image.
+        group: its group of radiographs of one patient or study.
     """
 
     radiograph: Radiograph
     is_fractured: bool
     boxes: list[tuple[float, float, float, float]]
-
-    @property
-    def group(self) -> str:
-        return upload_group(self.radiograph.owner_id, self.radiograph.created_at)
+    group: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class NumReviewed:
     Attributes:
         num_fractured: radiographs with a fracture.
         num_unfractured: radiographs without one.
-        num_groups: groups of radiographs that one user uploaded on one day.
+        num_groups: groups of radiographs of one patient or study.
         left_out: number of reviewed radiographs that are not counted, by reason. Each has one reason.
     """
 
@@ -90,24 +89,23 @@ class NumReviewed:
 def count_reviewed_findings() -> NumReviewed:
     """Counts the radiographs that can be recalibrated on."""
     numbers = dict.fromkeys(SETTLED, 0)
-    groups = set()
+    group_of, groups = reviewed_groups(), set()
     left_out = dict.fromkeys(REASONS, 0)
-    by_radiograph = Review.objects.latest().order_by().values("radiograph")
+    by_radiograph = Review.objects.counted().order_by().values("radiograph")
     rows = by_radiograph.annotate(lowest=Min("finding"), highest=Max("finding")).values_list(
         "lowest",
         "highest",
-        "radiograph__owner_id",
-        "radiograph__created_at",
+        "radiograph_id",
         "radiograph__deleted_at",
         "radiograph__owner__site__allows_training",
     )
-    for lowest, highest, owner_id, created_at, deleted_at, allows_training in rows.iterator():
+    for lowest, highest, radiograph_id, deleted_at, allows_training in rows.iterator():
         reason = _reason_to_leave_out(lowest, highest, deleted_at, allows_training)
         if reason:
             left_out[reason] += 1
             continue
         numbers[Review.Finding(lowest)] += 1
-        groups.add(upload_group(owner_id, created_at))
+        groups.add(group_of[radiograph_id])
     return NumReviewed(
         numbers[Review.Finding.FRACTURE],
         numbers[Review.Finding.NO_FRACTURE],
@@ -138,18 +136,20 @@ def reviewed_findings() -> Iterator[ReviewedFinding]:
     """Yields the radiographs that can be recalibrated on, in the order of their ids."""
     findings: dict[uuid.UUID, str] = dict(_agreed().values_list("radiograph_id", "lowest"))
     boxes: dict[uuid.UUID, list[Any]] = defaultdict(list)
-    for radiograph_id, marked in _counted().exclude(boxes=[]).values_list("radiograph_id", "boxes"):
-        boxes[radiograph_id] += [(box["x"], box["y"], box["width"], box["height"]) for box in marked]
+    for radiograph_id, drawn in _counted().exclude(boxes=[]).values_list("radiograph_id", "boxes"):
+        boxes[radiograph_id] += [(box["x"], box["y"], box["width"], box["height"]) for box in drawn]
+    group_of = reviewed_groups()
     for radiograph_id in sorted(findings):
         radiograph = Radiograph.objects.not_in_trash().filter(id=radiograph_id).first()
         if radiograph is not None:
             is_fractured = findings[radiograph_id] == Review.Finding.FRACTURE
-            yield ReviewedFinding(radiograph, is_fractured, boxes[radiograph_id] if is_fractured else [])
+            marked = boxes[radiograph_id] if is_fractured else []
+            yield ReviewedFinding(radiograph, is_fractured, marked, group_of[radiograph_id])
 
 
 def _counted() -> ReviewQuerySet:
     """Filters the latest reviews of radiographs that are not in the trash and whose owner's site allows training."""
-    return Review.objects.latest().filter(
+    return Review.objects.counted().filter(
         radiograph__deleted_at=None, radiograph__owner__site__allows_training=True
     )
 

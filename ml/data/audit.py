@@ -28,7 +28,7 @@ from ml.data.manifests import (
 from ml.data.process_pool import process_pool
 from ml.data.sandbox import read_image
 from ml.data.signatures import Signature, make_signature
-from ml.data.splits import Group, previous_splits, split_groups
+from ml.data.splits import Group, previous_splits, split_groups, stratify
 from ml.progress import ProgressCallback, ProgressEvent, RemainingTime
 
 SECONDS_BETWEEN_EVENTS = 0.2
@@ -70,7 +70,8 @@ class Audit:
         exact: Sets of images with the same bytes or pixels.
         near: Pairs of near-duplicates that are not exact duplicates.
         name_links: Pairs of images from one source by their file names.
-        conflicts: Sets of duplicates with different labels, which are dropped.
+        conflicts: Sets of duplicates with different labels, which are dropped, except for test images of the previous
+            manifest.
         mixed_groups: Groups with several labels, which are kept.
         groups: Groups of the images that are kept.
         manifest: The images that are kept, with their groups and splits.
@@ -140,7 +141,14 @@ def audit(
     same = [(members[0], other) for members in exact for other in members[1:]]
     same += [(pair.first, pair.second) for pair in near]
     conflicts = label_conflicts(connected_components(len(scans), same), kinds, fractured)
-    dropped = {index for members in conflicts for index in members}
+    # A test image that several versions were evaluated on stays, and its label with it.
+    frozen = {(item.sha256, item.label) for item in previous.subset("test")} if previous else set()
+    dropped = {
+        index
+        for members in conflicts
+        for index in members
+        if (scans[index].sha256, scans[index].file.label) not in frozen
+    }
     links = same + _links_by_source(scans, name_links, given)
     groups = [
         [index for index in members if index not in dropped]
@@ -278,8 +286,14 @@ def _make_manifest(
         )
         # Groups without a given name are named after one of their files, so that the name is stable.
         identity = names[0] if names else "g-" + min(scans[index].sha256 for index in members)[:16]
-        sides = frozenset(former[scans[index].sha256] for index in members if scans[index].sha256 in former)
-        described.append(Group(identity, _strata([scans[index].file for index in members], findings), sides))
+        digests = {scans[index].sha256 for index in members}
+        digests |= {
+            known.original_sha256 for index in members if (known := findings.get(scans[index].file.path))
+        }
+        sides = frozenset(former[digest] for digest in digests if digest in former)
+        files = [scans[index].file for index in members]
+        fractured = [file.path in findings and findings[file.path].fractured for file in files]
+        described.append(Group(identity, stratify([file.label for file in files], fractured), sides))
     items = [
         Item(
             path=scans[index].file.path,
@@ -295,11 +309,3 @@ def _make_manifest(
         for index in members
     ]
     return Manifest.of(root, items)
-
-
-def _strata(files: Sequence[ClassFolderFile], findings: dict[str, FindingLabels]) -> tuple[str, ...]:
-    """Returns the labels by which a group is stratified: the kinds in it, or the findings if there are none."""
-    kinds = tuple(file.label for file in files if file.label != NO_KIND)
-    return kinds or tuple(
-        f"{NO_KIND}, {'' if findings[file.path].fractured else 'not '}fractured" for file in files
-    )

@@ -93,7 +93,13 @@ def _answer(length: int, finds_text: bool) -> NoReturn:
     else:
         pixels = np.ascontiguousarray(answer.pixels)
         has_text = finds_text and shows_text(pixels)
-        found = {"format": answer.format, "shape": pixels.shape, "shows_text": has_text}
+        found = {
+            "format": answer.format,
+            "shape": pixels.shape,
+            "shows_text": has_text,
+            "patient_digest": answer.patient_digest,
+            "study_digest": answer.study_digest,
+        }
         output.write(json.dumps(found).encode() + b"\n")
         output.write(pixels.data)
     output.flush()

@@ -1,9 +1,10 @@
-"""Reads the pixels of single-frame radiographic DICOM files; no other attribute is parsed."""
+"""Reads the pixels of single-frame radiographic DICOM files, and digests of patient and study; nothing else."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import config
 
-from ml.data import jpeg
+from ml.data import dicom_identifiers, jpeg
 from ml.data.dicom_attributes import Attributes
 from ml.data.dicom_file import CUT_OFF, DicomFile, open_dicom
 from ml.data.dicom_grey import SampleFormat, to_grey
@@ -44,7 +45,7 @@ PIXEL_SIZES = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing
 # Measured spacings differ a little; interpolating such an image would only blur it.
 MIN_PIXEL_RATIO = 1.02
 
-# The only attributes that are parsed.
+# The only attributes that are parsed, besides those of dicom_identifiers.
 TAGS: list[str] = [
     *("SOPClassUID", "Modality", "PresentationIntentType", "BurnedInAnnotation"),
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
@@ -60,8 +61,21 @@ TAGS: list[str] = [
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
-def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
-    """Reads the pixels of a DICOM file.
+@dataclass(frozen=True, eq=False)
+class DicomImage:
+    """What is kept of a DICOM file.
+
+    Attributes:
+        pixels: uint8 (H, W), or (H, W, 3) in RGB order for colour images.
+        identifiers: Digests of its patient and study.
+    """
+
+    pixels: NDArray[np.uint8]
+    identifiers: dicom_identifiers.Identifiers
+
+
+def read_dicom(file: BinaryIO) -> DicomImage:
+    """Reads the pixels of a DICOM file, and digests of its patient and study.
 
     Greyscale passes through the modality, VOI and presentation transformations (ml.data.dicom_grey). Images whose
     pixels are not square are stretched to the proportions of the body part.
@@ -69,19 +83,17 @@ def read_pixels(file: BinaryIO) -> NDArray[np.uint8]:
     Args:
         file: A DICOM file, read from its start.
 
-    Returns:
-        uint8 (H, W), or (H, W, 3) in RGB order for colour images.
-
     Raises:
         ImageRefused: The file is not a single-frame X-ray, or its pixels cannot be decoded.
     """
     try:
         with warnings.catch_warnings(), config.disable_value_validation():
             warnings.simplefilter("ignore")
-            opened = open_dicom(file, TAGS)
+            opened = open_dicom(file, [*TAGS, *dicom_identifiers.TAGS])
             _check_kind(opened)
             layout = _layout(opened.attributes)
-            return _with_square_pixels(_decode(opened, layout), opened.attributes)
+            pixels = _with_square_pixels(_decode(opened, layout), opened.attributes)
+            return DicomImage(pixels, dicom_identifiers.read_identifiers(opened.attributes))
     except (ImageRefused, MemoryError):
         raise
     except jpeg.Incomplete:

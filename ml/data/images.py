@@ -1,8 +1,8 @@
 """Reads JPEG, PNG and DICOM files as upright 8-bit pixels, and encodes pixels.
 
 The format is detected by content, never by file name. Neither metadata (EXIF, DICOM attributes) nor the messages of a
-decoder, which could quote it, leave this module. Untrusted files must be read through ml.data.sandbox, because they
-can crash a decoder.
+decoder, which could quote it, leave this module, except for digests of patient and study. Untrusted files must be read
+through ml.data.sandbox, because they can crash a decoder.
 """
 
 from __future__ import annotations
@@ -73,11 +73,15 @@ class DecodedImage:
         format: Format of the file.
         shows_text: Whether text is drawn into the image (ml.data.burned_in_text); False unless ml.data.sandbox has
             searched it for text.
+        patient_digest: SHA-256 of the Patient ID of a DICOM file (ml.data.dicom_identifiers); empty if it has none.
+        study_digest: SHA-256 of its Study Instance UID; empty if it has none.
     """
 
     pixels: Pixels
     format: Format
     shows_text: bool = False
+    patient_digest: str = ""
+    study_digest: str = ""
 
     @property
     def width(self) -> int:
@@ -162,7 +166,13 @@ def _decode(file: BinaryIO) -> DecodedImage:
         # Imported here because web processes and prediction workers must not load DICOM decoders.
         from ml.data import dicom
 
-        return DecodedImage(_drop_equal_channels(dicom.read_pixels(file)), "dicom")
+        found = dicom.read_dicom(file)
+        return DecodedImage(
+            _drop_equal_channels(found.pixels),
+            "dicom",
+            patient_digest=found.identifiers.patient,
+            study_digest=found.identifiers.study,
+        )
     raise ImageRefused("The file is not a JPEG, PNG or DICOM image.")
 
 

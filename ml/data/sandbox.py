@@ -159,10 +159,10 @@ def _receive(process: DecoderProcess) -> DecodedImage:
     answer = json.loads(line)
     if "refused" in answer:
         raise ImageRefused(answer["refused"])
-    pixels = np.empty(answer["shape"], np.uint8)
+    pixels = np.empty(answer.pop("shape"), np.uint8)
     if cast(io.BufferedReader, stdout).readinto(pixels.reshape(-1).data) < pixels.size:
         raise _ProcessEnded(process.wait())
-    return DecodedImage(pixels, answer["format"], answer["shows_text"])
+    return DecodedImage(pixels, **answer)
 
 
 def _stop(process: DecoderProcess) -> None:

@@ -36,8 +36,8 @@ def delete_account(*, user: User) -> None:
             _check_another_admin_stays(user)
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))
-            # Without the name, superseded reviews could not be told from those of another former user, and would count.
-            Review.objects.filter(reviewer=user).superseded().delete()
+            # The page promises this. Of what stays, only the name is removed.
+            Review.objects.filter(reviewer=user, is_superseded=True).delete()
             user.delete()
     except ProtectedError:
         raise NotAllowedNow(
@@ -66,7 +66,10 @@ PREDICTION_FIELDS = (
     "finished_at", "error",
 )  # fmt: skip
 
-REVIEW_FIELDS = ("id", "radiograph_id", "finding", "class_name", "boxes", "comment", "created_at")
+REVIEW_FIELDS = (
+    "id", "radiograph_id", "finding", "class_name", "boxes", "comment", "is_adjudication", "is_superseded",
+    "created_at",
+)  # fmt: skip
 
 
 def export_account(*, user: User) -> Iterator[bytes]:

@@ -73,7 +73,10 @@ def body(method: str, address: str, ids: Ids) -> dict[str, Any]:
             return {"file": xray()}
         case "POST /radiographs/delete/" | "POST /predictions/again/":
             return {"id": ids["radiograph_id"]}
-        case "POST /radiographs/<radiograph_id>/review/<prediction_id>/":
+        case (
+            "POST /radiographs/<radiograph_id>/review/<prediction_id>/"
+            | "POST /radiographs/<radiograph_id>/adjudicate/<prediction_id>/"
+        ):
             return {"finding": "no_fracture"}
         case "POST /datasets/upload/" | "POST /api/v1/dataset-versions/":
             return {"file": SimpleUploadedFile("drawn.zip", DATASET, "application/zip")}
@@ -99,6 +102,6 @@ def body(method: str, address: str, ids: Ids) -> dict[str, Any]:
             return {"username": "other", "password": PASSWORD}
         case "POST /api/v1/prediction-batches/":
             return {"radiographs": [str(ids["radiograph_id"])]}
-        case "POST /api/v1/reviews/":
+        case "POST /api/v1/reviews/" | "POST /api/v1/reviews/adjudicate/":
             return {"prediction": str(ids["prediction_id"]), "finding": "no_fracture"}
     return {}

@@ -15,7 +15,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from classifier.core.models import AuditEntry, Notification, Site, User
-from classifier.core.permissions import PROMOTE, REVIEW, TRAIN, VIEW
+from classifier.core.permissions import ADJUDICATE, PROMOTE, REVIEW, TRAIN, VIEW
 from classifier.radiographs.models import PredictionBatch
 from classifier.radiographs.services import trash_radiograph
 from classifier.registry.models import ModelVersion, Promotion, PromotionRequest
@@ -34,6 +34,7 @@ PEOPLE: dict[str, tuple[str, ...]] = {
     "other": (),
     "owner": (),
     "reviewer": (REVIEW,),
+    "adjudicator": (REVIEW, ADJUDICATE),
     "viewer": (VIEW,),
     "trainer": (VIEW, TRAIN),
     "promoter": (VIEW, PROMOTE),
@@ -135,9 +136,11 @@ def _things(people: dict[str, User], model: ModelVersion) -> Ids:
     prediction = finish(radiograph)
     fail(failed)
     trash_radiograph(radiograph=trashed)
-    Review.objects.create(
-        radiograph=radiograph, prediction=prediction, reviewer=people["reviewer"], finding="no_fracture"
-    )
+    # They disagree, so there is something to decide.
+    for name, finding in (("reviewer", "no_fracture"), ("adjudicator", "fracture")):
+        Review.objects.create(
+            radiograph=radiograph, prediction=prediction, reviewer=people[name], finding=finding
+        )
     dataset = make_dataset()
     live = make_candidate(dataset, card={"classes": CLASSES, "architecture": "tiny_cnn", "finding": {}})
     Promotion.objects.create(model_version=live)

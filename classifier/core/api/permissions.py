@@ -10,7 +10,7 @@ from classifier.core.api.errors import NOTHING_HERE
 
 
 class HasPermission(BasePermission):
-    """Checks the permission that the view set names for the action in `needs`.
+    """Checks the permission, or each of several, that the view set names for the action in `needs`.
 
     A user without it gets 404, as for an address that does not exist. OPTIONS and methods that are not allowed
     need the permission of the first action at the address.
@@ -20,6 +20,7 @@ class HasPermission(BasePermission):
         if not request.user.is_authenticated:
             return False
         action = view.action if view.action in view.needs else next(iter(view.action_map.values()))
-        if not request.user.has_perm(view.needs[action]):
+        needed = view.needs[action]
+        if not request.user.has_perms([needed] if isinstance(needed, str) else needed):
             raise NotFound(NOTHING_HERE)
         return True

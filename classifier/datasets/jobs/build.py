@@ -17,8 +17,10 @@ from classifier.core.ml_process import MlProcess, read_json
 from classifier.core.models import AuditEntry
 from classifier.core.storage import is_storage_full
 from classifier.datasets import archives
+from classifier.datasets.earlier import frozen_outcome
 from classifier.datasets.jobs.collect_images import add_reviewed, unpack_upload, write_previous
 from classifier.datasets.models import DatasetVersion
+from classifier.datasets.reviewed_images import LeftOut, ReviewedImages, count_outcomes
 from classifier.datasets.zip_checks import ZipRefused
 from ml.data.manifests import NO_KIND, SPLITS, DatasetRefused, Item, Manifest
 
@@ -49,7 +51,7 @@ def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
     images = folder / "images"
     shutil.rmtree(images, ignore_errors=True)  # Half unpacked by an earlier attempt.
     images.mkdir(parents=True)
-    reviewed: dict[str, int] = {}
+    reviewed = ReviewedImages([], {}, {})
     if dataset.source == DatasetVersion.Source.ZIP:
         unpack_upload(dataset, lease, images)
     else:
@@ -64,9 +66,10 @@ def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
             archive=archive,
             manifest=table,
             report=report,
-            reviewed=reviewed,
             phase="",
             **_describe(manifest),
+            **_describe_reviewed(reviewed, manifest, report),
+            frozen_test=_frozen(dataset, reviewed, manifest, report),
         )
         num_images, num_classes = len(manifest.items), len(manifest.classes)
         AuditEntry.objects.record(
@@ -136,6 +139,37 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
             name: those[:: max(1, len(those) // NUM_SAMPLES)][:NUM_SAMPLES] for name, those in paths.items()
         },
     }
+
+
+def _describe_reviewed(
+    reviewed: ReviewedImages, manifest: Manifest, report: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns where the reviewed radiographs went; those that the audit dropped are left out, too."""
+    if not reviewed.counts:
+        return {}
+    splits = {item.path: item.split for item in manifest.items}
+    unreadable = {entry["path"] for entry in report["unreadable"]}
+    dropped = {
+        image.radiograph.id: LeftOut.UNREADABLE if image.path in unreadable else LeftOut.CONFLICT
+        for image in reviewed.images
+        if image.path not in splits
+    }
+    kept = [image for image in reviewed.images if image.path in splits]
+    numbers = Counter(splits[image.path] for image in kept)
+    return {
+        "reviewed": count_outcomes((image.label for image in kept), reviewed.left_out | dropped),
+        "reviewed_splits": {split: numbers[split] for split in SPLITS},
+    }
+
+
+def _frozen(
+    dataset: DatasetVersion, reviewed: ReviewedImages, manifest: Manifest, report: dict[str, Any]
+) -> dict[str, Any]:
+    if dataset.parent is None:
+        return {}
+    is_zip = dataset.source == DatasetVersion.Source.ZIP
+    earlier = archives.read_manifest(dataset.parent)
+    return frozen_outcome(earlier, manifest, report, reviewed.left_out, is_zip=is_zip)
 
 
 def _count_findings(manifest: Manifest) -> dict[str, dict[str, int]]:

@@ -10,11 +10,12 @@ from django.core.files.storage import default_storage
 
 from classifier.core.leases import Lease
 from classifier.datasets import archives, zip_intake
+from classifier.datasets.earlier import earlier_items
 from classifier.datasets.jobs.dicom_pictures import replace_dicom
 from classifier.datasets.models import DatasetVersion
-from classifier.datasets.reviewed_images import is_reviewed_image, reviewed_images
+from classifier.datasets.reviewed_images import ReviewedImages, is_reviewed_image, reviewed_images
 from ml.data import finding_labels
-from ml.data.manifests import FINDINGS, Item, Manifest
+from ml.data.manifests import FINDINGS, Manifest
 
 
 def unpack_upload(dataset: DatasetVersion, lease: Lease, images: Path) -> None:
@@ -26,18 +27,16 @@ def unpack_upload(dataset: DatasetVersion, lease: Lease, images: Path) -> None:
     replace_dicom(images, lease)
 
 
-def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path) -> dict[str, int]:
+def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path) -> ReviewedImages:
     """The parent's images, and the radiographs on whose finding their reviewers agree, with a table of the findings.
 
     The reviewed ones of the parent are looked at anew: a verdict may have changed, a radiograph may be deleted,
     a site may allow it no longer.
-
-    Returns: how many radiographs were used, and how many left out, by reason.
     """
     parent = cast(DatasetVersion, dataset.parent)
     manifest = archives.unpack(parent, lease.progress_callback("fetch", parent.num_images))
-    reviewed, counts = reviewed_images(parent.classes)
-    on_progress = lease.progress_callback("add reviewed", len(reviewed))
+    reviewed = reviewed_images(parent.classes)
+    on_progress = lease.progress_callback("add reviewed", len(reviewed.images))
     with (images / FINDINGS).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["image", "group", *finding_labels.COLUMNS])
@@ -46,31 +45,22 @@ def add_reviewed(dataset: DatasetVersion, lease: Lease, images: Path) -> dict[st
                 _copy(manifest.file(item), images / item.path)
                 if item.finding is not None:
                     table.writerow([item.path, item.group, *item.finding.row()])
-        for number, image in enumerate(reviewed, start=1):
+        for number, image in enumerate(reviewed.images, start=1):
             target = images / image.path
             target.parent.mkdir(parents=True, exist_ok=True)
             with default_storage.open(str(image.radiograph.image)) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
             table.writerow([image.path, image.group, *image.finding.row()])
             on_progress(number)
-    return counts
+    return reviewed
 
 
 def write_previous(dataset: DatasetVersion, table: Path) -> Path | None:
-    """All images that were ever in a data set version, each on the side it was on last; None without any.
-
-    A test image that one version lacks is still a test image when it comes back.
-    """
-    items: dict[str, Item] = {}
-    earlier = DatasetVersion.objects.succeeded().filter(id__lt=dataset.pk).order_by("-id")
-    for version in earlier:
-        for item in archives.read_manifest(version).items:
-            path, group = f"{version.pk}/{item.path}", f"{version.pk}-{item.group}"
-            known = Item(path, item.sha256, item.width, item.height, item.label, group, item.split)
-            items.setdefault(item.sha256, known)
+    """Writes the table of all images of earlier versions with their sides; returns None if there are none."""
+    items = earlier_items(before=dataset.pk)
     if not items:
         return None
-    Manifest.of(table.parent, items.values()).write(table)
+    Manifest.of(table.parent, items).write(table)
     return table
 
 

@@ -45,6 +45,8 @@ class Migration(migrations.Migration):
                 ('samples', models.JSONField(default=dict)),
                 ('report', models.JSONField(default=dict)),
                 ('reviewed', models.JSONField(default=dict)),
+                ('reviewed_splits', models.JSONField(default=dict)),
+                ('frozen_test', models.JSONField(default=dict)),
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='datasets.datasetversion')),
             ],

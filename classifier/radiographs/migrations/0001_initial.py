@@ -38,6 +38,8 @@ class Migration(migrations.Migration):
                 ('width', models.PositiveIntegerField()),
                 ('height', models.PositiveIntegerField()),
                 ('shows_text', models.BooleanField(db_default=False, default=False)),
+                ('patient_hash', models.CharField(editable=False, max_length=64, null=True)),
+                ('study_hash', models.CharField(editable=False, max_length=64, null=True)),
                 ('image', models.FileField(max_length=200, upload_to=classifier.radiographs.models.image_path)),
                 ('thumbnail', models.FileField(max_length=200, upload_to=classifier.radiographs.models.thumbnail_path)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

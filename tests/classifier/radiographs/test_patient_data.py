@@ -1,6 +1,7 @@
 """What a DICOM file says of a patient is nowhere after its upload: each attribute holds a mark, which is looked for."""
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from classifier.registry.models import ModelVersion
 from portal.logs import KeyValueFormatter
 from portal.operations import backup
 from tests import traces
-from tests.marked_dicom import READ, REFUSED, attributes, marks_in
+from tests.marked_dicom import DIGESTS, READ, REFUSED, attributes, marks_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,6 +78,8 @@ def test_no_attribute_of_a_dicom_file_leaves_a_trace(
 ) -> None:
     assert len(attributes()) > 5000
     assert Radiograph.objects.count() == 2 * len(READ)
+    hashes = Radiograph.objects.values_list("patient_hash", "study_hash").distinct().get()
+    assert all(re.fullmatch("[0-9a-f]{64}", each) and each.encode() not in DIGESTS for each in hashes)
     kept = list(everything(as_alice, all_logs.text, files, tmp_path))
     kept += [("an answer", answer.content) for answer in answers]
     assert sum(len(content) for _, content in kept) > 1_000_000

@@ -50,7 +50,7 @@ def test_of_each_reviewer_the_latest_word_counts(
         say(rita, prediction, class_name)
     say(raj, prediction, ONE)
 
-    latest = Review.objects.latest().filter(radiograph=prediction.radiograph)
+    latest = Review.objects.counted().filter(radiograph=prediction.radiograph)
 
     assert {(review.reviewer, review.class_name) for review in latest} == {(rita, OTHER), (raj, ONE)}
     assert Review.objects.count() == 3
@@ -62,7 +62,7 @@ def test_reviewers_who_say_different_things_disagree_until_one_changes_their_min
     prediction = answered(alice, model)
 
     def consensus() -> Consensus:
-        return Consensus(list(Review.objects.latest().filter(radiograph=prediction.radiograph)))
+        return Consensus(list(Review.objects.counted().filter(radiograph=prediction.radiograph)))
 
     say(rita, prediction, ONE)
     agreed = consensus().agreed
@@ -86,7 +86,7 @@ def test_a_fracture_without_a_kind_agrees_with_one_that_is_named(
     say(rita, prediction, "")
     say(raj, prediction, OTHER)
 
-    consensus = Consensus(list(Review.objects.latest().filter(radiograph=prediction.radiograph)))
+    consensus = Consensus(list(Review.objects.counted().filter(radiograph=prediction.radiograph)))
 
     assert not consensus.is_disagreement
     assert consensus.agreed is not None

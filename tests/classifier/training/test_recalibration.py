@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import VIEW
+from classifier.radiographs.models import Radiograph
 from classifier.registry.models import ModelVersion
 from classifier.reviews.models import Review
 from classifier.training import gate
@@ -23,6 +24,7 @@ from tests.retraining import (
     confirm_as_second_person,
     person,
     ready_dataset,
+    say,
     trained_version,
 )
 from tests.retraining_rows import recalibrate, user_who_may
@@ -70,20 +72,22 @@ def test_radiographs_count_on_whose_finding_the_reviewers_agree(model: ModelVers
     reviewed(person("no-site"), model, "fracture", seed=7)
     changed = reviewed(of, model, "no_fracture", seed=8)
     first = changed.reviews.get()
-    Review.objects.create(
-        radiograph=changed, prediction=first.prediction, reviewer=first.reviewer, finding="fracture"
-    )
+    say(first.reviewer, first.prediction, "")
 
     numbers = count_reviewed_findings()
     found = {each.radiograph.id: each for each in reviewed_findings()}
 
-    assert (numbers.num_fractured, numbers.num_unfractured, numbers.num_groups) == (2, 1, 2)
+    assert (numbers.num_fractured, numbers.num_unfractured, numbers.num_groups) == (2, 1, 3)
     assert {key: each.is_fractured for key, each in found.items()} == {
         fractured.id: True,
         whole.id: False,
         changed.id: True,
     }
     assert found[fractured.id].boxes == [(5, 6, 7.5, 8)] * 2
+    assert len({each.group for each in found.values()}) == 3
+    Radiograph.objects.filter(id__in=[fractured.id, whole.id]).update(patient_hash="one")
+    found = {each.radiograph.id: each for each in reviewed_findings()}
+    assert count_reviewed_findings().num_groups == 2
     assert found[fractured.id].group == found[whole.id].group != found[changed.id].group
 
 

@@ -69,3 +69,16 @@ def test_a_class_of_very_few_groups_has_training_images(count):
     assert sides["train"] >= 1
     if count >= 3:
         assert sides["test"] == sides["validation"] == 1
+
+
+@pytest.mark.parametrize("kept", [[], ["train"] * 300, ["train"] * 250 + ["test"] * 20 + ["validation"] * 20])
+@pytest.mark.parametrize("sizes", [[1] * 33, [33], [30, 1, 1, 1], [11, 11, 11], [2] * 16 + [1]])
+def test_most_new_images_go_to_training(kept, sizes):
+    former = [Group(f"old-{index}", ("A",), frozenset({side})) for index, side in enumerate(kept)]
+    for seed in range(20):
+        new = [Group(f"new-{seed}-{index}", ("A",) * size) for index, size in enumerate(sizes)]
+        images = Counter()
+        for group, side in zip(new, split_groups(former + new, seed)[len(former) :], strict=True):
+            images[side] += len(group.labels)
+        at_least = 0.5 if kept or len(sizes) != 3 else 0.3
+        assert images["train"] >= at_least * images.total()
