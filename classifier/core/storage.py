@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, transaction
 
 from classifier.core.errors import CallusError, DatabaseUnavailable, StorageAway, StorageFull
 
@@ -63,6 +63,12 @@ def save(path: str, content: bytes | File[Any]) -> str:
         if is_storage_full(error):
             raise StorageFull() from error
         raise
+
+
+def delete_on_commit(path: str) -> None:
+    """Deletes a file when the current transaction commits. If the storage is away then, the purge deletes the file."""
+    # robust=True, because the rows are committed by then. Of a partial, Django could not log the error.
+    transaction.on_commit(lambda: default_storage.delete(path), robust=True)
 
 
 def expected_error(error: BaseException) -> CallusError | None:

@@ -8,7 +8,6 @@ import unicodedata
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -305,6 +304,5 @@ def delete_radiographs(radiographs: Iterable[Radiograph], *, among: RadiographQu
                 if radiograph.id not in locked:
                     continue
                 for file in (radiograph.image, radiograph.thumbnail):
-                    # If the storage is away, the rows are deleted all the same, and the purge finds the file.
-                    transaction.on_commit(partial(default_storage.delete, str(file)), robust=True)
+                    storage.delete_on_commit(str(file))
     return number
