@@ -127,13 +127,15 @@ def check_size_of_contents(file: BinaryIO) -> None:
         ):
             raise ZipRefused(DAMAGED)
         entries, contents_bytes = struct.unpack_from("<QQ", record, 32)
+    too_many = ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
+    if entries > MAX_ENTRIES:
+        raise too_many
     if contents_bytes > MAX_CONTENTS_BYTES:
         raise ZipRefused(f"The table of contents of this zip exceeds {MAX_CONTENTS_BYTES // 1024**2} MB.")
     # Python reads what is there, not as many entries as are stated.
     file.seek(max(0, contents_end - contents_bytes))
-    found = file.read(contents_bytes).count(ENTRY_IN_CONTENTS)
-    if max(entries, found) > MAX_ENTRIES:
-        raise ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
+    if file.read(contents_bytes).count(ENTRY_IN_CONTENTS) > MAX_ENTRIES:
+        raise too_many
 
 
 def size_of(file: BinaryIO) -> int:
