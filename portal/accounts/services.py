@@ -58,6 +58,9 @@ def delete_account(*, user: User) -> None:
     """
     try:
         with transaction.atomic():
+            # Uploads lock the user too. One that is stored after the X-rays are deleted would leave its files behind.
+            if not User.objects.select_for_update(no_key=True).filter(id=user.id).first():
+                return
             _check_another_admin_stays(user)
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))
