@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from classifier.datasets.services import (
 from ml.data import images, sandbox
 from ml.data.manifests import SPLITS
 
+log = logging.getLogger(__name__)
 MOST_LISTED = 50
 THUMBNAIL_SIDE = 192
 
@@ -160,6 +162,9 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
             pixels = sandbox.read_image(content).pixels
             return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
         except (KeyError, images.ImageRefused) as error:
+            raise Http404 from error
+        except archives.ArchiveDamaged as error:
+            log.exception("A picture of a data set cannot be read")
             raise Http404 from error
 
     name = hashlib.sha256(path.encode()).hexdigest()[:16]
