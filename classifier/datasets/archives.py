@@ -1,4 +1,4 @@
-"""Stores data set versions: the images as one zip and the manifest, both named by the manifest's checksum and the row."""
+"""Stores data set versions: the images as one zip, and the manifest, named by its checksum and the version."""
 
 import hashlib
 import shutil
