@@ -1,5 +1,7 @@
 """Views for malformed requests and server errors. The other error pages are plain templates."""
 
+import sys
+
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +11,8 @@ from django.views.defaults import server_error as server_error_page
 from classifier.core.api.errors import SERVER_ERROR, is_api, respond
 from classifier.core.errors import CallusError
 from classifier.core.requests import wants_json
+from classifier.core.storage import expected_error
+from portal.middleware import respond as unavailable
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -33,7 +37,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answers with 500 as a page or, for API clients, as JSON."""
+    """Answers with 500, or with 503 or 507 if storage or database are the reason. API clients receive JSON."""
+    # Middleware and error pages use the database too, outside of StorageErrorMiddleware.
+    error = sys.exc_info()[1]
+    expected = expected_error(error) if error else None
+    if expected is not None:
+        return unavailable(request, expected)
     if is_api(request) or wants_json(request):
         return respond(500, SERVER_ERROR)
     return server_error_page(request)

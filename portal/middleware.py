@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from classifier.core import trace
 from classifier.core.errors import CallusError, StorageFull
@@ -85,7 +85,7 @@ class RetryAfterMiddleware:
 
 
 class StorageErrorMiddleware:
-    """Answers with a sentence instead of a traceback if the disk is full or the storage cannot be reached."""
+    """Answers with a sentence instead of a traceback if the disk is full, or the storage or the database is away."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -108,7 +108,9 @@ def respond(request: HttpRequest, error: CallusError) -> HttpResponse:
         response = JsonResponse({"detail": str(error)}, status=error.status)
     else:
         title = "No space left" if isinstance(error, StorageFull) else "Not available now"
-        response = render(request, "error.html", {"title": title, "message": error}, status=error.status)
+        # Without the request, the page asks the database nothing, which may be what cannot be reached.
+        page = render_to_string("error.html", {"title": title, "message": error})
+        response = HttpResponse(page, status=error.status)
     for name, value in error.headers.items():
         response[name] = value
     return response

@@ -112,13 +112,10 @@ def stored_dataset(
             group = f"g{place}-{number}"
             items.append(Item(f"{name}/{number}.png", digest, 112, 112, name, group, split, known))
     manifest = Manifest.of(folder, items)
-    archive, table = archives.store(manifest, lambda number: None, lambda: None)
-    return DatasetVersion.objects.create(
+    version = DatasetVersion.objects.create(
         source=DatasetVersion.Source.ZIP,
         state=DatasetVersion.State.SUCCEEDED,
         checksum=manifest.checksum(),
-        archive=archive,
-        manifest=table,
         classes=manifest.classes,
         counts={
             "train": dict.fromkeys(classes, 2),
@@ -128,6 +125,9 @@ def stored_dataset(
         findings={"train": {"fractured": each}} if fractured else {},
         finished_at=timezone.now(),
     )
+    version.archive, version.manifest = archives.store(version, manifest, lambda number: None, lambda: None)
+    version.save()
+    return version
 
 
 def ready_dataset(**fields: Any) -> DatasetVersion:

@@ -114,6 +114,21 @@ def of_endless_contents() -> bytes:
     return whole[:end] + record + locator + whole[end:]
 
 
+def of_64_bits_elsewhere() -> bytes:
+    """A zip64 whose record is not before its locator: some versions of Python find it, with any size."""
+    whole = zip_of(good())
+    end = whole.rindex(END)
+    record = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44 + 56, 45, 45, 0, 0, 10**6, 10**6, 46 * 10**6, 0)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    return whole[:end] + record + bytes(56) + locator + whole[end:]
+
+
+def hidden_crowd(entries: int) -> bytes:
+    """A zip whose table of contents says that it has one entry."""
+    contents = _in_contents("A", 0, 0, 0) * entries
+    return contents + struct.pack("<4s4H2IH", END, 0, 0, 1, 1, len(contents), 0, 0)
+
+
 def crowd(entries: int) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -146,6 +161,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "the last entry reaches into the contents": (lambda: patched(PACKED, len(IMAGE) + 1, entry=2), OVERLAP),
     "an entry lies behind the end": (lambda: patched(PLACE, 0x7FFFFFFF), OVERLAP),
     "a thousand billion entries": (of_endless_contents, "This zip has more than 100,000 entries."),
+    "a zip64 record elsewhere": (of_64_bits_elsewhere, NO_ZIP),
     "100,001 entries": (lambda: crowd(100_001), "This zip has more than 100,000 entries."),
     "contents cut off": (lambda: zip_of(good())[:-60], NO_ZIP),
     "contents elsewhere": (lambda: zip_of(good()).replace(IN_CONTENTS, b"PK\x01\x03"), NO_ZIP),

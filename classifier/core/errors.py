@@ -84,6 +84,13 @@ class StorageAway(CallusError):
     message = "The file storage cannot be reached right now, so nothing was stored. Try again in a minute."
 
 
+class DatabaseUnavailable(CallusError):
+    """The database cannot be reached, or is damaged."""
+
+    status = 503
+    message = "The database cannot be reached right now. Please try again in a minute."
+
+
 class NotAllowedNow(CallusError):
     """The current state of the object does not allow this action."""
 

@@ -1,7 +1,6 @@
 """Notifies users in the portal and by email."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +18,8 @@ def notify(user: Any, text: str, subject: Notification.Subject, subject_id: int)
         return
     Notification.objects.create(user=user, text=text[:700], subject=subject, subject_id=subject_id)
     if settings.EMAIL_HOST and user.email:
-        transaction.on_commit(partial(_mail, user.email, text), robust=True)
+        # Of a partial, Django could not log the error.
+        transaction.on_commit(lambda: _mail(user.email, text), robust=True)
 
 
 def _mail(address: str, text: str) -> None:

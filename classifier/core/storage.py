@@ -10,8 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
+from django.db import DatabaseError, OperationalError, transaction
 
-from classifier.core.errors import CallusError, StorageAway, StorageFull
+from classifier.core.errors import CallusError, DatabaseUnavailable, StorageAway, StorageFull
 
 POSTGRES_DISK_FULL = "53100"
 # What the kernel says of a network volume that is gone, and of a folder that cannot be written to.
@@ -64,10 +65,19 @@ def save(path: str, content: bytes | File[Any]) -> str:
         raise
 
 
+def delete_on_commit(path: str) -> None:
+    """Deletes a file when the current transaction commits. If the storage is away then, the purge deletes the file."""
+    # robust=True, because the rows are committed by then. Of a partial, Django could not log the error.
+    transaction.on_commit(lambda: default_storage.delete(path), robust=True)
+
+
 def expected_error(error: BaseException) -> CallusError | None:
-    """Returns what to tell the user about an error of the storage or of a full database, or None for other errors."""
+    """Returns what to tell the user about an error of the storage or of the database, or None for other errors."""
     if is_storage_full(error):
         return StorageFull()
+    # Of a damaged SQLite file, Django raises the general error.
+    if isinstance(error, OperationalError) or type(error) is DatabaseError:
+        return DatabaseUnavailable(retry_after=RETRY_SECONDS)
     return StorageAway(retry_after=RETRY_SECONDS) if _is_storage_away(error) else None
 
 

@@ -1,4 +1,4 @@
-"""Stores data set versions: the images as one zip and the manifest, both named by the manifest's checksum."""
+"""Stores data set versions: the images as one zip, and the manifest, named by its checksum and the version."""
 
 import hashlib
 import shutil
@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 
 from classifier.core import storage
 from classifier.datasets.models import DatasetVersion
+from classifier.datasets.zip_intake import ZIP_ERRORS
 from ml.data.manifests import Manifest
 from ml.files import whole_folder
 
@@ -24,11 +25,16 @@ class ArchiveDamaged(Exception):
 
 
 def store(
-    manifest: Manifest, on_progress: Callable[[int], None], before_upload: Callable[[], None]
+    version: DatasetVersion,
+    manifest: Manifest,
+    on_progress: Callable[[int], None],
+    before_upload: Callable[[], None],
 ) -> tuple[str, str]:
     """Stores the manifest and its images. The same manifest always gives an identical zip.
 
     Args:
+        version: the version, after which the files are named too: two workers may build the same images at once, and
+            the one that is refused must not replace files of the other.
         manifest: the manifest, with its images on this host.
         on_progress: called with the number of packed images after each image.
         before_upload: called once, between packing and writing to the storage.
@@ -36,7 +42,7 @@ def store(
     Returns:
         The paths of the zip and of the manifest in the storage.
     """
-    checksum = manifest.checksum()
+    name = f"datasets/{manifest.checksum()}-{version.pk}"
     with tempfile.TemporaryDirectory(dir=_folder()) as aside:
         table, packed = Path(aside) / "manifest.csv", Path(aside) / "images.zip"
         manifest.write(table)
@@ -48,7 +54,7 @@ def store(
                     shutil.copyfileobj(source, target)
                 on_progress(number)
         before_upload()
-        return _save(packed, f"datasets/{checksum}.zip"), _save(table, f"datasets/{checksum}.csv")
+        return _save(packed, f"{name}.zip"), _save(table, f"{name}.csv")
 
 
 def unpack(version: DatasetVersion, on_progress: Callable[[int], None]) -> Manifest:
@@ -78,9 +84,13 @@ def read_image(version: DatasetVersion, path: str) -> bytes:
 
     Raises:
         KeyError: the version does not contain this image.
+        ArchiveDamaged: it cannot be read.
     """
-    with default_storage.open(version.archive) as file, zipfile.ZipFile(file) as archive:
-        return archive.read(f"images/{PurePosixPath(path)}")
+    try:
+        with default_storage.open(version.archive) as file, zipfile.ZipFile(file) as archive:
+            return archive.read(f"images/{PurePosixPath(path)}")
+    except ZIP_ERRORS as error:
+        raise ArchiveDamaged(f"The archive of data set {version.pk} cannot be read.") from error
 
 
 def _unpack(version: DatasetVersion, aside: Path, on_progress: Callable[[int], None]) -> None:

@@ -1,15 +1,14 @@
 """Data set versions."""
 
-from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
-from django.db import models, transaction
+from django.db import models
 
 from classifier.core.models import AuditEntry, Notification
 from classifier.core.notifications import notify
 from classifier.core.queued_work import QueuedWork, QueuedWorkQuerySet
+from classifier.core.storage import delete_on_commit
 
 
 class DatasetVersionQuerySet(QueuedWorkQuerySet["DatasetVersion"]):
@@ -106,7 +105,9 @@ class DatasetVersion(QueuedWork):
     def delete_upload(self) -> None:
         """Delete the zip once the transaction is committed; the version no longer needs it."""
         if self.upload:
-            transaction.on_commit(partial(default_storage.delete, self.upload))
+            delete_on_commit(self.upload)
+            # If the zip cannot be deleted now, the purge deletes it, because no row refers to it.
+            DatasetVersion.objects.filter(pk=self.pk).update(upload="")
 
     @property
     def num_images(self) -> int:

@@ -174,6 +174,9 @@ def image(request: UserRequest, dataset_id: int) -> HttpResponseBase:
             return io.BytesIO(images.encode_thumbnail(pixels, THUMBNAIL_SIDE))
         except (KeyError, images.ImageRefused) as error:
             raise Http404 from error
+        except archives.ArchiveDamaged as error:
+            log.exception("A picture of a data set cannot be read")
+            raise Http404 from error
 
     name = hashlib.sha256(path.encode()).hexdigest()[:16]
     return picture(request, thumbnail, f"{dataset.checksum}-{name}", f"{name}.jpg", "image/jpeg")

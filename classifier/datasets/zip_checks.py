@@ -24,6 +24,7 @@ MAX_NAME_BYTES = 200
 MAX_PATH = 1000
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MAX_SHOWN = 100
+ENTRY_IN_CONTENTS = b"PK\x01\x02"
 END_OF_CONTENTS = b"PK\x05\x06"
 END_OF_CONTENTS_64 = b"PK\x06\x06"
 LOCATOR_64 = b"PK\x06\x07"
@@ -36,6 +37,7 @@ UTF_8 = 0x800
 HIDDEN_CHARACTERS = ("Cc", "Cf", "Cs", "Zl", "Zp")
 # Persian and Indic scripts need these to join and separate letters.
 JOINERS = "\u200c\u200d"
+DAMAGED = "This file is not a zip, or it is damaged."
 
 
 class ZipRefused(ValueError):
@@ -111,17 +113,29 @@ def check_size_of_contents(file: BinaryIO) -> None:
     tail = file.read(tail_size)
     start = tail.rfind(END_OF_CONTENTS)
     if start < 0 or len(tail) - start < 22:
-        raise ZipRefused("This file is not a zip, or it is damaged.")
+        raise ZipRefused(DAMAGED)
     entries, contents_bytes = struct.unpack_from("<HI", tail, start + 10)
-    if tail[max(0, start - 20) : start].startswith(LOCATOR_64):
-        file.seek(max(0, size - tail_size + start - 20 - 56))
+    contents_end = size - tail_size + start
+    locator = tail[max(0, start - 20) : start]
+    if locator.startswith(LOCATOR_64):
+        contents_end = max(0, contents_end - 20 - 56)
+        file.seek(contents_end)
         record = file.read(56)
-        if len(record) == 56 and record.startswith(END_OF_CONTENTS_64):
-            entries, contents_bytes = struct.unpack_from("<QQ", record, 32)
+        # Versions of Python differ in where they look for a record that is elsewhere.
+        if not record.startswith(END_OF_CONTENTS_64) or struct.unpack_from("<Q", locator, 8) != (
+            contents_end,
+        ):
+            raise ZipRefused(DAMAGED)
+        entries, contents_bytes = struct.unpack_from("<QQ", record, 32)
+    too_many = ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
     if entries > MAX_ENTRIES:
-        raise ZipRefused(f"This zip has more than {MAX_ENTRIES:,} entries.")
+        raise too_many
     if contents_bytes > MAX_CONTENTS_BYTES:
         raise ZipRefused(f"The table of contents of this zip exceeds {MAX_CONTENTS_BYTES // 1024**2} MB.")
+    # Python reads what is there, not as many entries as are stated.
+    file.seek(max(0, contents_end - contents_bytes))
+    if file.read(contents_bytes).count(ENTRY_IN_CONTENTS) > MAX_ENTRIES:
+        raise too_many
 
 
 def size_of(file: BinaryIO) -> int:

@@ -60,7 +60,7 @@ def read_contents(file: BinaryIO) -> Contents:
         with zipfile.ZipFile(file) as archive:
             infos, contents_start = archive.infolist(), archive.start_dir
     except (*ZIP_ERRORS, OSError) as error:
-        raise ZipRefused("This file is not a zip, or it is damaged.") from error
+        raise ZipRefused(zip_checks.DAMAGED) from error
     if len(infos) > zip_checks.MAX_ENTRIES:
         raise ZipRefused(f"This zip has more than {zip_checks.MAX_ENTRIES:,} entries.")
     for info in infos:

@@ -8,7 +8,6 @@ import unicodedata
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -320,5 +319,5 @@ def delete_radiographs(radiographs: Iterable[Radiograph], *, among: RadiographQu
                 if radiograph.id not in locked:
                     continue
                 for file in (radiograph.image, radiograph.thumbnail):
-                    transaction.on_commit(partial(default_storage.delete, str(file)))
+                    storage.delete_on_commit(str(file))
     return number

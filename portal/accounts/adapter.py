@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import get_script_prefix
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from classifier.core.models import WriteCount
 from classifier.core.write_limit import PERIOD_SECONDS
@@ -46,6 +48,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         except ValidationError:
             WriteCount.objects.add_one("sign-in", PERIOD_SECONDS)
             raise
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Returns whether the URL, to which signing in leads, is a path of the portal.
+
+        Under a path, other applications share the host. Browsers read a backslash as a slash, and resolve dots.
+        """
+        path = unquote(urlsplit((url or "").replace("\\", "/")).path)
+        is_within = path.startswith(get_script_prefix()) and ".." not in path.split("/")
+        return is_within and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Returns whether people can create their own accounts."""

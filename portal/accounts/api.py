@@ -6,7 +6,6 @@ from allauth.account.adapter import get_adapter
 from allauth.mfa.utils import is_mfa_enabled
 from django.core.exceptions import ValidationError
 from django.http import StreamingHttpResponse
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
@@ -23,7 +22,7 @@ from classifier.core.api.schema import BODY, errors
 from classifier.core.api.serializers import StrictCharField, StrictSerializer, validate
 from classifier.core.api.viewsets import ViewSet
 from classifier.core.models import User
-from portal.accounts.services import export_account
+from portal.accounts.services import export_account, issue_token
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -44,15 +43,13 @@ class TokensViewSet(ViewSet[AuthToken]):
     @extend_schema(
         operation_id="token_create",
         request=CredentialsSerializer,
-        responses={201: TokenSerializer, **errors(*BODY)},
+        responses={201: TokenSerializer, **errors(*BODY, 409)},
         auth=[],
     )
     def create(self, request: Request) -> Response:
         """Returns a new token for a name (or e-mail address) and password. Only a hash of the token is stored."""
         user = _authenticate(request, **validate(CredentialsSerializer, request.data))
-        AuthToken.objects.filter(user=user, expiry__lt=timezone.now()).delete()
-        _, token = AuthToken.objects.create(user=user)
-        return Response({"token": token}, status=201)
+        return Response({"token": issue_token(user=user)}, status=201)
 
     @extend_schema(operation_id="token_revoke", responses={204: None, **errors()})
     @action(

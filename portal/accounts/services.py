@@ -1,4 +1,4 @@
-"""Deletes accounts, exports a user's data and creates the default groups."""
+"""Creates API tokens, deletes accounts, exports a user's data and creates the default groups."""
 
 import io
 import json
@@ -11,14 +11,39 @@ from django.core.files.storage import default_storage
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 from knox.models import AuthToken
 
+from classifier.core.api.authentication import usable_tokens
 from classifier.core.errors import NotAllowedNow
 from classifier.core.models import AuditEntry, Notification, User
 from classifier.core.permissions import DEFAULT_GROUPS
 from classifier.radiographs.models import Radiograph, RadiographQuerySet
 from classifier.radiographs.services import delete_radiographs
 from classifier.reviews.models import Review
+
+# A program that signs in once an hour, instead of keeping its token, stays below it.
+MAX_TOKENS = 1000
+
+
+def issue_token(*, user: User) -> str:
+    """Creates an API token, of which only a hash is stored, and deletes the user's expired ones.
+
+    Raises:
+        NotAllowedNow: the user has MAX_TOKENS tokens, or was deleted.
+    """
+    with transaction.atomic():
+        # Requests at the same moment wait for each other, so that they count each other's tokens.
+        if not User.objects.select_for_update(no_key=True).filter(id=user.pk).first():
+            raise NotAllowedNow("This account has been deleted, so no token was created.")
+        AuthToken.objects.filter(user=user, expiry__lt=timezone.now()).delete()
+        if usable_tokens().filter(user=user).count() >= MAX_TOKENS:
+            raise NotAllowedNow(
+                f"You have reached the limit of {MAX_TOKENS:,} API tokens, so no token was created. "
+                "Revoke one under Account, then try again."
+            )
+        _, token = AuthToken.objects.create(user=user)
+    return str(token)
 
 
 def delete_account(*, user: User) -> None:
@@ -33,6 +58,9 @@ def delete_account(*, user: User) -> None:
     """
     try:
         with transaction.atomic():
+            # Uploads lock the user too. One that is stored after the X-rays are deleted would leave its files behind.
+            if not User.objects.select_for_update(no_key=True).filter(id=user.id).first():
+                return
             _check_another_admin_stays(user)
             AuditEntry.objects.record(actor=user, action="deleted their account", about=user)
             delete_radiographs(Radiograph.objects.filter(owner=user))

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.mfa.totp.views import ActivateTOTPView
+from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.models import Group
@@ -32,7 +34,7 @@ from classifier.core.requests import UserRequest, signed_in
 from portal.accounts import first_admin as service
 from portal.accounts.forms import FirstAdminForm, PeopleForm, PersonForm
 from portal.accounts.people import change_person, describe_role, search_people
-from portal.accounts.services import delete_account, export_account
+from portal.accounts.services import delete_account, export_account, issue_token
 
 
 @signed_in
@@ -46,8 +48,11 @@ def account(request: UserRequest) -> HttpResponse:
 @never_cache
 def create_token(request: UserRequest) -> HttpResponse:
     """Answers with the page itself: only this response ever holds the token, and no session does."""
-    _, token = AuthToken.objects.create(request.user)
-    return _page(request, new_token=token)
+    try:
+        return _page(request, new_token=issue_token(user=request.user))
+    except NotAllowedNow as error:
+        messages.error(request, str(error))
+        return redirect("account")
 
 
 @signed_in
@@ -56,6 +61,17 @@ def revoke_token(request: UserRequest, token_key: str) -> HttpResponse:
     get_object_or_404(AuthToken, user=request.user, token_key=token_key).delete()
     messages.success(request, "Token revoked. Programs that use it can no longer sign in.")
     return redirect("account")
+
+
+class ActivateTOTP(ActivateTOTPView):  # type: ignore[misc]
+    """Sets up the second factor, which ends all other sessions: one may be why the person sets it up."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        current = self.request.session.session_key
+        for session in UserSession.objects.filter(user=self.request.user).exclude(session_key=current):
+            session.end()
+        return response
 
 
 def _page(request: UserRequest, new_token: str = "") -> HttpResponse:

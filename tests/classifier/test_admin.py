@@ -114,3 +114,12 @@ def test_deleting_a_radiograph_removes_its_files_too(
 def test_an_ordinary_user_cannot_enter_the_admin(alice: User, client: Client) -> None:
     client.force_login(alice)
     assert client.get(address(Radiograph)).status_code == 302
+
+
+def test_the_administration_has_the_portals_name_and_icon(as_admin: Client) -> None:
+    for path in ("/admin/", address(Radiograph)):
+        page = as_admin.get(path).text
+        assert "| Callus</title>" in page
+        assert 'href="/static/favicon.svg"' in page
+        assert "Django" not in page
+    assert as_admin.get("/favicon.ico")["Location"] == "/static/favicon.svg"

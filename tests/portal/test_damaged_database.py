@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.servers import ROOT, Portal
 
@@ -54,6 +55,39 @@ def test_a_damaged_database_is_named_in_one_sentence(
     )
     assert "Traceback" not in done.stderr
     assert database.read_bytes() == before
+
+
+def overwrite_all_but_first_page(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(size - 4096))
+
+
+@pytest.mark.parametrize("damage", [overwrite_all_but_first_page, replace])
+def test_a_portal_whose_database_is_damaged_while_it_serves_says_so(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    portal = Portal(tmp_path / "var")
+    portal.prepare()
+    try:
+        portal.start("web", "web", "--bind", f"127.0.0.1:{portal.port}")
+        portal.wait_until_live()
+        damage(portal.data_dir / "callus.sqlite3")
+        http = urllib3.PoolManager(retries=False, timeout=30)
+        for path in ("/", "/nothing-here", "/admin/", "/radiographs/", "/metrics"):
+            answer = http.request("GET", portal.url + path, headers={"Cookie": "sessionid=" + "a" * 32})
+            assert (path, answer.status) == (path, 503)
+            assert "The database cannot be reached right now." in answer.data.decode()
+            assert answer.headers["Retry-After"] == "60"
+        credentials = {"username": "alice", "password": "x"}
+        refused = http.request("POST", f"{portal.url}/api/v1/tokens/", json=credentials)
+        assert refused.status == 503
+        assert refused.json()["detail"].startswith("The database cannot be reached right now.")
+        ready = http.request("GET", f"{portal.url}/readyz?part=database")
+        assert (ready.status, ready.json()["parts"]) == (503, {"database": "failing"})
+    finally:
+        portal.stop()
 
 
 def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ from tests.uploads import send
 AWAY = "The file storage cannot be reached right now"
 
 
+# A deletion of files waits for the commit.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
 @pytest.fixture
 def away(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
     def make() -> None:
@@ -51,6 +55,28 @@ def test_a_picture_in_a_storage_that_is_away_says_so(
     away()
     for path in ("image", "thumbnail"):
         assert as_alice.get(f"/radiographs/{radiograph.id}/{path}/").status_code == 503
+
+
+def test_an_x_ray_is_deleted_even_if_its_files_cannot_be(
+    as_alice: Client, radiograph: Radiograph, away: Callable[[], None]
+) -> None:
+    """The purge finds the files that stay behind. That nothing was changed would not be true."""
+    as_alice.post("/radiographs/delete/", {"id": radiograph.id})
+    away()
+    page = as_alice.post(f"/radiographs/{radiograph.id}/remove/", follow=True)
+    assert page.status_code == 200
+    assert "X-ray deleted permanently." in page.text
+    assert not Radiograph.objects.exists()
+
+
+def test_an_account_is_deleted_even_if_its_files_cannot_be(
+    as_alice: Client, radiograph: Radiograph, away: Callable[[], None]
+) -> None:
+    away()
+    page = as_alice.post("/account/delete/", {"password": PASSWORD}, follow=True)
+    assert page.status_code == 200
+    assert "Your account and all your X-rays have been deleted." in page.text
+    assert not User.objects.exists()
 
 
 def fill(statement: str, length: int) -> None:

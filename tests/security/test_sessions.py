@@ -3,7 +3,7 @@
 import io
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.management import call_command
 from django.test import Client
+from django.urls import clear_script_prefix, set_script_prefix
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
@@ -21,6 +22,14 @@ from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("no_failed_attempts", "files")
 NEW = "another-horse-battery"
+
+
+@pytest.fixture
+def under_a_path() -> Iterator[None]:
+    """The portal as with PUBLIC_URL=https://testserver/callus."""
+    set_script_prefix("/callus/")
+    yield
+    clear_script_prefix()
 
 
 def sign_in(client: Client, **sent: str) -> Any:
@@ -56,6 +65,7 @@ def test_a_session_that_somebody_else_chose_is_not_signed_in(client: Client, ali
         "javascript:alert(1)",
         "http://testserver@evil.example/",
         "/\t/evil.example/",
+        "https://localhost/",
     ],
 )
 def test_signing_in_leads_to_no_other_host(client: Client, alice: User, evil: str) -> None:
@@ -74,6 +84,25 @@ def test_signing_in_leads_to_no_other_host(client: Client, alice: User, evil: st
     assert through_admin.startswith("/accounts/login/?next=")
     stranger.get(through_admin)
     assert sign_in(stranger, next=evil)["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "/other/",
+        "/callusx/",
+        "/callus/../other/",
+        "/callus/%2e%2e/other/",
+        "/callus/..\\other/",
+        "https://testserver/other/",
+        "//testserver/other/",
+    ],
+)
+def test_under_a_path_signing_in_leads_to_no_other_application_of_the_host(
+    client: Client, alice: User, under_a_path: None, elsewhere: str
+) -> None:
+    assert sign_in(client, next=elsewhere)["Location"] == "/callus/"
+    assert sign_in(Client(), next="/callus/radiographs/?page=1")["Location"] == "/callus/radiographs/?page=1"
 
 
 def test_signing_in_leads_back_to_the_page_one_came_from(client: Client, alice: User) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions
@@ -23,11 +22,6 @@ MAX_ERRORS = 10
 NOTHING_HERE = "There is nothing at this address that you may see."
 BAD_REQUEST = "This request is malformed."
 SERVER_ERROR = "Something went wrong on our side. The error was logged; please try again later."
-
-
-class DatabaseUnavailable(CallusError):
-    status = 503
-    message = "The database cannot be reached right now. Please try again in a minute."
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -67,12 +61,7 @@ def _as_callus_error(error: Exception) -> CallusError | None:
         return UploadTooLarge(f"This request is too large: a file may have up to {limit} MB.")
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return CallusError(BAD_REQUEST)
-    if expected := expected_error(error):
-        return expected
-    # Of a damaged SQLite file, Django raises the general error.
-    if isinstance(error, OperationalError) or type(error) is DatabaseError:
-        return DatabaseUnavailable()
-    return None
+    return expected_error(error)
 
 
 def _first_sentences(detail: Any) -> list[str]:

@@ -59,7 +59,7 @@ def _build(dataset: DatasetVersion, lease: Lease, folder: Path) -> None:
     manifest, report = _audit(dataset, lease, folder)
     _check(manifest, images)
     on_progress = lease.progress_callback("store", len(manifest.items))
-    archive, table = archives.store(manifest, on_progress, lease.renew_for_storing)
+    archive, table = archives.store(dataset, manifest, on_progress, lease.renew_for_storing)
     with transaction.atomic():
         lease.finish(
             DatasetVersion.State.SUCCEEDED,

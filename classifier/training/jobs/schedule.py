@@ -24,8 +24,8 @@ def follow_schedule() -> None:
     if schedule.mode == RetrainingSchedule.Mode.OFF:
         return
     new_reviews = Review.objects.filter(id__gt=schedule.last_review_id)
-    # No further than it matters.
-    num_new = new_reviews[: schedule.num_reviews].count()
+    # A review that is sent twice, or changed, is one. Counts no further than it matters.
+    num_new = new_reviews.values("radiograph", "reviewer").distinct()[: schedule.num_reviews].count()
     if not _is_due(schedule, num_new, now) or DatasetVersion.objects.unfinished().exists():
         return
     last_review = new_reviews.order_by("-id").first()

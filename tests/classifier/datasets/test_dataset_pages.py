@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -125,6 +126,14 @@ def test_its_images_are_shown_small_private_and_only_from_the_archive(as_tess: C
     assert kept.status_code == 304
     for path in ("", "../manifest.csv", "/etc/passwd", "nothing.png", "a\0b"):
         assert as_tess.get(where, {"path": path}).status_code == 404
+
+
+@pytest.mark.parametrize("length", [0, 100, -100])
+def test_an_image_of_a_damaged_archive_is_not_found(as_tess: Client, files: Path, length: int) -> None:
+    dataset = make_dataset()
+    archive = files / dataset.archive
+    archive.write_bytes(archive.read_bytes()[:length])
+    assert as_tess.get(f"/datasets/{dataset.pk}/image/", {"path": PATH}).status_code == 404
 
 
 def test_a_version_is_made_of_reviews_of_sites_that_allow_it(

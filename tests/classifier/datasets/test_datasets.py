@@ -117,7 +117,8 @@ def test_a_zip_becomes_an_audited_version_and_the_same_images_are_no_second_one(
     assert all(dataset.num_by_split.values())
     assert dataset.report["num_images"] == 18
     assert dataset.samples[KINDS[0]][0].startswith(f"{KINDS[0]}/T")
-    assert kept() == [f"datasets/{dataset.checksum}.csv", f"datasets/{dataset.checksum}.zip"]
+    name = f"datasets/{dataset.checksum}-{dataset.pk}"
+    assert kept() == [f"{name}.csv", f"{name}.zip"]
     assert (
         Notification.objects.for_user(tara)
         .get()
@@ -180,6 +181,19 @@ def test_a_class_of_which_nothing_is_left_is_refused(tara: User) -> None:
 
     assert dataset.state == "failed"
     assert "The class 'B' has no training images left" in dataset.error
+
+
+def test_a_worker_that_builds_the_same_images_replaces_no_file_of_the_first(
+    tara: User, tmp_path: Path, files: Path
+) -> None:
+    """It would be gone if the second worker were killed in the middle of it."""
+    first = stored_dataset(tmp_path / "one")
+    before = (files / first.archive).stat()
+    second = DatasetVersion.objects.create(source=DatasetVersion.Source.ZIP)
+    manifest = archives.unpack(first, lambda number: None)
+    stored = archives.store(second, manifest, lambda number: None, lambda: None)
+    assert (files / first.archive).stat() == before
+    assert set(stored).isdisjoint({first.archive, first.manifest})
 
 
 def test_a_changed_archive_is_noticed(tara: User, tmp_path: Path, files: Path) -> None:

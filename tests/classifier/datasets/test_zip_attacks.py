@@ -67,7 +67,7 @@ def test_what_shows_only_while_unpacking_is_refused_by_the_worker(
     assert dataset.state == "failed"
     assert error in dataset.error
     assert is_error_text(dataset.error)
-    assert left() == []
+    assert (dataset.upload, left()) == ("", []), "no row keeps the zip from the purge"
     assert not list(tmp_path.glob("*.png")), "nothing was unpacked outside"
 
 

@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from classifier.datasets import zip_checks, zip_intake
 from classifier.datasets.zip_checks import ZipRefused
 from classifier.datasets.zip_intake import check_classes, read_contents, unpack
 from tests.data_sets import zip_of
+from tests.zip_attacks import hidden_crowd
 
 IMAGE = b"not looked into here"
 
@@ -203,3 +205,17 @@ def test_classes_must_be_the_expected_ones() -> None:
         check_classes(["A", "C"], ["A", "B"])
     with pytest.raises(ZipRefused, match=r"lacks the class 'B'"):
         check_classes(["A"], ["A", "B"])
+
+
+def test_entries_that_the_zip_conceals_are_counted_before_python_reads_them() -> None:
+    """The table of contents says that there is one. Python would make objects of 300 MB of them."""
+    data = hidden_crowd(700_000)
+    file = io.BytesIO(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ZipRefused, match="This zip has more than 100,000 entries"):
+            read_contents(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * len(data)

@@ -57,6 +57,28 @@ def test_uploads_at_the_same_moment_do_not_exceed_the_limit(
     assert len(stored()) == 8
 
 
+@pytest.mark.django_db(transaction=True)
+def test_uploads_while_the_account_is_deleted_leave_no_file(model: ModelVersion, stored: Any) -> None:
+    for number in range(5):
+        user = User.objects.create_user(f"user{number}")
+        clients = [api_client(user) for _ in range(3)]
+        together = Barrier(len(clients) + 1)
+
+        def upload(client: Any, together: Barrier = together) -> int:
+            try:
+                together.wait()
+                return int(send(client).status_code)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(clients)) as threads:
+            statuses = threads.map(upload, clients)
+            together.wait()
+            delete_account(user=user)
+        assert set(statuses) <= {201, 401}
+        assert (Radiograph.objects.count(), stored()) == (0, [])
+
+
 def test_an_upload_while_the_account_is_deleted_is_refused_and_leaves_no_file(
     alice: User, model: ModelVersion, stored: Any
 ) -> None:

@@ -39,6 +39,17 @@ def test_it_is_off_until_somebody_sets_it(tara: User, model: ModelVersion) -> No
     assert runs() == 0
 
 
+def test_a_review_that_is_sent_again_counts_once(tara: User, model: ModelVersion) -> None:
+    set_schedule(user=tara, mode="after_reviews", num_reviews=3, recipe="tiny")
+    prediction = answered(tara, model)
+    for _ in range(3):
+        say(tara, prediction)
+    assert runs() == 0
+    say(person("rita", "Reviewers"), prediction)
+    review(1, model, tara)
+    assert runs() == 1
+
+
 def test_after_so_many_new_reviews_a_run_starts_once_and_promotes_nothing(
     tara: User, model: ModelVersion
 ) -> None:

@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from classifier.core.models import User
+from portal.accounts.services import MAX_TOKENS
 from tests.conftest import PASSWORD
 
 TOKENS = "/api/v1/tokens/"
+DAY = timedelta(days=1)
 LIST = "/api/v1/radiographs/"
 
 
@@ -156,3 +159,25 @@ def test_a_request_makes_one_query_for_its_token(alice: User) -> None:
         return len(queries)
 
     assert num_queries() == num_queries()
+
+
+def test_a_person_has_a_limited_number_of_tokens(alice: User, bob: User, as_alice: Client) -> None:
+    AuthToken.objects.bulk_create(
+        AuthToken(user=alice, digest=f"{number}", token_key=f"{number}", expiry=timezone.now() + DAY)
+        for number in range(MAX_TOKENS)
+    )
+    answer = ask(APIClient())
+    page = as_alice.post("/account/tokens/", follow=True)
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == (
+        "You have reached the limit of 1,000 API tokens, so no token was created. "
+        "Revoke one under Account, then try again."
+    )
+    assert "You have reached the limit of 1,000 API tokens" in page.text
+    assert AuthToken.objects.count() == MAX_TOKENS
+    assert ask(APIClient(), "bob").status_code == 201, "others are not limited by it"
+
+    as_alice.post("/account/tokens/7/revoke/")
+    assert ask(APIClient()).status_code == 201
+    AuthToken.objects.filter(user=alice).update(expiry=timezone.now() - DAY)
+    assert ask(APIClient()).status_code == 201, "expired tokens do not count"

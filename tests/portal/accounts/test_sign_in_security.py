@@ -135,6 +135,22 @@ def test_a_person_sets_up_a_second_factor_and_gets_recovery_codes(client: Client
     assert not is_signed_in(client), "a recovery code works once"
 
 
+def test_a_new_second_factor_ends_all_other_sessions(alice: User, bob: User) -> None:
+    here, thief, bobs = Client(), Client(), Client()
+    for client, name in ((here, "alice"), (thief, "alice"), (bobs, "bob")):
+        client.post("/accounts/login/", {"login": name, "password": PASSWORD})
+    here.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    secret = here.get("/accounts/2fa/totp/activate/").context["form"].secret
+    here.post("/accounts/2fa/totp/activate/", {"code": "000000"})
+    assert thief.get("/radiographs/").status_code == 200, "a wrong code sets nothing up"
+    value = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    here.post("/accounts/2fa/totp/activate/", {"code": value})
+    assert Authenticator.objects.filter(user=alice, type="totp").exists()
+    assert thief.get("/radiographs/").status_code == 302
+    assert here.get("/radiographs/").status_code == 200
+    assert bobs.get("/radiographs/").status_code == 200
+
+
 def test_a_person_sees_where_they_are_signed_in_and_signs_out_elsewhere(alice: User) -> None:
     here, lost_phone = Client(), Client(headers={"User-Agent": "Lost phone"})
     for client in (here, lost_phone):
