@@ -194,3 +194,13 @@ def test_the_page_counts_the_reviewed_x_rays_with_a_usable_label_and_names_the_o
     assert "5 X-rays have been reviewed. 1 of them can train the kind of fracture" in text
     assert "; 1 without such a kind can train the finding only." in text
     assert "The others are left out: 1: Owner has no site 1: Reviewers disagree 1: Not assessable" in text
+
+
+def test_the_preview_is_that_of_the_chosen_data_set_or_of_the_newest(as_tess: Client) -> None:
+    assert "There is no data set whose split can be shown." in as_tess.get("/datasets/from-reviews/").text
+    first, newest = make_dataset(), make_dataset()
+    for asked, shown in ((str(first.pk), first), (str(newest.pk), newest), ("x", newest), ("9" * 30, newest)):
+        page = as_tess.get("/datasets/from-reviews/", {"parent": asked}).text
+        assert f"Test images of {shown}: <strong>1</strong> stay test images." in page
+    chosen = as_tess.get("/datasets/from-reviews/", {"parent": first.pk}).text
+    assert f'<option value="{first.pk}" selected>' in chosen
