@@ -1,6 +1,5 @@
 """Reviewed radiographs as rows, for tests of recalibration."""
 
-from datetime import timedelta
 from typing import Any
 
 from classifier.core.models import Site, User
@@ -16,14 +15,11 @@ def owner(name: str = "owen", *, allows_training: bool = True) -> User:
     return person(name, site=site)
 
 
-def reviewed(
-    of: User, version: ModelVersion, *findings: str, day: int = 0, seed: int = 0, **fields: Any
-) -> Radiograph:
-    """A radiograph that one reviewer after the other gave these findings, uploaded some days ago."""
+def reviewed(of: User, version: ModelVersion, *findings: str, seed: int = 0, **fields: Any) -> Radiograph:
+    """A radiograph that one reviewer after the other gave these findings."""
     prediction = answered(of, version, seed=seed)
     radiograph = prediction.radiograph
-    created_at = radiograph.created_at - timedelta(days=day)
-    Radiograph.objects.filter(id=radiograph.id).update(created_at=created_at, **fields)
+    Radiograph.objects.filter(id=radiograph.id).update(**fields)
     for number, finding in enumerate(findings):
         reviewer, _ = User.objects.get_or_create(username=f"reviewer-{number}")
         Review.objects.create(
@@ -32,14 +28,13 @@ def reviewed(
     return radiograph
 
 
-def enough(of: User, version: ModelVersion, each: int = 30, days: int = 10) -> list[Radiograph]:
-    """Reviewed radiographs, as many with a fracture as without, uploaded on so many days."""
+def enough(of: User, version: ModelVersion, each: int = 30) -> list[Radiograph]:
+    """Reviewed radiographs, as many with a fracture as without."""
     return [
         reviewed(
             of,
             version,
             "fracture" if number % 2 else "no_fracture",
-            day=number // 2 % days,
             seed=number,
         )
         for number in range(2 * each)

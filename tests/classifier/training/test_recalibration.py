@@ -58,13 +58,13 @@ def words(content: bytes) -> str:
 
 def test_radiographs_count_on_whose_finding_the_reviewers_agree(model: ModelVersion) -> None:
     of = owner()
-    fractured = reviewed(of, model, "fracture", "fracture", day=1, seed=1)
+    fractured = reviewed(of, model, "fracture", "fracture", seed=1)
     # Other kinds of fracture are a fracture all the same.
     for review, kind in zip(fractured.reviews.order_by("id"), CLASSES, strict=False):
         Review.objects.filter(id=review.pk).update(
             class_name=kind, boxes=[{"x": 5, "y": 6, "width": 7.5, "height": 8}]
         )
-    whole = reviewed(of, model, "no_fracture", day=1, seed=2)
+    whole = reviewed(of, model, "no_fracture", seed=2)
     reviewed(of, model, "fracture", "no_fracture", seed=3)
     reviewed(of, model, "not_assessable", seed=4)
     reviewed(of, model, "fracture", seed=5, deleted_at=timezone.now())
@@ -94,7 +94,7 @@ def test_radiographs_count_on_whose_finding_the_reviewers_agree(model: ModelVers
 def test_the_page_says_what_is_missing(as_tara: Client, model: ModelVersion) -> None:
     of = owner()
     for number in range(3):
-        reviewed(of, model, "fracture" if number else "no_fracture", day=number, seed=number)
+        reviewed(of, model, "fracture" if number else "no_fracture", seed=number)
 
     page = as_tara.get(START)
     text = words(page.content)
@@ -137,7 +137,7 @@ def test_a_recalibration_is_queued_once(as_tara: Client, tara: User, model: Mode
 def test_only_a_live_model_that_answers_the_finding_is_recalibrated(
     as_tara: Client, tara: User, model: ModelVersion, what: str
 ) -> None:
-    enough(owner(), model, each=1, days=1)
+    enough(owner(), model, each=1)
     if what == "nothing":
         model.promotions.all().delete()
     else:
