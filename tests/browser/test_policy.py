@@ -14,7 +14,7 @@ from tests.security.table import Row, read_rows
 pytestmark = pytest.mark.browser
 # Files that are saved; pictures, around which the browser builds a page of its own; and what pages ask by themselves.
 NO_PAGES = (
-    *("/account/export/", "/models/<number>/report/"),
+    *("/account/export/", "/models/<number>/report/", "/audit-log/csv/", "/favicon.ico"),
     *("/image/", "/thumbnail/"),
     *("/answer/", "/answers/", "/progress/", "/livez", "/readyz", "/metrics", "/jsi18n/", "/autocomplete/"),
 )

@@ -129,12 +129,12 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
     assert have_same_kind(old, new)
     assert new.finding is not None
     assert version.card["finding"]["data"]["learned_from"] == {
-        "images": 24,
-        "fractured": 12,
-        "with_boxes": 12,
-        "groups": 6,
+        "images": 20,
+        "fractured": 10,
+        "with_boxes": 10,
+        "groups": 20,
     }
-    assert version.card["finding"]["figures"]["held_out"]["all"]["n"] == 4
+    assert version.card["finding"]["figures"]["held_out"]["all"]["n"] == 6
     assert list(run.curves["train"]) == ["loss", "cells", "box", "picture", "map", "part"]
     assert Notification.objects.filter(text=f"{run} created Model 2.").exists()
     actions = AuditEntry.objects.about(run).order_by("id").values_list("action", flat=True)
@@ -143,7 +143,7 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
 
     comparison = Comparison.objects.get()
     assert (comparison.candidate, comparison.live, comparison.verdict) == (version, live, "")
-    assert (comparison.finding["n"], comparison.finding["with_boxes"]) == (4, 2)
+    assert (comparison.finding["n"], comparison.finding["with_boxes"]) == (6, 3)
     assert comparison.finding["dataset_version"] == comparison.dataset_version_id == dataset.pk
     assert set(comparison.finding["differences"]) == {
         *("auroc", "calibration_error", "missed", "false_alarms", "first_mark_in_a_box")
@@ -152,7 +152,7 @@ def test_reviewed_findings_train_the_finding_that_answers_the_next_upload(
         assert as_tara.get(address).status_code == 200
     asked = as_tara.get("/models/2/promote/").content.decode()
     assert "it changes <strong>the finding</strong>" in asked
-    assert "Finding, on 4 test X-rays" in asked
+    assert "Finding, on 6 test X-rays" in asked
     assert "There are too few test X-rays to say whether Model 2 is worse than Model 1" in asked
     as_tara.post("/models/2/promote/", {"reason": "It was trained on our X-rays."})
     assert ModelVersion.objects.live() == live
