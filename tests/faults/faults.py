@@ -107,7 +107,8 @@ def kill_predict(running: Running) -> None:
 
 def kill_pool(running: Running) -> None:
     """kill -9 of a prediction worker's pool process in mid-prediction."""
-    sent = running.load.upload(large_xray(side=7000))
+    # Small enough to be answered within the short lease on a busy machine.
+    sent = running.load.upload(large_xray(side=5000))
     if sent is None:
         return
     wait_until(

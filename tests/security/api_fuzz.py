@@ -46,7 +46,7 @@ BEYOND_A_SCHEMA = (
 # Who lacks the permission finds nothing at these addresses, whatever the method: 404, where others get 405.
 RETRAINING = (
     "/api/v1/(reviews|dataset-versions|training-runs|model-versions|comparisons|recalibrations|promotions"
-    "|retraining-schedule|audit-entries)/"
+    "|promotion-requests|retraining-schedule|audit-entries)/"
 )
 
 
