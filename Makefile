@@ -1,6 +1,6 @@
 # make run    serves the portal on http://127.0.0.1:8000
 # make dev    serves it with sample data and restarts it when code changes
-# make check  format, lint, types and the fast tests, in a minute
+# make check  format, lint, types and the fast tests, in one to two minutes
 # make test   lint, types and all tests
 # make benchmark  measures what answers, uploads and training cost (docs/performance.md)
 PYTHON ?= python3

@@ -100,8 +100,10 @@ def keyset_page(rows: QuerySet[Any], size: int, query: Mapping[str, str]) -> Key
 
 
 def in_batches(rows: QuerySet[Any], size: int = 1000) -> Iterator[Any]:
-    """Yields all rows by descending id, without a cursor that stays open: each chunk of a response that streams may
-    come from another thread."""
+    """Yields all rows by descending id.
+
+    No cursor stays open, because each chunk of a streaming response may be made in another thread.
+    """
     batch = list(rows.order_by("-id")[:size])
     while batch:
         yield from batch

@@ -6,6 +6,8 @@ promotions.promote_version asks a second person to confirm the promotion of a ca
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.text import get_text_list
+
 from classifier.registry.models import ModelVersion
 from classifier.training.finding_figures import BeforeAndAfter
 from classifier.training.models import Comparison, Recalibration
@@ -99,7 +101,7 @@ def _objection_to_retraining(candidate: ModelVersion, live: ModelVersion, compar
         found.append(f"Finding: {comparison.sentence_on(judgement)}")
     if objections:
         found.append(
-            f"On {comparison.finding['n']} test X-rays, {candidate} has {_join(objections)} than {live}."
+            f"On {comparison.finding['n']} test X-rays, {candidate} has {get_text_list(objections, 'and')} than {live}."
         )
     if not comparison.finding["with_boxes"]:
         found.append("No test X-ray has boxes, so it is unknown whether the marks became worse.")
@@ -128,7 +130,7 @@ def _objection_to_calibration(
     if not worse:
         return ""
     n = recalibration.result["n"]
-    return f"On {n} reviewed X-rays, {candidate} has {_join(worse)} than {live}."
+    return f"On {n} reviewed X-rays, {candidate} has {get_text_list(worse, 'and')} than {live}."
 
 
 def _worse_figures(
@@ -141,7 +143,3 @@ def _worse_figures(
         if (text := worse.get(row.name) if row.is_worse else None)
         or (text := significantly_worse.get(row.name) if row.is_significantly_worse else None)
     ]
-
-
-def _join(texts: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))

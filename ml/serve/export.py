@@ -115,8 +115,8 @@ def convert_to_litert(network: keras.Model, shape: tuple[int, ...], *, float16: 
         shape: Height, width and channels of an image.
         float16: Stores the weights as float16, in half the space, instead of float32.
     """
-    # Weights as constants: to write and read them as the variables of a SavedModel takes three times as long as all
-    # the rest of the conversion.
+    # Weights as constants: to write and read them as the variables of a SavedModel takes twice as long as all the
+    # rest of the conversion.
     trainable = [variable.numpy() for variable in network.trainable_variables]
     others = [variable.numpy() for variable in network.non_trainable_variables]
 
@@ -135,7 +135,7 @@ def convert_to_litert(network: keras.Model, shape: tuple[int, ...], *, float16: 
 
 
 def _pack(graph: bytes) -> bytes:
-    """Returns a graph compressed. The same graph always gives the same bytes, because there is no timestamp."""
+    """Returns the gzipped graph, without a timestamp: the same graph always gives the same bytes."""
     # Level 9 takes three times as long for 2 %.
     return gzip.compress(graph, 6, mtime=0)
 

@@ -182,7 +182,7 @@ class _Trainer:
             should_stop=self.run.should_stop,
         )
         if self.recipe.l2:
-            # Only the last layer is fitted, and anew for each fold, so all folds share one network.
+            # Only the last layer is fitted, again for each fold, so all folds share one network.
             sizes = architectures.feature_sizes(self.start)
             layers = self._trained_layers(self.start)
             return self.start, fit_logistic_regression(

@@ -57,7 +57,7 @@ def test_people_are_found_by_name_and_by_email(as_ada: Client, alice: User, bob:
     assert ("3 people" in everyone, "No role" in everyone, "Admin" in everyone) == (True, True, True)
     found = as_ada.get("/people/", {"q": "BOB@"}).text
     assert (f"/people/{bob.pk}/" in found, f"/people/{alice.pk}/" in found) == (True, False)
-    assert "Nobody found" in as_ada.get("/people/", {"q": "nobody"}).text
+    assert "No people found" in as_ada.get("/people/", {"q": "nobody"}).text
     assert as_ada.get("/people/", {"q": "a\0"}).status_code == 400
     assert as_ada.get("/people/", {"name": "bob"}).status_code == 400
 
